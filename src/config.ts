@@ -1,0 +1,218 @@
+import { readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
+import { type Static, type TSchema, Type } from 'typebox'
+import { Value } from 'typebox/value'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+
+const text = (description: string, options: { default?: string; example: string; pattern?: string; must?: string }) =>
+  Type.String({ description, minLength: 1, must: 'some text', ...options })
+
+const optionalText = (description: string, options: { example: string; pattern?: string; must?: string }) =>
+  Type.Optional(text(description, options))
+
+const count = (description: string, options: { default: number; minimum: number; maximum: number }) =>
+  Type.Integer({ description, unit: 'count', example: String(options.default), ...options })
+
+const size = (description: string, options: { default: number; minimum: number; maximum: number }) =>
+  Type.Integer({ description, unit: 'bytes', example: formatBytes(options.default), ...options })
+
+const duration = (description: string, options: { default: number; minimum: number; maximum: number }) =>
+  Type.Integer({ description, unit: 'milliseconds', example: formatDuration(options.default), ...options })
+
+/** Every environment variable that the server reads, but for those of the AWS SDK (credentials, AWS_REGION and the like). */
+export const ConfigSchema = Type.Object({
+  HOST: text('Address to listen on. `localhost` keeps other machines out; `0.0.0.0` is every IPv4 address', {
+    default: 'localhost',
+    example: '0.0.0.0',
+  }),
+  PORT: count('TCP port; 0 takes any free one', { default: 8000, minimum: 0, maximum: 65535 }),
+  DATA_DIR: text('Folder of the disk store, which is used while `S3_BUCKET` is not set', {
+    default: './data',
+    example: '/var/lib/story-images',
+  }),
+  S3_BUCKET: optionalText('Bucket to keep the pictures in', {
+    example: 'my-stories',
+    // AWS, "General purpose bucket naming rules"; a directory bucket does not list keys in order
+    pattern: '^(?!.*--x-s3$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
+    must: 'the name of a bucket (3 to 63 of a-z, 0-9, "." and "-"), and no directory bucket (--x-s3)',
+  }),
+  S3_PREFIX: Type.String({
+    description: 'Goes before every key; `images/` makes a bucket behind a CDN match the public paths',
+    default: '',
+    example: 'images/',
+    pattern: "^([A-Za-z0-9!_.*'()-]+/)*$",
+    must: 'empty, or names each followed by "/"',
+  }),
+  S3_ENDPOINT: optionalText('URL of an S3 server other than AWS', {
+    example: 'http://localhost:9000',
+    pattern: '^https?://[^/?#@\\s]+/?$',
+    must: 'an http or https URL without path, user and password',
+  }),
+  S3_REGION: optionalText('Region of the bucket; by default the AWS SDK’s own, or `us-east-1` with `S3_ENDPOINT`', {
+    example: 'eu-central-1',
+    pattern: '^[a-z0-9-]+$',
+    must: 'the name of a region',
+  }),
+  S3_FORCE_PATH_STYLE: Type.Optional(
+    Type.Boolean({
+      description:
+        'Whether the bucket goes into the path and not into the host name; by default `true` with `S3_ENDPOINT`',
+      example: 'true',
+    }),
+  ),
+  S3_TIMEOUT: duration('How long the store may take for an answer, or for the next bytes of one', {
+    default: 20 * SECOND,
+    minimum: 100,
+    maximum: 10 * MINUTE,
+  }),
+  MAX_FILE_SIZE: size('Largest file that is taken', { default: 50 * MIB, minimum: KIB, maximum: 40 * GIB }),
+  MAX_FILES: count('Most files in one upload', { default: 100, minimum: 1, maximum: 10_000 }),
+  MAX_PIXELS: count('Most pixels (width × height) of one image', {
+    default: 268_000_000,
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+  }),
+  UPLOAD_TIMEOUT: duration('How long one upload may take in all', {
+    default: HOUR,
+    minimum: SECOND,
+    maximum: 24 * HOUR,
+  }),
+  UPLOAD_IDLE_TIMEOUT: duration('How long an upload may go without a byte from the client', {
+    default: 30 * SECOND,
+    minimum: 100,
+    maximum: HOUR,
+  }),
+  UPLOAD_MEMORY: size('Memory for the bytes of all uploads that run at once; further ones wait', {
+    default: 256 * MIB,
+    minimum: 48 * MIB,
+    maximum: 64 * GIB,
+  }),
+  SHUTDOWN_TIMEOUT: duration('How long running requests may take to finish after SIGTERM or SIGINT', {
+    default: 5 * MINUTE,
+    minimum: SECOND,
+    maximum: 24 * HOUR,
+  }),
+  CACHE_CONTROL: text('`Cache-Control` of images: a deleted image is out of every cache after `max-age`', {
+    default: 'public, max-age=86400, immutable',
+    example: 'public, max-age=3600',
+    pattern: '^[\\x20-\\x7e]+$',
+    must: 'one line of ASCII',
+  }),
+  LOG_LEVEL: Type.Union(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
+    { description: 'Least severity that is logged', default: 'info', example: 'debug' },
+  ),
+})
+
+export type Config = Static<typeof ConfigSchema>
+
+/** A value of the environment that can't be used; the message names the variable, what is wrong, and an example. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/**
+ * Reads the configuration.
+ *
+ * @param environment for instance `process.env`; an empty value counts as unset
+ * @throws {ConfigError} for the first variable that can't be used
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const values: Record<string, unknown> = {}
+  for (const [name, schema] of Object.entries(ConfigSchema.properties as unknown as Record<string, OptionSchema>)) {
+    const raw = environment[name]
+    if (raw === undefined || raw === '') {
+      if (schema.default !== undefined) values[name] = schema.default
+      continue
+    }
+    const value = parseOption(raw, schema)
+    if (!Value.Check(schema, value)) {
+      throw new ConfigError(`${name} has to be ${allowed(schema)}, not "${raw}"; for example ${name}=${schema.example}`)
+    }
+    values[name] = value
+  }
+  const config = values as Config
+  if (config.S3_BUCKET === undefined && config.S3_ENDPOINT !== undefined) {
+    throw new ConfigError('S3_ENDPOINT is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories')
+  }
+  return config
+}
+
+/**
+ * Adds what a file of `NAME=value` lines says to an environment, which wins. No file is no error.
+ *
+ * @throws {ConfigError} when the file can't be read
+ */
+export function loadEnvFile(path: string, environment: NodeJS.ProcessEnv): void {
+  try {
+    for (const [name, value] of Object.entries(parseEnv(readFileSync(path, 'utf8')))) environment[name] ??= value
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw new ConfigError(`${path} can't be read: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+type OptionSchema = TSchema & {
+  readonly type?: string
+  readonly unit?: 'count' | 'bytes' | 'milliseconds'
+  readonly default?: unknown
+  readonly description: string
+  readonly example: string
+  readonly must?: string
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly anyOf?: readonly { readonly const: string }[]
+}
+
+const BYTES = { '': 1, B: 1, KIB, MIB, GIB } as const
+const DURATIONS = { ms: 1, s: SECOND, m: MINUTE, h: HOUR } as const
+
+function parseOption(raw: string, schema: OptionSchema): unknown {
+  if (schema.type === 'boolean') return raw === 'true' ? true : raw === 'false' ? false : raw
+  if (schema.unit === 'count') return /^\d+$/.test(raw) ? Number(raw) : raw
+  if (schema.unit === 'bytes') {
+    const [, number, unit = ''] = /^(\d+) ?(|B|[KMG]iB)$/i.exec(raw) ?? []
+    return number === undefined ? raw : Number(number) * BYTES[unit.toUpperCase() as keyof typeof BYTES]
+  }
+  if (schema.unit === 'milliseconds') {
+    const [, number, unit = ''] = /^(\d+) ?(ms|s|m|h)$/.exec(raw) ?? []
+    return number === undefined ? raw : Number(number) * DURATIONS[unit as keyof typeof DURATIONS]
+  }
+  return raw
+}
+
+function allowed({ type, unit, must, minimum = 0, maximum = 0, anyOf }: OptionSchema): string {
+  if (anyOf) return `one of ${anyOf.map((choice) => choice.const).join(', ')}`
+  if (type === 'boolean') return 'true or false'
+  if (unit === 'count') return `a whole number from ${minimum} to ${maximum}`
+  if (unit === 'bytes') return `a size from ${formatBytes(minimum)} to ${formatBytes(maximum)}`
+  if (unit === 'milliseconds') return `a duration from ${formatDuration(minimum)} to ${formatDuration(maximum)}`
+  return must ?? 'some text'
+}
+
+function formatBytes(value: number): string {
+  if (value % GIB === 0) return `${value / GIB}GiB`
+  return value % MIB === 0 ? `${value / MIB}MiB` : `${value / KIB}KiB`
+}
+
+function formatDuration(value: number): string {
+  if (value % HOUR === 0) return `${value / HOUR}h`
+  if (value % MINUTE === 0) return `${value / MINUTE}m`
+  return value % SECOND === 0 ? `${value / SECOND}s` : `${value}ms`
+}
+
+/** The options as a table of the README shows them. */
+export function describeConfig(): { name: string; default: string; description: string }[] {
+  return Object.entries(ConfigSchema.properties as unknown as Record<string, OptionSchema>).map(([name, schema]) => ({
+    name,
+    default:
+      typeof schema.default === 'number' && schema.unit !== 'count' ? schema.example : String(schema.default ?? ''),
+    description: schema.description,
+  }))
+}

@@ -1,0 +1,198 @@
+/**
+ * Every way to fail, once: its name, its HTTP status and the sentence that the client reads.
+ * Sentences name what was wrong and what is allowed, never a key, a bucket, a host or a client's file name.
+ */
+export abstract class ServiceError extends Error {
+  abstract readonly status: number
+  /** Seconds after which it makes sense to try again, sent as `Retry-After` (RFC 9110 section 10.2.3). */
+  readonly retryAfter: number | undefined
+  /** Further header fields of the answer. */
+  headers: Readonly<Record<string, string>> = {}
+
+  /** Keeps what led here for the log; the client never sees it. */
+  because(cause: unknown): this {
+    this.cause = cause
+    return this
+  }
+}
+
+function failure<Args extends unknown[]>(
+  name: string,
+  status: number,
+  sentence: (...args: Args) => string,
+  retryAfter?: number,
+) {
+  return class extends ServiceError {
+    override readonly name = name
+    override readonly status = status
+    override readonly retryAfter = retryAfter
+    constructor(...args: Args) {
+      super(sentence(...args))
+    }
+  }
+}
+
+// Uploads that we refuse
+export const NotMultipart = failure(
+  'NotMultipart',
+  415,
+  () => 'Send the pictures as multipart/form-data, one file part named "files" per picture',
+)
+export const NoBoundary = failure('NoBoundary', 400, () => 'The Content-Type header has no multipart boundary')
+export const NoFiles = failure('NoFiles', 400, () => 'No files provided')
+export const WrongPartName = failure(
+  'WrongPartName',
+  400,
+  (number: number) => `File part ${number} is not named "files"; every picture has to be a file part of that name`,
+)
+export const FilesAsText = failure(
+  'FilesAsText',
+  400,
+  () => 'A text field is called "files"; send each picture as a file part, with a filename in its Content-Disposition',
+)
+export const EmptyFile = failure('EmptyFile', 400, (number: number) => `File ${number} is empty`)
+export const BrokenMultipart = failure(
+  'BrokenMultipart',
+  400,
+  () => 'The multipart body is broken or ends before its last boundary',
+)
+export const UnsupportedImage = failure(
+  'UnsupportedImage',
+  415,
+  (number: number) => `File ${number} is not a JPEG, PNG, GIF, WebP or AVIF image`,
+)
+export const HeicImage = failure(
+  'HeicImage',
+  415,
+  (number: number) => `File ${number} is a HEIC image, which browsers can't show; send it as JPEG or AVIF instead`,
+)
+export const SvgImage = failure(
+  'SvgImage',
+  415,
+  (number: number) => `File ${number} is an SVG document, which can run scripts; send it as PNG or WebP instead`,
+)
+export const BrokenImage = failure(
+  'BrokenImage',
+  415,
+  (number: number, type: string) =>
+    `File ${number} starts like a ${type} image, but its width and height can't be read`,
+)
+export const FileTooLarge = failure(
+  'FileTooLarge',
+  413,
+  (number: number, limit: number) => `File ${number} is larger than ${bytes(limit)}, the limit for one file`,
+)
+export const TooManyFiles = failure(
+  'TooManyFiles',
+  413,
+  (limit: number) => `There are more than ${limit} files, the limit for one story`,
+)
+export const TooManyFields = failure(
+  'TooManyFields',
+  413,
+  (limit: number) => `There are more than ${limit} text fields, the limit for one request`,
+)
+export const FieldTooLarge = failure(
+  'FieldTooLarge',
+  413,
+  (limit: number) => `A text field is larger than ${bytes(limit)}, the limit for one field`,
+)
+export const TooManyPixels = failure(
+  'TooManyPixels',
+  413,
+  (number: number, width: number, height: number, limit: number) =>
+    `File ${number} has ${width} × ${height} pixels; the limit is ${limit} pixels for one image`,
+)
+export const UploadStalled = failure(
+  'UploadStalled',
+  408,
+  (milliseconds: number) => `No bytes of the upload arrived for ${milliseconds / 1000} seconds`,
+)
+export const UploadTimeout = failure(
+  'UploadTimeout',
+  408,
+  (milliseconds: number) => `The upload took longer than ${milliseconds / 1000} seconds, the limit for one upload`,
+)
+export const ClientGone = failure('ClientGone', 400, () => 'The connection closed before the upload was complete')
+export const UploadsBusy = failure(
+  'UploadsBusy',
+  503,
+  () => 'Too many uploads are under way; try again in a few seconds',
+  5,
+)
+export const OutcomeUnknown = failure(
+  'OutcomeUnknown',
+  503,
+  () =>
+    'The image store went away in the last step, so the outcome is unknown: the story is either entirely there or not at all; look at the list before you send it again',
+  10,
+)
+
+// Requests for what is not there, or not understood
+export const StoryNotFound = failure('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
+export const ImageNotFound = failure('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
+export const RouteNotFound = failure(
+  'RouteNotFound',
+  404,
+  (method: string, path: string) => `There is no route ${method} ${quoted(path)}`,
+)
+export const BadQuery = failure(
+  'BadQuery',
+  400,
+  (name: string, allowed: string) => `The query parameter "${name}" has to be ${allowed}`,
+)
+export const BadRequest = failure('BadRequest', 400, (what: string) => what)
+export const MissingHost = failure('MissingHost', 400, () => 'An HTTP/1.1 request needs a Host header')
+export const BodyTooLarge = failure('BodyTooLarge', 413, () => 'The request body is too large')
+export const ExpectationFailed = failure(
+  'ExpectationFailed',
+  417,
+  () => 'The only expectation that this server meets is "100-continue"',
+)
+export const RangeNotSatisfiable = failure(
+  'RangeNotSatisfiable',
+  416,
+  () => 'The requested range lies outside of the image',
+)
+
+// What the server or its store could not do
+export const StoreUnavailable = failure(
+  'StoreUnavailable',
+  503,
+  () => 'The image store is out of reach; try again in a few seconds',
+  5,
+)
+export const StoreFull = failure('StoreFull', 507, () => 'The image store is full', 300)
+/** The store answered, but not as it should: no bucket, no permission, a file system error. */
+export const StoreFailure = failure('StoreFailure', 500, () => 'The image store could not carry this out')
+/** Some keys could not be deleted; `keys` names them for the log. */
+export class DeleteFailure extends StoreFailure {
+  constructor(readonly keys: readonly string[]) {
+    super()
+  }
+}
+/** The key can't be a key of this store, for instance because it would leave the store's folder. */
+export const InvalidKey = failure('InvalidKey', 500, () => 'The image store can not hold such a key')
+/** There is no object under the key. */
+export class ObjectNotFound extends failure('ObjectNotFound', 404, () => 'There is no such object') {
+  constructor(readonly key: string) {
+    super()
+  }
+}
+export const InternalError = failure('InternalError', 500, () => 'The server failed to answer this request')
+
+/** What came from the client, cut to a length that fits a sentence. */
+function quoted(text: string): string {
+  return text.length > 200 ? `"${text.slice(0, 200)}…"` : `"${text}"`
+}
+
+function bytes(count: number): string {
+  for (const [unit, size] of [
+    ['GiB', 2 ** 30],
+    ['MiB', 2 ** 20],
+    ['KiB', 2 ** 10],
+  ] as const) {
+    if (count >= size && count % size === 0) return `${count / size} ${unit}`
+  }
+  return `${count} bytes`
+}

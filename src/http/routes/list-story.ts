@@ -1,0 +1,22 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { findStory } from '../../stories/list.ts'
+import { errors, Images, imagesJson, StoryParams, written } from '../schemas.ts'
+
+export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
+  app.get(
+    '/api/v1/images/:story_id',
+    {
+      schema: {
+        operationId: 'listStory',
+        summary: 'List the images of one story',
+        params: StoryParams,
+        response: { 200: written(Images), ...errors(404, 503) },
+      },
+    },
+    async (request, reply) => {
+      const story = await findStory(app.store, request.params.story_id)
+      reply.type('application/json; charset=utf-8').header('cache-control', 'no-store')
+      return `[${imagesJson(story)}]`
+    },
+  )
+}

@@ -1,0 +1,21 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { removeStory } from '../../stories/remove.ts'
+import { Deleted, errors, StoryParams } from '../schemas.ts'
+
+export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
+  app.delete(
+    '/api/v1/images/:story_id',
+    {
+      schema: {
+        operationId: 'deleteStory',
+        summary: 'Delete every image of a story',
+        params: StoryParams,
+        response: { 200: Deleted, ...errors(404, 503) },
+      },
+    },
+    async (request) => {
+      await removeStory(app.store, request.params.story_id)
+      return { success: true as const, message: 'Images deleted successfully' }
+    },
+  )
+}

@@ -1,0 +1,89 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ClientGone, NotMultipart, UploadStalled, UploadTimeout } from '../../errors.ts'
+import { onStall } from '../../stall.ts'
+import { publicPath } from '../../stories/key.ts'
+import { uploadStory } from '../../stories/upload.ts'
+import { UploadBudget } from '../../stories/upload-budget.ts'
+import { readImages } from '../multipart.ts'
+import { errors, Uploaded } from '../schemas.ts'
+
+/** Two parts of a multipart upload (5 MiB each), and slack for what is in the sockets and the parser. */
+const WINDOW_BYTES = 12 * 1024 * 1024
+const SMALL_BYTES = 5 * 1024 * 1024
+
+/** How long an upload waits for memory before it is refused, in milliseconds. */
+const PATIENCE = 20_000
+
+export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
+  const { config, store } = app
+  const budget = new UploadBudget(config.UPLOAD_MEMORY, WINDOW_BYTES, SMALL_BYTES, PATIENCE)
+
+  app.post(
+    '/api/v1/images/upload',
+    {
+      schema: {
+        operationId: 'uploadStory',
+        summary: 'Upload the images of a new story',
+        consumes: ['multipart/form-data'],
+        response: { 200: Uploaded, ...errors(400, 408, 413, 415, 503, 507) },
+      },
+    },
+    async (request, reply) => {
+      if (!request.isMultipart()) throw new NotMultipart()
+      const deadline = uploadDeadline(request, reply)
+      try {
+        const release = await budget.reserve(contentLength(request), deadline.signal)
+        try {
+          deadline.watchForStall()
+          const story = await uploadStory(
+            store,
+            readImages(request, { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }),
+            {
+              maxPixels: config.MAX_PIXELS,
+              signal: deadline.signal,
+              onLeftover: (err) =>
+                request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
+            },
+          )
+          request.log.debug({ story: story.id, images: story.keys.length }, 'stored')
+          return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: story.keys.length }
+        } finally {
+          release()
+        }
+      } finally {
+        deadline.clear()
+      }
+    },
+  )
+
+  /** What ends an upload from outside: its time is up, its client stopped sending, its client is gone. */
+  function uploadDeadline(request: FastifyRequest, reply: FastifyReply) {
+    const controller = new AbortController()
+    const timer = setTimeout(
+      () => controller.abort(new UploadTimeout(config.UPLOAD_TIMEOUT)),
+      config.UPLOAD_TIMEOUT,
+    ).unref()
+    const gone = () => controller.abort(new ClientGone())
+    reply.raw.once('close', gone)
+    let stopWatching = () => {}
+    return {
+      signal: controller.signal,
+      watchForStall() {
+        const { UPLOAD_IDLE_TIMEOUT: timeout } = config
+        stopWatching = onStall(request.raw, timeout, () => controller.abort(new UploadStalled(timeout)))
+      },
+      clear() {
+        clearTimeout(timer)
+        stopWatching()
+        reply.raw.off('close', gone)
+      },
+    }
+  }
+}
+
+/** Bytes of the body; nothing for a chunked one. Node has checked the header (RFC 9112 section 6.3). */
+function contentLength(request: FastifyRequest): number | undefined {
+  const header = request.headers['content-length']
+  return header === undefined ? undefined : Number(header)
+}

@@ -1,0 +1,62 @@
+import type { Readable } from 'node:stream'
+import { type TSchema, Type } from 'typebox'
+import { createdAt, publicPath, type Story } from '../stories/key.ts'
+
+/** The JSON of the contract. */
+export const Image = Type.Object({
+  id: Type.String({ description: 'Number of the image in its story, from "1"' }),
+  story_id: Type.String({ format: 'uuid' }),
+  path: Type.String({ description: 'Where the image is fetched, relative to the root of the server' }),
+  created_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
+})
+export const Images = Type.Array(Image)
+export const StoryIds = Type.Array(Type.String({ format: 'uuid' }))
+
+export const Uploaded = Type.Object({
+  story_id: Type.String({ format: 'uuid' }),
+  image_paths: Type.Array(Type.String()),
+  image_count: Type.Integer({ minimum: 1 }),
+})
+
+export const Deleted = Type.Object({ success: Type.Literal(true), message: Type.String() })
+
+export const Failure = Type.Object({ detail: Type.String() })
+
+export const StoryParams = Type.Object({ story_id: Type.String() })
+
+export const ImageParams = Type.Object({ story_id: Type.String(), name: Type.String() })
+
+/** The descriptions end the sentence 'The query parameter "limit" has to be …'. */
+export const PageQuery = Type.Object({
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1000, description: 'a whole number of stories from 1 to 1000' }),
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+      description: 'taken unchanged from the Link header of an earlier answer',
+    }),
+  ),
+})
+
+/** The schema of an answer that the route sends as JSON text that it writes itself. */
+export const written = (schema: TSchema) => Type.Unsafe<string | Readable>(schema)
+
+/** Answers of a route that are errors, for its `response` schema. */
+export function errors<const Status extends number>(...statuses: Status[]): Record<Status, typeof Failure> {
+  return Object.fromEntries(statuses.map((status) => [status, Failure])) as Record<Status, typeof Failure>
+}
+
+/** The images of a story as JSON, without the brackets of an array. Every value is made of characters that JSON leaves alone. */
+export function imagesJson(story: Story): string {
+  return story.images
+    .map(
+      (image) =>
+        `{"id":"${image.number}","story_id":"${story.id}","path":"${publicPath(image.key)}","created_at":"${createdAt(story, image)}"}`,
+    )
+    .join(',')
+}
+
+export function storyIdJson(story: Story): string {
+  return `"${story.id}"`
+}

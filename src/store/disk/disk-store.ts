@@ -1,0 +1,207 @@
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { access, type FileHandle, open, readFile, rename, unlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Readable } from 'node:stream'
+import { DeleteFailure, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
+import {
+  type Body,
+  type ByteRange,
+  type FoundObject,
+  type ListOptions,
+  type ObjectHead,
+  type ObjectStore,
+  watchBody,
+} from '../object-store.ts'
+import { createFolder, removeFolderIfEmpty, removeStaleFiles, syncFolder } from './folder.ts'
+import { filePath, sidecarPath } from './path.ts'
+import { errorCode, isMissing, storeError } from './store-error.ts'
+import { listFolder } from './walk.ts'
+
+/** A temporary file that nothing was written to for this long belongs to a process that is no more. */
+const STALE_MS = 60 * 60_000
+
+interface Sidecar {
+  readonly contentType: string
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/**
+ * Keeps each object as a plain file below `root`, so that people can look at their pictures, and beside it a hidden file with
+ * its content type and metadata. A put writes to a temporary file, syncs it, renames it into place and syncs the folder: a crash
+ * at any moment leaves the whole object or none of it. One process at a time is meant to write below `root`.
+ *
+ * @param root the folder; made when it is missing
+ */
+export async function openDiskStore(root: string): Promise<ObjectStore> {
+  const temporary = join(root, '.tmp')
+  await createFolder(temporary)
+  await removeStaleFiles(temporary, STALE_MS)
+
+  return {
+    async put(key, body, options) {
+      const path = filePath(root, key)
+      const source = watchBody(body)
+      const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
+      try {
+        await writeDurably(parts[0], source.bytes)
+        await writeDurably(parts[1], [JSON.stringify({ contentType: options.contentType, metadata: options.metadata })])
+        await moveInto(path, parts)
+      } catch (error) {
+        await Promise.allSettled(parts.map(unlink))
+        throw source.failed ? source.error : storeError(error)
+      }
+    },
+
+    async get(key, options) {
+      const path = filePath(root, key)
+      const file = await openFile(path, key)
+      try {
+        const head = await describe(file, path, key)
+        const range = options?.range && resolveRange(options.range, head.size)
+        const body =
+          head.size === 0
+            ? await emptyBody(file)
+            : file.createReadStream({ ...range, ...(options?.signal && { signal: options.signal }) })
+        return { ...head, range, body } satisfies FoundObject
+      } catch (error) {
+        await file.close()
+        throw storeError(error)
+      }
+    },
+
+    async head(key) {
+      const path = filePath(root, key)
+      const file = await openFile(path, key)
+      try {
+        return await describe(file, path, key)
+      } catch (error) {
+        throw storeError(error)
+      } finally {
+        await file.close()
+      }
+    },
+
+    async *list(options: ListOptions) {
+      try {
+        yield* listFolder(root, options)
+      } catch (error) {
+        throw storeError(error)
+      }
+    },
+
+    async delete(keys) {
+      const failed: string[] = []
+      let cause: unknown
+      const folders = new Map<string, string[]>()
+      for (const key of keys) {
+        const folder = dirname(filePath(root, key))
+        folders.set(folder, [...(folders.get(folder) ?? []), key])
+      }
+      for (const [folder, inside] of folders) {
+        try {
+          for (const key of inside) {
+            await unlinkIfThere(filePath(root, key))
+            await unlinkIfThere(sidecarPath(filePath(root, key)))
+          }
+          await syncFolder(folder)
+          if (folder !== root) await removeFolderIfEmpty(folder)
+        } catch (error) {
+          if (isMissing(error)) continue
+          failed.push(...inside)
+          cause = error
+        }
+      }
+      if (failed.length > 0) throw new DeleteFailure(failed).because(cause)
+    },
+
+    async ready() {
+      await access(root, constants.R_OK | constants.W_OK).catch((error) => {
+        throw storeError(error)
+      })
+    },
+
+    async close() {},
+  }
+}
+
+async function writeDurably(path: string, data: Body | Iterable<string>): Promise<void> {
+  const file = await open(path, 'wx', 0o640)
+  try {
+    await writeFile(file, data)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** The object last: it is visible with all that belongs to it, or not at all. */
+async function moveInto(path: string, [object, sidecar]: readonly [string, string]): Promise<void> {
+  const folder = dirname(path)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await createFolder(folder)
+      await rename(sidecar, sidecarPath(path)).catch((error) => {
+        // moved by an earlier attempt
+        if (attempt === 1 || !isMissing(error)) throw error
+      })
+      await rename(object, path)
+      await syncFolder(folder)
+      return
+    } catch (error) {
+      // A delete may take the empty folder away between two of these calls
+      if (attempt === 5 || !isMissing(error)) throw error
+    }
+  }
+}
+
+async function openFile(path: string, key: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    if (isMissing(error) || ['ELOOP', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')) throw new ObjectNotFound(key)
+    throw storeError(error)
+  }
+}
+
+async function describe(file: FileHandle, path: string, key: string): Promise<ObjectHead> {
+  const stat = await file.stat({ bigint: true })
+  if (!stat.isFile()) throw new ObjectNotFound(key)
+  const sidecar = await readSidecar(path)
+  return {
+    size: Number(stat.size),
+    // Like nginx: a file that is replaced has another time or size
+    etag: `"${stat.mtimeNs.toString(16)}-${stat.size.toString(16)}"`,
+    lastModified: new Date(Number(stat.mtimeMs)),
+    contentType: sidecar?.contentType,
+    metadata: sidecar?.metadata ?? {},
+  }
+}
+
+/** A file that was copied in by hand has none. */
+async function readSidecar(path: string): Promise<Sidecar | undefined> {
+  try {
+    return JSON.parse(await readFile(sidecarPath(path), 'utf8')) as Sidecar
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+function resolveRange(range: ByteRange, size: number): { start: number; end: number } {
+  const start = 'suffix' in range ? Math.max(0, size - range.suffix) : range.start
+  const end = 'suffix' in range ? size - 1 : Math.min(range.end ?? size - 1, size - 1)
+  if (start > end) throw new RangeNotSatisfiable()
+  return { start, end }
+}
+
+async function emptyBody(file: FileHandle): Promise<Readable> {
+  await file.close()
+  return Readable.from([])
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error) => {
+    if (!isMissing(error)) throw error
+  })
+}

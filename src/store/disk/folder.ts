@@ -1,0 +1,55 @@
+import { mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { errorCode } from './store-error.ts'
+
+/** Folders being made now: whoever comes second waits until the first has made them durable. */
+const underWay = new Map<string, Promise<void>>()
+
+/** Makes a folder and those above it, each durable once this resolves. */
+export function createFolder(path: string): Promise<void> {
+  let work = underWay.get(path)
+  if (!work) {
+    work = create(path).finally(() => underWay.delete(path))
+    underWay.set(path, work)
+  }
+  return work
+}
+
+async function create(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return
+    if (errorCode(error) !== 'ENOENT') throw error
+    await createFolder(dirname(path))
+    return create(path)
+  }
+  await syncFolder(dirname(path))
+}
+
+/** Makes the names in a folder durable: fsync(2) on a file alone does not say that its name survives a crash. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+export async function removeFolderIfEmpty(path: string): Promise<void> {
+  try {
+    await rmdir(path)
+  } catch (error) {
+    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error) ?? '')) return
+    throw error
+  }
+}
+
+/** Removes the files of a folder that nothing was written to for `age` milliseconds. */
+export async function removeStaleFiles(folder: string, age: number): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    if ((await stat(path)).mtimeMs < Date.now() - age) await unlink(path)
+  }
+}

@@ -1,0 +1,28 @@
+import { basename, dirname, join } from 'node:path'
+import { InvalidKey } from '../../errors.ts'
+
+/** NAME_MAX of Linux and macOS, in bytes; the sidecar's name is six longer than the object's. */
+const NAME_BYTES = 255 - 6
+
+/**
+ * The file of a key. Segments that a file system reads otherwise ("", ".", "..", hidden names, which are this store's own) are no
+ * keys of this store, so no key leaves `root`. Throws `InvalidKey`.
+ */
+export function filePath(root: string, key: string): string {
+  for (const segment of key.split('/')) {
+    if (
+      segment === '' ||
+      segment.startsWith('.') ||
+      /[\0\\]/.test(segment) ||
+      Buffer.byteLength(segment) > NAME_BYTES
+    ) {
+      throw new InvalidKey()
+    }
+  }
+  return join(root, key)
+}
+
+/** The hidden file beside an object that holds its content type and metadata. */
+export function sidecarPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.json`)
+}

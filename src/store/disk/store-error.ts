@@ -1,0 +1,27 @@
+import { ServiceError, StoreFailure, StoreFull, StoreUnavailable } from '../../errors.ts'
+
+/** The `code` of a system error (errno(3)). */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+export function isMissing(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errorCode(error) ?? '')
+}
+
+/** The store's error for an error of the file system; an error of our own stays what it is. */
+export function storeError(error: unknown): unknown {
+  if (error instanceof ServiceError) return error
+  switch (errorCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new StoreFull().because(error)
+    case 'EMFILE':
+    case 'ENFILE':
+      return new StoreUnavailable().because(error)
+    case 'ABORT_ERR':
+      return error
+    default:
+      return new StoreFailure().because(error)
+  }
+}

@@ -1,0 +1,104 @@
+import { lstat, opendir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
+import { isMissing } from './store-error.ts'
+
+/** Objects in one page of a list, as with S3. */
+const PAGE = 1000
+
+/** Names of one folder held at a time. A folder with more is read once for each such number of them: memory stays bounded. */
+const NAMES = 50_000
+
+/** Files looked at side by side. */
+const STATS = 32
+
+/** Lists the files below a folder as S3 lists keys: in the order of their UTF-8 bytes, in pages. */
+export async function* listFolder(root: string, options: ListOptions): AsyncGenerator<ListedObject[]> {
+  let page: ListedObject[] = []
+  const start = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
+  for await (const key of walk(root, start, options)) {
+    page.push({ key, size: 0, lastModified: new Date(0) })
+    if (page.length === PAGE) {
+      const full = await described(root, page)
+      if (full.length > 0) yield full
+      page = []
+    }
+  }
+  const rest = await described(root, page)
+  if (rest.length > 0) yield rest
+}
+
+/** Adds size and time; a file that went away since its name was read is left out. */
+async function described(root: string, page: readonly ListedObject[]): Promise<ListedObject[]> {
+  const found: ListedObject[] = []
+  for (let at = 0; at < page.length; at += STATS) {
+    const stats = await Promise.all(
+      page.slice(at, at + STATS).map(async ({ key }) => {
+        try {
+          const { size, mtime } = await lstat(join(root, key))
+          return { key, size, lastModified: mtime }
+        } catch (error) {
+          if (isMissing(error)) return undefined
+          throw error
+        }
+      }),
+    )
+    found.push(...stats.filter((object) => object !== undefined))
+  }
+  return found
+}
+
+/** Keys below `base` in order; `base` is "" or ends with "/". */
+async function* walk(root: string, base: string, options: ListOptions): AsyncGenerator<string> {
+  for await (const name of sortedNames(root, base, options)) {
+    const key = base + name
+    if (name.endsWith('/')) yield* walk(root, key, options)
+    else yield key
+  }
+}
+
+/** The names in a folder that can lead to a key that is asked for, in order; those of folders end with "/". */
+async function* sortedNames(root: string, base: string, options: ListOptions): AsyncGenerator<string> {
+  let last: string | undefined
+  for (;;) {
+    let names: string[] = []
+    let cut = false
+    for await (const name of namesOf(join(root, base))) {
+      if (!isWanted(base + name, options) || (last !== undefined && compareKeys(name, last) <= 0)) continue
+      names.push(name)
+      if (names.length === 2 * NAMES) {
+        names = names.sort(compareKeys).slice(0, NAMES)
+        cut = true
+      }
+    }
+    names.sort(compareKeys)
+    if (!cut) {
+      yield* names
+      return
+    }
+    // Only the first NAMES are known to be without a gap
+    names.length = NAMES
+    yield* names
+    last = names.at(-1)
+  }
+}
+
+async function* namesOf(path: string): AsyncGenerator<string> {
+  try {
+    for await (const entry of await opendir(path)) {
+      if (entry.name.startsWith('.')) continue
+      if (entry.isFile()) yield entry.name
+      else if (entry.isDirectory()) yield `${entry.name}/`
+    }
+  } catch (error) {
+    // never made, or deleted meanwhile
+    if (!isMissing(error)) throw error
+  }
+}
+
+function isWanted(key: string, { prefix, after, before }: ListOptions): boolean {
+  const isFolder = key.endsWith('/')
+  if (!key.startsWith(prefix) && !(isFolder && prefix.startsWith(key))) return false
+  if (before !== undefined && compareKeys(key, before) >= 0) return false
+  return after === undefined || compareKeys(key, after) > 0 || (isFolder && after.startsWith(key))
+}

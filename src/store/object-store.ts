@@ -1,0 +1,94 @@
+import type { Readable } from 'node:stream'
+
+/** Bytes of an object on their way in; an iteration that throws means that the object is not to be stored. */
+export type Body = AsyncIterable<Uint8Array>
+
+export interface PutOptions {
+  readonly contentType: string
+  /** Short ASCII values under lower-case ASCII names; S3 allows 2 KB in all (AWS, "Working with object metadata"). */
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** Where an object's bytes are asked for: from `start` to `end` (both inclusive), or its last `suffix` bytes. */
+export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number }
+
+export interface ObjectHead {
+  /** Size of the whole object in bytes. */
+  readonly size: number
+  /** A strong entity tag with its quotes (RFC 9110 section 8.8.3). */
+  readonly etag: string
+  readonly lastModified: Date
+  readonly contentType: string | undefined
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+export interface FoundObject extends ObjectHead {
+  /** The part of the object that `body` holds, when a range was asked for; both ends are inclusive. */
+  readonly range: { readonly start: number; readonly end: number } | undefined
+  /** Has to be read to its end or destroyed: until then it holds a connection or a file of the store. */
+  readonly body: Readable
+}
+
+export interface ListedObject {
+  readonly key: string
+  readonly size: number
+  readonly lastModified: Date
+}
+
+export interface ListOptions {
+  readonly prefix: string
+  /** Only keys above this one. */
+  readonly after?: string
+  /** Only keys below this one. */
+  readonly before?: string
+}
+
+/**
+ * Where objects are kept. Every adapter passes the one contract suite in `test/contract/`.
+ *
+ * Keys are strings in the order of their UTF-8 bytes, sizes are bytes. Every method can reject with `StoreUnavailable` (out of
+ * reach, worth another try), `StoreFull` or `StoreFailure` from `errors.ts`; further errors are named below.
+ */
+export interface ObjectStore {
+  /**
+   * All or nothing: once this resolves the object is visible and durable. If `body` fails nothing is stored and the promise
+   * rejects with the body's own error. A put that rejects for another reason can still have been carried out.
+   */
+  put(key: string, body: Body, options: PutOptions): Promise<void>
+  /** Rejects with `ObjectNotFound`, or with `RangeNotSatisfiable` when no byte of the range exists. */
+  get(key: string, options?: { range?: ByteRange; signal?: AbortSignal }): Promise<FoundObject>
+  /** Reads no body. Rejects with `ObjectNotFound`. */
+  head(key: string, options?: { signal?: AbortSignal }): Promise<ObjectHead>
+  /** Pages in key order, none of them empty. Not a snapshot. Work stops when the consumer stops. */
+  list(options: ListOptions): AsyncIterable<ListedObject[]>
+  /** Any number of keys; one that is not there is fine. Rejects with `DeleteFailure`, naming the keys that are left. */
+  delete(keys: readonly string[]): Promise<void>
+  /** Resolves when the store can serve now. */
+  ready(): Promise<void>
+  /** Lets go of every connection and file. */
+  close(): Promise<void>
+}
+
+const ABOVE_SURROGATES = /[\uD800-\uFFFF]/
+
+/** Order of the UTF-8 bytes, as S3 lists keys (AWS, "ListObjectsV2"). UTF-16 order differs from it above U+D7FF alone. */
+export function compareKeys(a: string, b: string): number {
+  if (a === b) return 0
+  if (ABOVE_SURROGATES.test(a) || ABOVE_SURROGATES.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  return a < b ? -1 : 1
+}
+
+/** Passes a body on and remembers its error, since a put whose body fails has to fail with that very error. */
+export function watchBody(body: Body): { readonly bytes: Body; readonly failed: boolean; readonly error: unknown } {
+  const state = { failed: false, error: undefined as unknown, bytes: read() }
+  async function* read(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body
+    } catch (error) {
+      state.failed = true
+      state.error = error
+      throw error
+    }
+  }
+  return state
+}

@@ -1,0 +1,37 @@
+import {
+  ObjectNotFound,
+  RangeNotSatisfiable,
+  ServiceError,
+  StoreFailure,
+  StoreFull,
+  StoreUnavailable,
+} from '../../errors.ts'
+
+const FULL = new Set(['XMinioStorageFull', 'QuotaExceeded', 'InsufficientCapacity', 'InsufficientStorage'])
+const TRY_AGAIN = new Set(['SlowDown', 'RequestTimeout', 'TooManyRequests', 'ServiceUnavailable'])
+
+/** The error code of S3 (AWS, "Error responses"), or the name of a system error. */
+export function errorName(error: unknown): string | undefined {
+  return error instanceof Error ? error.name : undefined
+}
+
+/** The store's error for an error of the SDK; an error of our own stays what it is. */
+export function storeError(error: unknown, key = ''): Error {
+  if (error instanceof ServiceError) return error
+  const name = errorName(error) ?? ''
+  const status = statusOf(error)
+  if (name === 'NoSuchKey' || name === 'NotFound') return new ObjectNotFound(key)
+  if (name === 'InvalidRange' || status === 416) return new RangeNotSatisfiable()
+  if (FULL.has(name) || status === 507) return new StoreFull().because(error)
+  // Without an answer the SDK has the error of the connection: refused, reset, timed out, not found
+  if (TRY_AGAIN.has(name) || status === 429 || status >= 500 || (status === 0 && name !== 'CredentialsProviderError')) {
+    return new StoreUnavailable().because(error)
+  }
+  return new StoreFailure().because(error)
+}
+
+function statusOf(error: unknown): number {
+  if (!(error instanceof Error) || !('$metadata' in error)) return 0
+  const metadata = error.$metadata as { httpStatusCode?: number } | undefined
+  return metadata?.httpStatusCode ?? 0
+}

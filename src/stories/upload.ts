@@ -1,0 +1,260 @@
+import { createHash } from 'node:crypto'
+import {
+  BrokenImage,
+  EmptyFile,
+  HeicImage,
+  NoFiles,
+  OutcomeUnknown,
+  SvgImage,
+  TooManyPixels,
+  UnsupportedImage,
+} from '../errors.ts'
+import type { Body, ObjectStore } from '../store/object-store.ts'
+import { CONTENT_TYPES, type ImageFormat, identifyImage } from './image-format.ts'
+import { imageKey, newStoryId, recordKey } from './key.ts'
+
+/** Where the size of an image has to be found at the latest, in bytes from its start. */
+const HEAD_BYTES = 5 * 1024 * 1024
+
+/** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
+const UNSTORED_BYTES = 5 * 1024 * 1024
+const UNSTORED_IMAGES = 8
+
+/** Marks an object as written by this server, in its metadata. */
+const WRITTEN_BY = { 'written-by': 'story-images' }
+
+export interface UploadOptions {
+  /** Most pixels (width × height) of one image. */
+  readonly maxPixels: number
+  /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
+  readonly signal: AbortSignal
+  /** Is told what a failed upload could not remove. No list shows it. */
+  readonly onLeftover: (error: unknown) => void
+}
+
+export interface UploadedStory {
+  readonly id: string
+  /** Of the images, in their order. */
+  readonly keys: readonly string[]
+}
+
+interface ManifestImage {
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  readonly width: number
+  readonly height: number
+  readonly sha256: string
+}
+
+/**
+ * Stores the images of a new story while they arrive, several at a time, and then its commit record: only with it does the story
+ * exist. A failure stores no record and removes the images.
+ *
+ * @param images one body after another, each to be read to its end before the next one comes
+ * @throws {ServiceError} with what is wrong with an image or the store; what the iteration throws; the signal's reason
+ */
+export async function uploadStory(
+  store: ObjectStore,
+  images: AsyncIterable<Body>,
+  options: UploadOptions,
+): Promise<UploadedStory> {
+  const id = newStoryId()
+  const upload = new RunningUpload(store, id, options)
+  const source = images[Symbol.asyncIterator]()
+  try {
+    for (let number = 1; ; number++) {
+      const next = await upload.orFailure(source.next())
+      if (next.done) break
+      await upload.orFailure(upload.storeImage(number, next.value))
+    }
+    await upload.orFailure(upload.allStored())
+    if (upload.keys.length === 0) throw new NoFiles()
+    options.signal.throwIfAborted()
+    await writeRecord(store, id, upload.manifest)
+    return { id, keys: upload.keys }
+  } catch (error) {
+    await upload.undo(error)
+    throw error
+  }
+}
+
+/** What is under way of one upload. */
+class RunningUpload {
+  readonly keys: string[] = []
+  readonly manifest: ManifestImage[] = []
+  readonly #store: ObjectStore
+  readonly #id: string
+  readonly #options: UploadOptions
+  readonly #failure = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #stores = new Map<string, Promise<void>>()
+  #unstored = 0
+
+  constructor(store: ObjectStore, id: string, options: UploadOptions) {
+    this.#store = store
+    this.#id = id
+    this.#options = options
+    this.#signal = AbortSignal.any([options.signal, this.#failure.signal])
+  }
+
+  /** Waits for something, but no longer than until the upload fails: one store that fails ends the wait for the next image. */
+  orFailure<T>(work: Promise<T>): Promise<T> {
+    // Not Promise.race: a promise that lives as long as the upload would keep something of every chunk
+    return new Promise((resolve, reject) => {
+      const failed = () => reject(this.#signal.reason)
+      if (this.#signal.aborted) failed()
+      this.#signal.addEventListener('abort', failed)
+      work.then(resolve, reject).finally(() => this.#signal.removeEventListener('abort', failed))
+    })
+  }
+
+  /** Resolves when the image was read; storing it goes on. */
+  async storeImage(number: number, body: Body): Promise<void> {
+    const chunks = body[Symbol.asyncIterator]()
+    const { head, format } = await readHead(chunks, number, this.#options.maxPixels)
+    await this.#room()
+    const key = imageKey(this.#id, number, format.type)
+    this.keys.push(key)
+    const digest = createHash('sha256')
+    let size = 0
+    let wasRead = () => {}
+    const read = new Promise<void>((resolve) => {
+      wasRead = resolve
+    })
+    const upload = this
+    async function* bytes() {
+      let alone = false
+      let chunk: Uint8Array | undefined = head
+      while (chunk) {
+        digest.update(chunk)
+        size += chunk.length
+        // A file of several parts takes the room of all the others
+        if (size > UNSTORED_BYTES && !alone) {
+          alone = true
+          await upload.#othersStored(key)
+        }
+        yield chunk
+        const next: IteratorResult<Uint8Array> = await upload.orFailure(chunks.next())
+        chunk = next.done ? undefined : next.value
+      }
+      upload.#unstored += size
+      wasRead()
+    }
+    const { width, height, type } = format
+    const stored = this.#store
+      .put(key, bytes(), {
+        contentType: CONTENT_TYPES[type],
+        metadata: { ...WRITTEN_BY, width: String(width), height: String(height) },
+      })
+      .then(
+        () => {
+          const sha256 = digest.digest('hex')
+          this.manifest[number - 1] = {
+            name: `${number}.${type}`,
+            type: CONTENT_TYPES[type],
+            size,
+            width,
+            height,
+            sha256,
+          }
+        },
+        (error) => this.#failure.abort(error),
+      )
+      .finally(() => {
+        this.#unstored -= size
+        this.#stores.delete(key)
+      })
+    this.#stores.set(key, stored)
+    await read
+  }
+
+  async allStored(): Promise<void> {
+    await Promise.all(this.#stores.values())
+  }
+
+  /** Leaves nothing behind that a list shows, and if it can, nothing at all. */
+  async undo(error: unknown): Promise<void> {
+    this.#failure.abort(error)
+    await Promise.all(this.#stores.values())
+    // A story that may be there must not lose an image
+    if (this.keys.length === 0 || error instanceof OutcomeUnknown) return
+    await this.#store.delete(this.keys).catch(this.#options.onLeftover)
+  }
+
+  async #room(): Promise<void> {
+    while (this.#unstored > UNSTORED_BYTES || this.#stores.size >= UNSTORED_IMAGES)
+      await Promise.race(this.#stores.values())
+  }
+
+  async #othersStored(own: string): Promise<void> {
+    await Promise.all([...this.#stores].filter(([key]) => key !== own).map(([, stored]) => stored))
+  }
+}
+
+/** Reads as much of an image as it takes to know what it is. */
+async function readHead(
+  chunks: AsyncIterator<Uint8Array>,
+  number: number,
+  maxPixels: number,
+): Promise<{ head: Uint8Array; format: ImageFormat }> {
+  let buffer = Buffer.alloc(0)
+  let head: Uint8Array = buffer
+  let wanted = 0
+  for (;;) {
+    const next = await chunks.next()
+    if (!next.done) {
+      const length = head.length + next.value.length
+      if (length > buffer.length) {
+        buffer = Buffer.allocUnsafe(Math.max(length, 2 * buffer.length))
+        buffer.set(head)
+      }
+      buffer.set(next.value, head.length)
+      head = buffer.subarray(0, length)
+    }
+    if (head.length === 0 && next.done) throw new EmptyFile(number)
+    // Looking again only when there is twice as much keeps the work linear
+    if (!next.done && head.length < wanted) continue
+    wanted = 2 * head.length
+    const complete = next.done === true || head.length >= HEAD_BYTES
+    const found = identifyImage(head, complete)
+    if (found.kind === 'image') {
+      const { width, height } = found.format
+      if (width * height > maxPixels) throw new TooManyPixels(number, width, height, maxPixels)
+      return { head, format: found.format }
+    }
+    if (found.kind === 'heic') throw new HeicImage(number)
+    if (found.kind === 'svg') throw new SvgImage(number)
+    if (found.kind === 'broken') throw new BrokenImage(number, found.type)
+    if (found.kind === 'unsupported') throw new UnsupportedImage(number)
+  }
+}
+
+/**
+ * Writes the commit record. If the store's answer gets lost, what is stored decides.
+ *
+ * @throws {OutcomeUnknown} when it can't be told whether the record is there
+ */
+async function writeRecord(store: ObjectStore, id: string, manifest: readonly ManifestImage[]): Promise<void> {
+  const key = recordKey(id, manifest.length)
+  const digests = createHash('sha256')
+  for (const image of manifest) digests.update(image.sha256, 'hex')
+  const record = Buffer.from(JSON.stringify({ version: 1, images: manifest, fingerprint: digests.digest('hex') }))
+  async function* body() {
+    yield record
+  }
+  try {
+    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY })
+  } catch (error) {
+    const isThere = await store.head(key).then(
+      () => true,
+      () => false,
+    )
+    if (isThere) return
+    // Late or not, the record must not come to stand beside images that are being removed
+    await store.delete([key]).catch((deletion) => {
+      throw new OutcomeUnknown().because(deletion)
+    })
+    throw error
+  }
+}
