@@ -31,8 +31,8 @@ trap 'rm -rf -- "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 
 # Secrets reach mc in the environment and on its input: arguments can be read by every user of the machine. A folder
-# of its own, because mc writes a configuration with keys and the home folder may be read-only or somebody's.
-export MC_CONFIG_DIR="$tmp/mc"
+# of its own, because mc writes a configuration and the home folder may be read-only, missing or somebody's.
+export HOME="$tmp" MC_CONFIG_DIR="$tmp/mc"
 export MC_HOST_root="${MINIO_ENDPOINT%%://*}://$MINIO_ROOT_USER:$MINIO_ROOT_PASSWORD@${MINIO_ENDPOINT#*://}"
 
 timeout 60 mc --quiet ready root >/dev/null || die "MinIO at $MINIO_ENDPOINT is not ready"

@@ -22,14 +22,17 @@ function failure<Args extends unknown[]>(
   sentence: (...args: Args) => string,
   retryAfter?: number,
 ) {
-  return class extends ServiceError {
-    override readonly name = name
+  const Failure = class extends ServiceError {
     override readonly status = status
     override readonly retryAfter = retryAfter
     constructor(...args: Args) {
       super(sentence(...args))
     }
   }
+  // Logs tell errors apart by the names of their classes
+  Object.defineProperty(Failure, 'name', { value: name })
+  Object.defineProperty(Failure.prototype, 'name', { value: name })
+  return Failure
 }
 
 // Uploads that we refuse

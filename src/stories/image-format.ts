@@ -144,16 +144,16 @@ function jpegHeader(bytes: Buffer): Header {
   let turned: boolean | undefined
   let at = 2
   while (at + 4 <= bytes.length) {
-    const marker = bytes.readUInt16BE(at)
-    if (marker < 0xff00 || marker === 0xffff) {
+    const marker = bytes[at + 1]
+    if (bytes[at] !== 0xff || marker === 0xff) {
       at += 1
-    } else if (marker === 0xff01) {
-      at += 2 // TEM: a marker without a segment
-    } else if (marker === 0xffda) {
+    } else if (marker === 0x01) {
+      at += 2 // TEM has no segment.
+    } else if (marker === 0xda) {
       return { end: at, turned: turned ?? false, whole: true }
     } else {
       const next = at + 2 + bytes.readUInt16BE(at + 2)
-      if (marker === 0xffe1 && bytes.toString('latin1', at + 4, at + 10) === 'Exif\0\0') {
+      if (marker === 0xe1 && bytes.toString('latin1', at + 4, at + 10) === 'Exif\0\0') {
         turned ??= isQuarterTurn(bytes.subarray(at + 10, next))
       }
       at = next
