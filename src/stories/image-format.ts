@@ -44,8 +44,8 @@ export type Identified =
  *
  * @param head the file's first bytes, from its very start; it is neither changed nor kept
  * @param complete whether `head` is all there is, or all that will ever be looked at: then the answer is never `more`
- * @returns an answer other than `more` stays the same however many bytes follow. The work is linear in `head` (at most
- *   some tens of milliseconds for 5 MiB made for the purpose), so ask again when the bytes have doubled, not per chunk.
+ * @returns an answer other than `more` stays the same however many bytes follow. The work is linear in `head` (less
+ *   than a tenth of a second for 5 MiB made to be slow), so ask again when the bytes have doubled, not per chunk.
  */
 export function identifyImage(head: Uint8Array, complete: boolean): Identified {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
@@ -108,12 +108,15 @@ function readMarkup(bytes: Buffer, complete: boolean): 'svg' | 'unsupported' | '
   return unfinished && bytes.length < MARKUP_WINDOW && !complete ? 'more' : 'unsupported'
 }
 
-/** UTF-16 by its byte order mark or by a `<` of two bytes (XML 1.0, appendix F), otherwise UTF-8; without the mark. */
+/**
+ * UTF-16 by its byte order mark or by a `<` of two bytes (XML 1.0, appendix F), otherwise UTF-8; without the mark, and
+ * without a character that is cut off at the end.
+ */
 function decode(bytes: Buffer): string {
   const start = bytes.toString('latin1', 0, 2)
-  if (start === '\xff\xfe' || start === '<\0') return new TextDecoder('utf-16le').decode(bytes)
-  if (start === '\xfe\xff' || start === '\0<') return new TextDecoder('utf-16be').decode(bytes)
-  return new TextDecoder().decode(bytes)
+  const little = start === '\xff\xfe' || start === '<\0'
+  const big = start === '\xfe\xff' || start === '\0<'
+  return new TextDecoder(little ? 'utf-16le' : big ? 'utf-16be' : 'utf-8').decode(bytes, { stream: true })
 }
 
 interface Header {
@@ -179,7 +182,7 @@ function pngHeader(bytes: Buffer): Header {
 }
 
 /**
- * Whether Exif data, a TIFF file (Exif 3.0 section 4.5), has an Orientation (tag 0x0112, one SHORT) of 5 to 8: those that
+ * Whether Exif data, a TIFF file (TIFF 6.0 section 2), has an Orientation (tag 0x0112, one SHORT) of 5 to 8: those that
  * swap width and height. Undefined: it has none that can be read.
  */
 function isQuarterTurn(tiff: Buffer): boolean | undefined {

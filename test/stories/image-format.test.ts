@@ -205,6 +205,9 @@ t.test('an SVG whose first tag has not come yet is waited for, up to 8 KiB', asy
     t.same(identifyImage(Buffer.from(start), false), { kind: 'more' }, start)
     t.same(identifyImage(Buffer.from(start), true), { kind: 'unsupported' }, start)
   }
+  const utf16 = Buffer.from(`\ufeff${' '.repeat(8)}<svg/>`, 'utf16le')
+  t.same(identifyImage(utf16.subarray(0, 19), false), { kind: 'more' }, 'half a character')
+  t.same(identifyImage(utf16, false), { kind: 'svg' })
   t.same(identifyImage(Buffer.from('<p>Not an SVG</p>'), false), { kind: 'unsupported' })
   t.same(identifyImage(Buffer.from(`<!--${' '.repeat(8000)}--><svg>`), false), { kind: 'svg' })
   t.same(identifyImage(Buffer.from(`<!--${' '.repeat(9000)}--><svg>`), false), { kind: 'unsupported' })
@@ -222,7 +225,7 @@ interface Tiff {
   directory?: number
 }
 
-/** A TIFF file with a directory of one entry, at offset 8 (Exif 3.0 section 4.5). */
+/** A TIFF file with a directory of one entry, at offset 8 (TIFF 6.0 section 2). */
 function tiff(options: Tiff = {}): Buffer {
   const { little, tag = 0x0112, format = 3, count = 1, orientation = 6, entries = 1, directory = 8 } = options
   const bytes = Buffer.alloc(8 + 2 + 12 + 4)
