@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config.ts'
 import { drainPlugin } from './http/plugins/drain.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
+import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
 import { requestId, requestLogPlugin } from './http/plugins/request-log.ts'
 import { healthRoutes } from './http/routes/health.ts'
 import { imageRoutes } from './http/routes/image.ts'
@@ -34,7 +35,7 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     exposeHeadRoutes: false,
-    // A request in the middle of the shutdown is answered like any other, and the last one of its connection
+    // A request in the middle of the shutdown is answered like any other
     return503OnClosing: false,
     http: { requireHostHeader: false },
     frameworkErrors: sendFrameworkError,
@@ -52,6 +53,7 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
   await app.register(requestLogPlugin)
   await app.register(errorsPlugin)
   await app.register(drainPlugin)
+  await app.register(gracefulClosePlugin)
 
   await app.register(healthRoutes)
   await app.register(listImagesRoute)

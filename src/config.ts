@@ -46,8 +46,8 @@ export const ConfigSchema = Type.Object({
     description: 'Goes before every key; `images/` makes a bucket behind a CDN match the public paths',
     default: '',
     example: 'images/',
-    pattern: "^([A-Za-z0-9!_.*'()-]+/)*$",
-    must: 'empty, or names each followed by "/"',
+    pattern: "^((?!\\.{1,2}/)[A-Za-z0-9!_.*'()-]+/)*$",
+    must: 'empty, or names (no "." and "..") each followed by "/"',
   }),
   S3_ENDPOINT: optionalText('URL of an S3 server other than AWS', {
     example: 'http://localhost:9000',
@@ -138,8 +138,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     values[name] = value
   }
   const config = values as Config
-  if (config.S3_BUCKET === undefined && config.S3_ENDPOINT !== undefined) {
-    throw new ConfigError('S3_ENDPOINT is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories')
+  const idle = Object.keys(ConfigSchema.properties).find((name) => name.startsWith('S3_') && environment[name])
+  if (config.S3_BUCKET === undefined && idle !== undefined) {
+    throw new ConfigError(`${idle} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`)
   }
   return config
 }

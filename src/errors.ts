@@ -78,7 +78,7 @@ export const BrokenImage = failure(
   'BrokenImage',
   415,
   (number: number, type: string) =>
-    `File ${number} starts like a ${type} image, but its width and height can't be read`,
+    `File ${number} starts like an image/${type.replace('jpg', 'jpeg')}, but its width and height can't be read`,
 )
 export const FileTooLarge = failure(
   'FileTooLarge',

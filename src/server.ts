@@ -1,12 +1,18 @@
+import { lookup } from 'node:dns/promises'
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, loadEnvFile, readConfig } from './config.ts'
 import { openDiskStore } from './store/disk/disk-store.ts'
 import type { ObjectStore } from './store/object-store.ts'
-import { openS3Store } from './store/s3/s3-store.ts'
+import { STORIES } from './stories/key.ts'
+
+/** How long a server that failed may take to close. */
+const FAILED_EXIT_MS = 5000
 
 async function openStore(config: Config): Promise<ObjectStore> {
   if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR)
+  // The SDK takes a third of a second to load, which the disk store need not wait for
+  const { openS3Store } = await import('./store/s3/s3-store.ts')
   const isOwnServer = config.S3_ENDPOINT !== undefined
   return openS3Store({
     bucket: config.S3_BUCKET,
@@ -15,6 +21,7 @@ async function openStore(config: Config): Promise<ObjectStore> {
     region: config.S3_REGION ?? (isOwnServer ? 'us-east-1' : undefined),
     forcePathStyle: config.S3_FORCE_PATH_STYLE ?? isOwnServer,
     timeout: config.S3_TIMEOUT,
+    probe: STORIES,
   })
 }
 
@@ -24,12 +31,17 @@ async function main(): Promise<void> {
   const store = await openStore(config)
   const app = await buildApp(config, store)
   closeWithGrace({ delay: config.SHUTDOWN_TIMEOUT, logger: app.log }, async ({ signal, err }) => {
-    if (err) app.log.fatal({ err }, 'the server failed')
-    else app.log.info({ signal }, 'shutting down: running requests may finish')
+    if (err) {
+      app.log.fatal({ err }, 'the server failed')
+      // Whatever is still running, a supervisor can only start a process again that is gone
+      setTimeout(() => process.exit(1), FAILED_EXIT_MS).unref()
+    } else app.log.info({ signal }, 'shutting down: running requests may finish')
     await app.close()
     await store.close()
   })
-  await app.listen({ host: config.HOST, port: config.PORT })
+  // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
+  const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
+  await app.listen({ host, port: config.PORT })
   app.log.info(
     config.S3_BUCKET === undefined
       ? `pictures are kept on disk in ${config.DATA_DIR}; set S3_BUCKET to keep them in a bucket`

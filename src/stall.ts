@@ -11,7 +11,8 @@ export function onStall(message: IncomingMessage, timeout: number, stalled: () =
   let seen = message.socket.bytesRead
   let since = Date.now()
   const timer = setInterval(() => {
-    const isWaiting = !message.isPaused() && message.readableLength === 0 && message.socket.bytesRead === seen
+    // With bytes in its buffer it is the reader who is slow; with none, Node reads on from the socket also while it is paused
+    const isWaiting = message.readableLength === 0 && !message.complete && message.socket.bytesRead === seen
     if (!isWaiting) {
       seen = message.socket.bytesRead
       since = Date.now()

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { type TSchema, Type } from 'typebox'
-import { createdAt, publicPath, type Story } from '../stories/key.ts'
+import { createdAt, publicPath, STORY_ID_PATTERN, type Story } from '../stories/key.ts'
 
 /** The JSON of the contract. */
 export const Image = Type.Object({
@@ -33,7 +33,7 @@ export const PageQuery = Type.Object({
   ),
   cursor: Type.Optional(
     Type.String({
-      pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+      pattern: STORY_ID_PATTERN,
       description: 'taken unchanged from the Link header of an earlier answer',
     }),
   ),

@@ -78,12 +78,23 @@ export function compareKeys(a: string, b: string): number {
   return a < b ? -1 : 1
 }
 
+export interface WatchedBody {
+  readonly bytes: Body
+  /** Bytes that went through. */
+  readonly size: number
+  readonly failed: boolean
+  readonly error: unknown
+}
+
 /** Passes a body on and remembers its error, since a put whose body fails has to fail with that very error. */
-export function watchBody(body: Body): { readonly bytes: Body; readonly failed: boolean; readonly error: unknown } {
-  const state = { failed: false, error: undefined as unknown, bytes: read() }
+export function watchBody(body: Body): WatchedBody {
+  const state = { failed: false, error: undefined as unknown, size: 0, bytes: read() }
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
-      yield* body
+      for await (const chunk of body) {
+        state.size += chunk.length
+        yield chunk
+      }
     } catch (error) {
       state.failed = true
       state.error = error

@@ -13,11 +13,19 @@ import type { ImageType } from './image-format.ts'
  */
 export const STORIES = 'stories/'
 
-const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-const STORY_ID = new RegExp(`^${UUID}$`)
+/** A regular expression, as JSON Schema has them too. */
+export const STORY_ID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+const STORY_ID = new RegExp(STORY_ID_PATTERN)
 const IMAGE_NAME = /^([1-9]\d{0,8})\.(jpg|jpeg|png|gif|webp|avif)$/
 const RECORD_NAME = /^0\.([1-9]\d{0,8})\.json$/
 const NAME_START = STORIES.length + 37
+
+/** Metadata of every object that an upload writes. What does not have it was copied in by hand. */
+export const WRITTEN_BY_US: Readonly<Record<string, string>> = { 'written-by': 'story-images' }
+
+export function isWrittenByUs(metadata: Readonly<Record<string, string>>): boolean {
+  return metadata['written-by'] === WRITTEN_BY_US['written-by']
+}
 
 export interface StoredImage {
   readonly key: string
@@ -105,7 +113,7 @@ export class StoryKeys {
 
   /** The story, if the commit rule says that there is one. To be asked once every key of the id was added. */
   story(): Story | undefined {
-    const images = this.images.sort((a, b) => a.number - b.number)
+    const images = this.images.toSorted((a, b) => a.number - b.number)
     if (images.length === 0) return undefined
     if (isOwnId(this.id)) {
       if (this.records.length !== 1 || images.length !== this.#count) return undefined

@@ -1,6 +1,6 @@
-import { StoryNotFound } from '../errors.ts'
+import { ObjectNotFound, StoryNotFound } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isOwnId, isStoryId, ownIdTime, STORIES, type StoryKeys, storyPrefix } from './key.ts'
+import { isOwnId, isStoryId, isWrittenByUs, ownIdTime, STORIES, type StoryKeys, storyPrefix } from './key.ts'
 import { readStoryKeys } from './list.ts'
 
 /** S3's DeleteObjects takes 1,000 keys a call. */
@@ -35,7 +35,7 @@ export async function removeAllStories(store: ObjectStore, uploadTimeout: number
   let size = 0
   for await (const found of readStoryKeys(store, STORIES)) {
     for (const keys of found) {
-      if (!keys.story() && !(isOwnId(keys.id) && ownIdTime(keys.id) < oldest)) continue
+      if (!keys.story() && !(await isLeftover(store, keys, oldest))) continue
       batch.push(keys)
       size += keys.images.length + keys.records.length
       if (size < BATCH) continue
@@ -45,6 +45,21 @@ export async function removeAllStories(store: ObjectStore, uploadTimeout: number
     }
   }
   await removeKeys(store, batch)
+}
+
+/** Whether these are what a failed upload or deletion of ours left. Files that were copied in by hand never are. */
+async function isLeftover(store: ObjectStore, keys: StoryKeys, oldest: number): Promise<boolean> {
+  if (!isOwnId(keys.id) || ownIdTime(keys.id) >= oldest) return false
+  for (const key of [...keys.records, ...keys.images.map((image) => image.key)]) {
+    try {
+      const { metadata } = await store.head(key)
+      if (!isWrittenByUs(metadata)) return false
+    } catch (error) {
+      // deleted meanwhile
+      if (!(error instanceof ObjectNotFound)) throw error
+    }
+  }
+  return true
 }
 
 /** Records before images: a reader who comes in between sees no story, never a part of one. */

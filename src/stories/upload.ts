@@ -11,7 +11,7 @@ import {
 } from '../errors.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
 import { CONTENT_TYPES, type ImageFormat, identifyImage } from './image-format.ts'
-import { imageKey, newStoryId, recordKey } from './key.ts'
+import { imageKey, newStoryId, recordKey, WRITTEN_BY_US } from './key.ts'
 
 /** Where the size of an image has to be found at the latest, in bytes from its start. */
 const HEAD_BYTES = 5 * 1024 * 1024
@@ -19,9 +19,6 @@ const HEAD_BYTES = 5 * 1024 * 1024
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
 const UNSTORED_BYTES = 5 * 1024 * 1024
 const UNSTORED_IMAGES = 8
-
-/** Marks an object as written by this server, in its metadata. */
-const WRITTEN_BY = { 'written-by': 'story-images' }
 
 export interface UploadOptions {
   /** Most pixels (width × height) of one image. */
@@ -66,11 +63,12 @@ export async function uploadStory(
     for (let number = 1; ; number++) {
       const next = await upload.orFailure(source.next())
       if (next.done) break
-      await upload.orFailure(upload.storeImage(number, next.value))
+      await upload.orFailure(upload.takeImage(number, next.value))
     }
     await upload.orFailure(upload.allStored())
     if (upload.keys.length === 0) throw new NoFiles()
     options.signal.throwIfAborted()
+    upload.isRecordSent = true
     await writeRecord(store, id, upload.manifest)
     return { id, keys: upload.keys }
   } catch (error) {
@@ -83,6 +81,7 @@ export async function uploadStory(
 class RunningUpload {
   readonly keys: string[] = []
   readonly manifest: ManifestImage[] = []
+  isRecordSent = false
   readonly #store: ObjectStore
   readonly #id: string
   readonly #options: UploadOptions
@@ -110,7 +109,7 @@ class RunningUpload {
   }
 
   /** Resolves when the image was read; storing it goes on. */
-  async storeImage(number: number, body: Body): Promise<void> {
+  async takeImage(number: number, body: Body): Promise<void> {
     const chunks = body[Symbol.asyncIterator]()
     const { head, format } = await readHead(chunks, number, this.#options.maxPixels)
     await this.#room()
@@ -145,7 +144,7 @@ class RunningUpload {
     const stored = this.#store
       .put(key, bytes(), {
         contentType: CONTENT_TYPES[type],
-        metadata: { ...WRITTEN_BY, width: String(width), height: String(height) },
+        metadata: { ...WRITTEN_BY_US, width: String(width), height: String(height) },
       })
       .then(
         () => {
@@ -173,13 +172,21 @@ class RunningUpload {
     await Promise.all(this.#stores.values())
   }
 
-  /** Leaves nothing behind that a list shows, and if it can, nothing at all. */
+  /**
+   * Leaves nothing behind that a list shows, and if it can, nothing at all.
+   *
+   * @throws {OutcomeUnknown} when a record that may still land could find its images
+   */
   async undo(error: unknown): Promise<void> {
     this.#failure.abort(error)
     await Promise.all(this.#stores.values())
     // A story that may be there must not lose an image
     if (this.keys.length === 0 || error instanceof OutcomeUnknown) return
-    await this.#store.delete(this.keys).catch(this.#options.onLeftover)
+    await this.#store.delete(this.keys).catch((deletion) => {
+      this.#options.onLeftover(deletion)
+      // A record that lands late would find its images
+      if (this.isRecordSent) throw new OutcomeUnknown().because(error)
+    })
   }
 
   async #room(): Promise<void> {
@@ -206,7 +213,7 @@ async function readHead(
     if (!next.done) {
       const length = head.length + next.value.length
       if (length > buffer.length) {
-        buffer = Buffer.allocUnsafe(Math.max(length, 2 * buffer.length))
+        buffer = Buffer.allocUnsafe(Math.max(length, Math.min(2 * buffer.length, HEAD_BYTES)))
         buffer.set(head)
       }
       buffer.set(next.value, head.length)
@@ -215,7 +222,7 @@ async function readHead(
     if (head.length === 0 && next.done) throw new EmptyFile(number)
     // Looking again only when there is twice as much keeps the work linear
     if (!next.done && head.length < wanted) continue
-    wanted = 2 * head.length
+    wanted = Math.min(2 * head.length, HEAD_BYTES)
     const complete = next.done === true || head.length >= HEAD_BYTES
     const found = identifyImage(head, complete)
     if (found.kind === 'image') {
@@ -244,7 +251,7 @@ async function writeRecord(store: ObjectStore, id: string, manifest: readonly Ma
     yield record
   }
   try {
-    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY })
+    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY_US })
   } catch (error) {
     const isThere = await store.head(key).then(
       () => true,

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type IncomingHttpHeaders, request as httpRequest, type RequestOptions } from 'node:http'
+import { request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from 'node:http'
 import { connect } from 'node:net'
 import type { Test } from 'tap'
 import { type ImageOptions, makeImage } from '../support/images.ts'
@@ -117,21 +117,41 @@ export function someImages(count: number, types: readonly ImageOptions['type'][]
 /**
  * Sends bytes over a connection of its own, half of which stays open, and returns what comes back until the server closes. For
  * what no HTTP client would send.
+ *
+ * @param pieces what to send; a number is a pause in milliseconds
  */
-export async function exchange(at: At, ...pieces: readonly (string | Uint8Array)[]): Promise<Answer> {
+export async function exchange(at: At, ...pieces: readonly (string | Uint8Array | number)[]): Promise<Answer> {
   const socket = connect(at.port, '127.0.0.1')
   // What was answered counts, not what could not be sent any more
   socket.on('error', () => {})
-  for (const piece of pieces) socket.write(piece)
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk))
-  await once(socket, 'close')
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  for (const piece of pieces) {
+    if (typeof piece === 'number') await new Promise((resolve) => setTimeout(resolve, piece))
+    else if (!socket.destroyed) socket.write(piece)
+  }
+  await closed
   const text = Buffer.concat(chunks)
   const end = text.indexOf('\r\n\r\n')
   const [line = '', ...fields] = text.toString('latin1', 0, end).split('\r\n')
   const headers = Object.fromEntries(fields.map((field) => field.split(/: */, 2))) as Record<string, string>
   const lower = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
-  return answerOf(Number(line.split(' ')[1]), lower, text.subarray(end + 4))
+  const body = text.subarray(end + 4)
+  const isChunked = lower['transfer-encoding'] === 'chunked'
+  return answerOf(Number(line.split(' ')[1]), lower, isChunked ? withoutChunks(body) : body)
+}
+
+/** RFC 9112 section 7.1. */
+function withoutChunks(body: Buffer): Buffer {
+  const chunks: Buffer[] = []
+  for (let at = 0; ; ) {
+    const end = body.indexOf('\r\n', at)
+    const size = Number.parseInt(body.toString('latin1', at, end), 16)
+    if (end === -1 || !(size > 0)) return Buffer.concat(chunks)
+    chunks.push(body.subarray(end + 2, end + 2 + size))
+    at = end + 2 + size + 2
+  }
 }
 
 /** An error's answer is `{"detail": "…"}` as JSON, and nothing else. */

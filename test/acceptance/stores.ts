@@ -1,20 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import {
-  AbortMultipartUploadCommand,
-  CreateBucketCommand,
-  DeleteBucketCommand,
-  DeleteObjectCommand,
-  ListMultipartUploadsCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  S3Client,
-} from '@aws-sdk/client-s3'
+import { ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
+import { type Engine, engines, makeBucket } from '../support/engines.ts'
 import { type S3StandIn, startS3StandIn } from '../support/s3-stand-in.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { IMAGES, remove } from './client.ts'
 
 /** A store of one test's own, and a way to look into it without the server. */
 export interface TestStore {
@@ -27,11 +19,11 @@ export interface TestStore {
   content(): Promise<string[]>
   /** Puts an object in, as somebody without this server would. */
   place(key: string, body: Buffer, contentType?: string): Promise<void>
-  remove(): Promise<void>
 }
 
-export async function diskStore(): Promise<TestStore> {
+export async function diskStore(t: Test): Promise<TestStore> {
   const folder = await mkdtemp(join(tmpdir(), 'story-images-disk-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
   return {
     name: 'disk',
     environment: { DATA_DIR: folder },
@@ -46,7 +38,6 @@ export async function diskStore(): Promise<TestStore> {
       await mkdir(dirname(join(folder, key)), { recursive: true })
       await writeFile(join(folder, key), body)
     },
-    remove: () => rm(folder, { recursive: true, force: true }),
   }
 }
 
@@ -60,8 +51,9 @@ export function standInEnvironment(standIn: S3StandIn): Record<string, string> {
   }
 }
 
-export async function standInStore(): Promise<TestStore> {
+export async function standInStore(t: Test): Promise<TestStore & { readonly standIn: S3StandIn }> {
   const standIn = await startS3StandIn()
+  t.teardown(() => standIn.close())
   return {
     name: 'the stand-in',
     environment: standInEnvironment(standIn),
@@ -70,114 +62,97 @@ export async function standInStore(): Promise<TestStore> {
       ...[...standIn.objects.keys()].sort(),
       ...[...standIn.multipartUploads.values()].map(({ key }) => `unfinished ${key}`),
     ],
-    place: async (key, body, contentType) =>
-      standIn.place(key, body, contentType === undefined ? {} : { contentType }),
-    remove: () => standIn.close(),
+    place: async (key, body, contentType) => standIn.place(key, body, contentType === undefined ? {} : { contentType }),
   }
 }
 
-interface Engine {
-  readonly endpoint: string
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
-}
-
-/** What test/engines/*.sh start. */
-const ENGINES: Readonly<Record<string, Engine>> = {
-  minio: {
-    endpoint: process.env.MINIO_ENDPOINT ?? `http://127.0.0.1:${process.env.MINIO_PORT ?? 9100}`,
-    accessKeyId: process.env.MINIO_ROOT_USER ?? 'engine-root',
-    secretAccessKey: process.env.MINIO_ROOT_PASSWORD ?? 'engine-root-secret',
-  },
-  rgw: {
-    endpoint: process.env.RGW_ENDPOINT ?? `http://127.0.0.1:${process.env.RGW_PORT ?? 7480}`,
-    accessKeyId: process.env.RGW_ACCESS_KEY ?? 'engine-access',
-    secretAccessKey: process.env.RGW_SECRET_KEY ?? 'engine-secret-key',
-  },
-}
-
-export async function engineStore(name: string): Promise<TestStore> {
-  const engine = ENGINES[name]
-  if (!engine) throw new Error(`TEST_ENGINES names an engine that is not known: ${name}`)
-  const { endpoint, ...credentials } = engine
-  const s3 = new S3Client({ endpoint, credentials, region: 'us-east-1', forcePathStyle: true })
-  const Bucket = `acceptance-${randomUUID()}`
-  await s3.send(new CreateBucketCommand({ Bucket }))
+export async function engineStore(t: Test, engine: Engine): Promise<TestStore> {
+  const { Bucket, client } = await makeBucket(t, engine)
 
   async function keys(): Promise<string[]> {
     const found: string[] = []
-    let after: string | undefined
-    for (;;) {
-      const page = await s3.send(new ListObjectsV2Command({ Bucket, ...(after !== undefined && { StartAfter: after }) }))
+    for (let after: string | undefined; ; after = found.at(-1)) {
+      const page = await client.send(new ListObjectsV2Command({ Bucket, StartAfter: after }))
       found.push(...(page.Contents ?? []).map(({ Key = '' }) => Key))
       if (!page.IsTruncated) return found
-      after = found.at(-1)
     }
   }
-  // MinIO lists the unfinished uploads of an exact key only, and removes them by itself
-  const unfinished = async () => (await s3.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads ?? []
 
   return {
-    name,
+    name: engine.name,
     environment: {
-      S3_ENDPOINT: endpoint,
+      S3_ENDPOINT: engine.endpoint,
       S3_BUCKET: Bucket,
-      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+      AWS_ACCESS_KEY_ID: engine.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: engine.secretAccessKey,
     },
-    content: async () => [...(await keys()), ...(await unfinished()).map(({ Key }) => `unfinished ${Key}`)],
+    async content() {
+      // MinIO lists the unfinished uploads of an exact key only, so there this shows none
+      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+      return [...(await keys()), ...Uploads.map(({ Key }) => `unfinished ${Key}`)]
+    },
     async place(key, body, contentType) {
-      await s3.send(new PutObjectCommand({ Bucket, Key: key, Body: body, ContentType: contentType }))
-    },
-    async remove() {
-      for (const Key of await keys()) await s3.send(new DeleteObjectCommand({ Bucket, Key }))
-      for (const { Key, UploadId } of await unfinished()) {
-        await s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
-      }
-      await s3.send(new DeleteBucketCommand({ Bucket }))
-      s3.destroy()
+      await client.send(new PutObjectCommand({ Bucket, Key: key, Body: body, ContentType: contentType }))
     },
   }
 }
 
-/** The engines to test on, beside the disk and the stand-in: TEST_ENGINES="minio rgw". */
-export const engines: readonly string[] = (process.env.TEST_ENGINES ?? '').split(/[\s,]+/).filter(Boolean)
-
-const openers: readonly (readonly [string, () => Promise<TestStore>])[] = [
+/** The disk, the stand-in, and the engines of TEST_ENGINES. */
+export const openers: readonly (readonly [string, (t: Test) => Promise<TestStore>])[] = [
   ['disk', diskStore],
   ['the stand-in', standInStore],
-  ...engines.map((name) => [name, () => engineStore(name)] as const),
+  ...engines.map((engine) => [engine.name, (t: Test) => engineStore(t, engine)] as const),
 ]
 
-/** Runs a test on every store: each time with a store and a server of its own, which has to end well. */
+interface Fixture {
+  readonly store: TestStore
+  readonly server: ServerProcess
+}
+
+const fixtures = new Map<string, Promise<Fixture>>()
+
+/**
+ * Runs a test on every store. It starts with an empty store, and with a server that only tests of its own file use, and only those
+ * with the same settings.
+ */
 export function onEachStore(
   name: string,
   promise: (t: Test, server: ServerProcess, store: TestStore) => Promise<void>,
   environment: Readonly<Record<string, string>> = {},
 ): void {
   for (const [storeName, open] of openers) {
-    t.test(`${name} (${storeName})`, async (t) => {
-      const store = await open()
-      const server = await serverOn(t, store, environment)
-      await promise(t, server, store)
+    t.test(`${name} (${storeName})`, async (test) => {
+      const id = JSON.stringify([storeName, environment])
+      const fixture = fixtures.get(id) ?? openFixture(open, environment)
+      fixtures.set(id, fixture)
+      const { server, store } = await fixture
+      test.teardown(async () => {
+        await remove(server, IMAGES)
+        // What a delete-all leaves, an upload that was broken off for instance, is not for the next test
+        if ((await store.content()).length > 0) fixtures.delete(id)
+      })
+      await promise(test, server, store)
     })
   }
 }
 
-/** A server on a store; when the test is over the server has to end well, and the store is removed. */
+async function openFixture(open: (t: Test) => Promise<TestStore>, environment: Readonly<Record<string, string>>) {
+  const store = await open(t)
+  return { store, server: await serverOn(t, store, environment) }
+}
+
+/** A server on a store, which has to end well when the test is over, unless the test has killed it. */
 export async function serverOn(
   t: Test,
   store: TestStore,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ServerProcess> {
-  let server: ServerProcess | undefined
+  const server = await startServer({ ...store.environment, ...environment })
   t.teardown(async () => {
-    const exit = await server?.stop()
-    await store.remove()
-    if (exit && exit.code !== 0 && exit.signal !== 'SIGKILL') {
-      throw new Error(`The server ended with ${JSON.stringify(exit)}: ${server?.output.stderr}`)
+    const { code, signal } = await server.stop()
+    if (code !== 0 && signal !== 'SIGKILL') {
+      throw new Error(`The server ended with ${code ?? signal}: ${server.output.stderr}`)
     }
   })
-  server = await startServer({ ...store.environment, ...environment })
   return server
 }

@@ -39,7 +39,11 @@ export async function startApp(
   options: Record<string, string> = {},
   standIn?: S3StandIn,
 ): Promise<TestApp> {
-  const config = readConfig({ LOG_LEVEL: 'silent', S3_TIMEOUT: '300ms', ...options })
+  const config = readConfig({
+    LOG_LEVEL: 'silent',
+    ...(standIn && { S3_BUCKET: standIn.bucket, S3_TIMEOUT: '300ms' }),
+    ...options,
+  })
   const folder = standIn ? undefined : mkdtempSync(join(tmpdir(), 'story-images-'))
   const store = folder ? await openDiskStore(folder) : await openStandIn(standIn as S3StandIn, config.S3_TIMEOUT)
   const app = await buildApp(config, store)
@@ -220,7 +224,7 @@ export const textPart = (name: string, body: string): Part => ({
 /** A multipart body (RFC 2046 section 5.1.1), as it should be or not. */
 export function multipart(
   parts: readonly Part[],
-  { boundary = 'XX', eol = '\r\n', last = true, preamble = '', epilogue = eol } = {},
+  { boundary = 'XX', eol = '\r\n', last = true, preamble = '', epilogue = '\r\n' } = {},
 ): Buffer {
   const pieces: (string | Uint8Array)[] = [preamble]
   for (const { headers, body } of parts) {
@@ -269,9 +273,10 @@ export async function eventually(isSo: () => boolean | Promise<boolean>, timeout
 /** A story as an upload leaves it, for a bucket that has not to be filled over HTTP. */
 export function placeStory(standIn: S3StandIn, id: string, image: Buffer, count = 1): string[] {
   const keys = Array.from({ length: count }, (_, index) => `stories/${id}/${index + 1}.png`)
-  standIn.place(`stories/${id}/0.${count}.json`, '{}', { contentType: 'application/json' })
+  const ours = { 'written-by': 'story-images' }
+  standIn.place(`stories/${id}/0.${count}.json`, '{}', { contentType: 'application/json', metadata: ours })
   for (const key of keys) {
-    standIn.place(key, image, { contentType: 'image/png', metadata: { width: '8', height: '8' } })
+    standIn.place(key, image, { contentType: 'image/png', metadata: { ...ours, width: '8', height: '8' } })
   }
   return keys
 }

@@ -54,7 +54,7 @@ export interface ServerProcess extends Launch {
  */
 export function launchServer(environment: Readonly<Record<string, string>>, cwd?: string): Launch {
   const folder = cwd ?? mkdtempSync(join(tmpdir(), 'story-images-cwd-'))
-  const child = spawn(process.execPath, ['--enable-source-maps', SERVER], {
+  const child = spawn(process.execPath, [SERVER], {
     cwd: folder,
     env: { PATH: process.env.PATH, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

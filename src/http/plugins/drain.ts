@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import fp from 'fastify-plugin'
 
 /** How much of a refused body is read and thrown away before the connection is closed. */
@@ -13,12 +14,20 @@ const DRAIN_MS = 5000
 export const drainPlugin = fp(
   async (app) => {
     app.addHook('onSend', async (request, reply, payload) => {
-      if (!request.raw.complete && !(await drained(request.raw))) reply.header('connection', 'close')
+      // A stream holds a connection of the store, and nobody sends a body to get an image
+      // and a client that has stopped sending will not go on
+      const isHopeless = isStream(payload) || reply.statusCode === 408
+      const isDrained = request.raw.complete || (!isHopeless && (await drained(request.raw)))
+      if (!isDrained) reply.header('connection', 'close')
       return payload
     })
   },
   { name: 'drain' },
 )
+
+function isStream(payload: unknown): boolean {
+  return payload instanceof Readable
+}
 
 /** Whether the body came to its end within the bounds. */
 function drained(body: IncomingMessage): Promise<boolean> {

@@ -10,10 +10,16 @@ import {
   ExpectationFailed,
   InternalError,
   MissingHost,
+  NotMultipart,
   RouteNotFound,
   ServiceError,
 } from '../../errors.ts'
 import type { PageQuery } from '../schemas.ts'
+
+/** How long a client that sent no HTTP may take to read so. */
+const LINGER_MS = 2000
+
+const OF_EVERY_ANSWER = new Set(['x-request-id', 'x-content-type-options', 'connection'])
 
 /** Every error of every route, whoever noticed it, is `{"detail": "…"}`: those of routes, of Fastify, and of Node's parser. */
 export const errorsPlugin = fp(
@@ -37,7 +43,7 @@ export const errorsPlugin = fp(
       response.end(JSON.stringify({ detail: error.message }))
     })
     app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
-      socket.end(rawAnswer(new RouteNotFound('CONNECT', request.url ?? '').message, 404, 'Not Found'))
+      refuse(socket, rawAnswer(new RouteNotFound('CONNECT', request.url ?? '').message, 404, 'Not Found'))
     })
   },
   { name: 'errors' },
@@ -45,11 +51,20 @@ export const errorsPlugin = fp(
 
 /** For `frameworkErrors`: a URL that can't be read never reaches the error handler. */
 export function sendFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  // It comes before the hooks that set these for every other answer, and before the one that reads a body to its end
+  reply.header('connection', 'close').header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
   sendError(serviceError(error, request), request, reply)
 }
 
-/** For `clientErrorHandler`: what is no HTTP request. */
+/** For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection. */
 export function sendParserError(error: Error & { code?: string }, socket: Socket): void {
+  if (refused.has(socket)) return
+  const { _httpMessage: running } = socket as Socket & { _httpMessage?: ServerResponse }
+  // An answer of our own would get into the one that is under way, or be taken for that of the request before
+  if (running?.headersSent || running?.req.complete) {
+    socket.resetAndDestroy()
+    return
+  }
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
@@ -60,7 +75,20 @@ export function sendParserError(error: Error & { code?: string }, socket: Socket
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? [408, 'Request Timeout', 'The request headers took too long to arrive']
         : [400, 'Bad Request', 'This is not a valid HTTP/1.1 request']
-  socket.end(rawAnswer(detail, status, reason), () => socket.destroy())
+  refuse(socket, rawAnswer(detail, status, reason))
+}
+
+const refused = new WeakSet<Duplex>()
+
+/** Closing under the hands of a client that still sends would be a reset to it, so it gets some time to read the answer. */
+function refuse(socket: Duplex, answer: string): void {
+  refused.add(socket)
+  // Node listens for errors of sockets that are still HTTP's, and of no other
+  socket.on('error', () => socket.destroy())
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  socket.once('close', () => clearTimeout(timer))
+  socket.end(answer)
+  socket.resume()
 }
 
 function rawAnswer(detail: string, status: number, reason: string): string {
@@ -76,11 +104,12 @@ function rawAnswer(detail: string, status: number, reason: string): string {
 }
 
 function sendError(error: ServiceError, request: FastifyRequest, reply: FastifyReply): void {
-  if (error.status >= 500) request.log.error({ err: error }, error.message)
+  // Whoever has left sees no error, and what failed then failed because of that
+  if (error.status >= 500 && !request.raw.socket.destroyed) request.log.error({ err: error }, error.message)
   else request.log.debug({ err: error }, error.message)
+  // What the route has said so far was about what it did not send
+  for (const name of Object.keys(reply.getHeaders())) if (!OF_EVERY_ANSWER.has(name)) reply.removeHeader(name)
   reply.headers({ ...error.headers, 'cache-control': 'no-store' })
-  // What the route has said so far was about an image
-  for (const name of ['etag', 'last-modified', 'content-length', 'cache-tag', 'accept-ranges']) reply.removeHeader(name)
   if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
   reply
     .code(error.status)
@@ -97,8 +126,15 @@ function serviceError(error: FastifyError | ServiceError, request: FastifyReques
     const rule = schema.properties[name as keyof typeof schema.properties] as { description?: string } | undefined
     return new BadQuery(name, rule?.description ?? 'of another form')
   }
+  // No id and no image's name is that long
+  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return new RouteNotFound(request.method, request.url)
   if (error.code === 'FST_ERR_BAD_URL') return new BadRequest('The URL has a broken percent-encoding')
+  // A Content-Type that is not even the name of one, where one matters and elsewhere
+  if (error.statusCode === 415 && request.routeOptions.schema?.consumes) return new NotMultipart()
+  if (error.statusCode === 415) return new BadRequest('The Content-Type header is not the name of a media type')
   if (error.statusCode === 413) return new BodyTooLarge()
-  if (error.statusCode !== undefined && error.statusCode < 500) return new BadRequest(error.message)
+  if (error.statusCode !== undefined && error.statusCode < 500) {
+    return new BadRequest('This request can not be understood').because(error)
+  }
   return new InternalError().because(error)
 }

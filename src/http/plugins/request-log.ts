@@ -13,9 +13,6 @@ export const requestLogPlugin = fp(
   async (app) => {
     app.addHook('onRequest', async (request, reply) => {
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
-      reply.raw.once('close', () => {
-        if (!reply.raw.writableFinished) log('the connection closed before the answer was sent')
-      })
       const log = (message: string) =>
         request.log.info(
           {
@@ -28,6 +25,9 @@ export const requestLogPlugin = fp(
           },
           message,
         )
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished) log('the connection closed before the answer was sent')
+      })
       reply.raw.once('finish', () => log('answered'))
     })
   },

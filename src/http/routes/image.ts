@@ -30,7 +30,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
         setHeaders(reply, image, head)
         if (isFresh(request, reply)) return reply.code(304).send()
       }
-      const found = await open(image.key, request, reply, signal).catch(notFoundAs(image.key))
+      const found = await open(image.key, request, signal).catch(notFoundAs(image.key))
       setHeaders(reply, image, found)
       if (found.range) {
         const { start, end } = found.range
@@ -75,12 +75,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   }
 
   /** Opens the image, or the range of it that is asked for. */
-  async function open(
-    key: string,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    signal: AbortSignal,
-  ): Promise<FoundObject> {
+  async function open(key: string, request: FastifyRequest, signal: AbortSignal): Promise<FoundObject> {
     const range = parseRange(request.headers.range)
     if (!range) return store.get(key, { signal })
     const condition = request.headers['if-range'] as string | undefined
@@ -92,7 +87,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       if (!(error instanceof RangeNotSatisfiable)) throw error
       const head = await store.head(key, { signal })
       if (condition === undefined || isSame(condition, head)) {
-        reply.header('content-range', `bytes */${head.size}`)
+        error.headers = { 'content-range': `bytes */${head.size}` }
         throw error
       }
     }
@@ -132,7 +127,8 @@ function isConditional({ headers }: FastifyRequest): boolean {
 
 /** RFC 9110 section 13.2.2. */
 function isFresh(request: FastifyRequest, reply: FastifyReply): boolean {
-  return fresh(request.headers, reply.getHeaders())
+  // `Cache-Control: no-cache` is for caches; `fetch` sends it with every condition that a page sets itself
+  return fresh({ ...request.headers, 'cache-control': undefined }, reply.getHeaders())
 }
 
 /**

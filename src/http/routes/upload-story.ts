@@ -4,9 +4,9 @@ import { ClientGone, NotMultipart, UploadStalled, UploadTimeout } from '../../er
 import { onStall } from '../../stall.ts'
 import { publicPath } from '../../stories/key.ts'
 import { uploadStory } from '../../stories/upload.ts'
-import { UploadBudget } from '../../stories/upload-budget.ts'
 import { readImages } from '../multipart.ts'
 import { errors, Uploaded } from '../schemas.ts'
+import { UploadBudget } from '../upload-budget.ts'
 
 /** Two parts of a multipart upload (5 MiB each), and slack for what is in the sockets and the parser. */
 const WINDOW_BYTES = 12 * 1024 * 1024

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, open, readFile, rename, unlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { DeleteFailure, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import {
@@ -22,6 +22,8 @@ import { listFolder } from './walk.ts'
 const STALE_MS = 60 * 60_000
 
 interface Sidecar {
+  /** Another one for each put: two puts within one tick of the file system's clock have the same time. */
+  readonly id: string
   readonly contentType: string
   readonly metadata: Readonly<Record<string, string>>
 }
@@ -45,7 +47,10 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
       const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
       try {
         await writeDurably(parts[0], source.bytes)
-        await writeDurably(parts[1], [JSON.stringify({ contentType: options.contentType, metadata: options.metadata })])
+        const { contentType, metadata } = options
+        await writeDurably(parts[1], [
+          JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar),
+        ])
         await moveInto(path, parts)
       } catch (error) {
         await Promise.allSettled(parts.map(unlink))
@@ -96,7 +101,9 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
       const folders = new Map<string, string[]>()
       for (const key of keys) {
         const folder = dirname(filePath(root, key))
-        folders.set(folder, [...(folders.get(folder) ?? []), key])
+        const inside = folders.get(folder)
+        if (inside) inside.push(key)
+        else folders.set(folder, [key])
       }
       for (const [folder, inside] of folders) {
         try {
@@ -138,19 +145,28 @@ async function writeDurably(path: string, data: Body | Iterable<string>): Promis
 /** The object last: it is visible with all that belongs to it, or not at all. */
 async function moveInto(path: string, [object, sidecar]: readonly [string, string]): Promise<void> {
   const folder = dirname(path)
+  const moves: [from: string, to: string][] = [
+    [sidecar, sidecarPath(path)],
+    [object, path],
+  ]
   for (let attempt = 1; ; attempt++) {
     try {
       await createFolder(folder)
-      await rename(sidecar, sidecarPath(path)).catch((error) => {
-        // moved by an earlier attempt
-        if (attempt === 1 || !isMissing(error)) throw error
+      for (let move = moves[0]; move; move = moves[0]) {
+        await rename(...move)
+        moves.shift()
+      }
+      await syncFolder(folder).catch(async (error) => {
+        // Not durable, so it must not be there: whoever looks would take it for stored
+        await unlinkIfThere(path)
+        throw error
       })
-      await rename(object, path)
-      await syncFolder(folder)
       return
     } catch (error) {
       // A delete may take the empty folder away between two of these calls
-      if (attempt === 5 || !isMissing(error)) throw error
+      if (attempt < 5 && isMissing(error)) continue
+      if (moves.length === 1) await unlinkIfThere(sidecarPath(path))
+      throw error
     }
   }
 }
@@ -159,7 +175,8 @@ async function openFile(path: string, key: string): Promise<FileHandle> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
   } catch (error) {
-    if (isMissing(error) || ['ELOOP', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')) throw new ObjectNotFound(key)
+    // ELOOP: a symbolic link
+    if (isMissing(error) || errorCode(error) === 'ELOOP') throw new ObjectNotFound(key)
     throw storeError(error)
   }
 }
@@ -170,8 +187,8 @@ async function describe(file: FileHandle, path: string, key: string): Promise<Ob
   const sidecar = await readSidecar(path)
   return {
     size: Number(stat.size),
-    // Like nginx: a file that is replaced has another time or size
-    etag: `"${stat.mtimeNs.toString(16)}-${stat.size.toString(16)}"`,
+    // Time and size as in nginx, for a file that was replaced by hand
+    etag: `"${stat.mtimeNs.toString(16)}-${stat.size.toString(16)}-${sidecar?.id ?? ''}"`,
     lastModified: new Date(Number(stat.mtimeMs)),
     contentType: sidecar?.contentType,
     metadata: sidecar?.metadata ?? {},

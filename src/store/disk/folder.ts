@@ -17,12 +17,15 @@ export function createFolder(path: string): Promise<void> {
 
 async function create(path: string): Promise<void> {
   try {
-    await mkdir(path)
+    await mkdir(path).catch(async (error) => {
+      if (errorCode(error) !== 'ENOENT') throw error
+      await createFolder(dirname(path))
+      // Once more only: below some folders, such as /proc, nothing can be made
+      await mkdir(path)
+    })
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return
-    if (errorCode(error) !== 'ENOENT') throw error
-    await createFolder(dirname(path))
-    return create(path)
+    throw error
   }
   await syncFolder(dirname(path))
 }

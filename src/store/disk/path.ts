@@ -9,17 +9,17 @@ const NAME_BYTES = 255 - 6
  * keys of this store, so no key leaves `root`. Throws `InvalidKey`.
  */
 export function filePath(root: string, key: string): string {
-  for (const segment of key.split('/')) {
-    if (
-      segment === '' ||
-      segment.startsWith('.') ||
-      /[\0\\]/.test(segment) ||
-      Buffer.byteLength(segment) > NAME_BYTES
-    ) {
-      throw new InvalidKey()
-    }
-  }
+  if (!key.split('/').every(isSegment)) throw new InvalidKey()
   return join(root, key)
+}
+
+/** Whether keys can lie in a folder, which is "" for the root and else ends with "/". */
+export function isFolderOfKeys(folder: string): boolean {
+  return folder.split('/').slice(0, -1).every(isSegment)
+}
+
+function isSegment(name: string): boolean {
+  return name !== '' && !name.startsWith('.') && !/[\0\\]/.test(name) && Buffer.byteLength(name) <= NAME_BYTES
 }
 
 /** The hidden file beside an object that holds its content type and metadata. */

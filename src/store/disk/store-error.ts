@@ -6,7 +6,7 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 export function isMissing(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errorCode(error) ?? '')
+  return ['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')
 }
 
 /** The store's error for an error of the file system; an error of our own stays what it is. */

@@ -1,6 +1,7 @@
-import { lstat, opendir } from 'node:fs/promises'
+import { access, lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
+import { isFolderOfKeys } from './path.ts'
 import { isMissing } from './store-error.ts'
 
 /** Objects in one page of a list, as with S3. */
@@ -16,6 +17,10 @@ const STATS = 32
 export async function* listFolder(root: string, options: ListOptions): AsyncGenerator<ListedObject[]> {
   let page: ListedObject[] = []
   const start = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
+  if (!isFolderOfKeys(start)) return
+  // A volume that is not mounted must not look like an empty store
+  await access(root)
+  if (!(await isBelow(root, start))) return
   for await (const key of walk(root, start, options)) {
     page.push({ key, size: 0, lastModified: new Date(0) })
     if (page.length === PAGE) {
@@ -26,6 +31,21 @@ export async function* listFolder(root: string, options: ListOptions): AsyncGene
   }
   const rest = await described(root, page)
   if (rest.length > 0) yield rest
+}
+
+/** Whether a folder is there, without a symbolic link on the way to it. */
+async function isBelow(root: string, folder: string): Promise<boolean> {
+  try {
+    let path = root
+    for (const name of folder.split('/').slice(0, -1)) {
+      path = join(path, name)
+      if (!(await lstat(path)).isDirectory()) return false
+    }
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
 }
 
 /** Adds size and time; a file that went away since its name was read is left out. */

@@ -1,28 +1,25 @@
 import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
-  type ListObjectsV2CommandOutput,
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
-import { Upload } from '@aws-sdk/lib-storage'
-import { DeleteFailure, StoreFailure } from '../../errors.ts'
+import { DeleteFailure, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import { onStall } from '../../stall.ts'
 import {
-  type ByteRange,
   compareKeys,
   type FoundObject,
-  type ListedObject,
   type ListOptions,
   type ObjectHead,
   type ObjectStore,
   watchBody,
 } from '../object-store.ts'
+import { describe, listed, parseContentRange, rangeHeader } from './answers.ts'
 import { inBlocks } from './blocks.ts'
+import { putInParts } from './put-in-parts.ts'
 import { errorName, storeError } from './store-error.ts'
 
 export interface S3Settings {
@@ -35,6 +32,8 @@ export interface S3Settings {
   readonly forcePathStyle: boolean
   /** Milliseconds without an answer, or without the next bytes of one, after which a call is given up. */
   readonly timeout: number
+  /** Prefix that `ready` lists: one that the credentials may list. By default everything. */
+  readonly probe?: string
 }
 
 /** A part of a multipart upload: the smallest that S3 allows (AWS, "Amazon S3 multipart upload limits"), so 48 GiB for a file. */
@@ -45,32 +44,18 @@ const DELETE_BATCH = 1000
 
 const ATTEMPTS = 3
 
+/** Most connections to the store, for downloads and for all else. */
+const SOCKETS = 256
+
 /**
  * Keeps objects in an S3 bucket. The SDK gives credentials, endpoint rules, signatures and retries.
  *
  * @throws {StoreFailure} when no region can be found
  */
 export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
-  const agent = { keepAlive: true, maxSockets: 256 }
-  const client = new S3Client({
-    ...(settings.region !== undefined && { region: settings.region }),
-    ...(settings.endpoint !== undefined && {
-      endpoint: settings.endpoint,
-      // Not every server knows the checksum trailers that the SDK sends by default
-      ...(!process.env.AWS_REQUEST_CHECKSUM_CALCULATION && { requestChecksumCalculation: 'WHEN_REQUIRED' as const }),
-    }),
-    // A checked body is a stream around the connection's, which would stay open when the outer one is dropped
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    forcePathStyle: settings.forcePathStyle,
-    maxAttempts: ATTEMPTS,
-    requestHandler: {
-      connectionTimeout: Math.min(5000, settings.timeout),
-      requestTimeout: settings.timeout,
-      throwOnRequestTimeout: true,
-      httpAgent: agent,
-      httpsAgent: agent,
-    },
-  })
+  const client = newClient(settings)
+  // Connections of their own: readers that are slow, or have stopped, hold them, and must not keep uploads and lists waiting
+  const downloads = newClient(settings)
   await client.config.region().catch((error) => {
     throw new StoreFailure().because(error)
   })
@@ -88,9 +73,18 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     }
   }
 
+  async function isStored(key: string, size: number): Promise<boolean> {
+    try {
+      return (await headObject(key)).size === size
+    } catch (error) {
+      if (error instanceof ObjectNotFound) return false
+      throw error
+    }
+  }
+
   async function listPage(input: { prefix: string; after?: string; token?: string; keys?: number }) {
     try {
-      return await client.send(
+      const answer = await client.send(
         new ListObjectsV2Command({
           Bucket,
           Prefix: full(input.prefix),
@@ -102,6 +96,8 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
         }),
         bounded(),
       )
+      if (answer.IsTruncated === undefined) throw new StoreFailure().because(new Error('The answer is no list'))
+      return answer
     } catch (error) {
       throw storeError(error)
     }
@@ -111,39 +107,25 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     async put(key, body, { contentType, metadata }) {
       const source = watchBody(body)
       const object = { Bucket, Key: full(key), ContentType: contentType, Metadata: { ...metadata } }
-      let size = 0
+      const blocks = inBlocks(source.bytes, PART_BYTES)
       try {
-        const blocks = inBlocks(source.bytes, PART_BYTES)
         const first = (await blocks.next()).value ?? Buffer.alloc(0)
-        if (first.length < PART_BYTES) {
-          await client.send(new PutObjectCommand({ ...object, Body: first }), bounded())
-          return
-        }
-        async function* parts() {
-          for (let block: Buffer | undefined = first; block; block = (await blocks.next()).value) {
-            size += block.length
-            yield block
-          }
-        }
-        // One part on its way and the next one being filled
-        const upload = new Upload({
-          client,
-          params: { ...object, Body: Readable.from(parts(), { objectMode: false }) },
-          partSize: PART_BYTES,
-          queueSize: 1,
-        })
-        await upload.done()
+        if (first.length < PART_BYTES) await client.send(new PutObjectCommand({ ...object, Body: first }), bounded())
+        else await putInParts(client, object, first, blocks, bounded)
       } catch (error) {
         if (source.failed) throw source.error
         // A repeated CompleteMultipartUpload meets its own first try, whose answer was lost
-        if (errorName(error) === 'NoSuchUpload' && (await headObject(key)).size === size) return
+        if (errorName(error) === 'NoSuchUpload' && (await isStored(key, source.size))) return
         throw storeError(error, key)
+      } finally {
+        // Not awaited: with a read under way it ends only with the sender's next bytes
+        blocks.return(undefined).catch(() => {})
       }
     },
 
     async get(key, options) {
       try {
-        const answer = await client.send(
+        const answer = await downloads.send(
           new GetObjectCommand({
             Bucket,
             Key: full(key),
@@ -177,19 +159,20 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
           ...(token !== undefined && { token }),
         })
         const page = listed(answer, settings.prefix.length)
-        const first = page[0]
-        if (first && last !== undefined && compareKeys(first.key, last) <= 0) {
-          throw new StoreFailure().because(new Error('The store does not list keys in order, or repeats itself'))
+        for (const { key } of page) {
+          if (last !== undefined && compareKeys(key, last) <= 0) {
+            throw new StoreFailure().because(new Error('The store does not list keys in order, or repeats itself'))
+          }
+          last = key
         }
         const end = before === undefined ? -1 : page.findIndex((object) => compareKeys(object.key, before) >= 0)
         const wanted = end === -1 ? page : page.slice(0, end)
         if (wanted.length > 0) yield wanted
         if (end !== -1 || !answer.IsTruncated) return
-        last = page.at(-1)?.key ?? last
-        token = answer.NextContinuationToken
-        if (token === undefined && page.length === 0) {
+        if (page.length === 0 && (answer.NextContinuationToken ?? token) === token) {
           throw new StoreFailure().because(new Error('The store says that there is more, but not where'))
         }
+        token = answer.NextContinuationToken
       }
     },
 
@@ -220,50 +203,37 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     },
 
     async ready() {
-      await listPage({ prefix: 'stories/', keys: 1 })
+      await listPage({ prefix: settings.probe ?? '', keys: 1 })
     },
 
     async close() {
       client.destroy()
+      downloads.destroy()
     },
   }
 }
 
-function describe(answer: {
-  ContentLength?: number | undefined
-  ETag?: string | undefined
-  LastModified?: Date | undefined
-  ContentType?: string | undefined
-  Metadata?: Record<string, string> | undefined
-}): ObjectHead {
-  return {
-    size: answer.ContentLength ?? 0,
-    etag: answer.ETag ?? '""',
-    lastModified: answer.LastModified ?? new Date(0),
-    contentType: answer.ContentType,
-    metadata: answer.Metadata ?? {},
-  }
-}
-
-function rangeHeader(range: ByteRange): string {
-  return 'suffix' in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ''}`
-}
-
-/** RFC 9110 section 14.4. A server that ignores ranges sends none, and the whole object. */
-function parseContentRange(text: string | undefined): { start: number; end: number; size: number } | undefined {
-  const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(text ?? '')
-  return match ? { start: Number(match[1]), end: Number(match[2]), size: Number(match[3]) } : undefined
-}
-
-function listed(answer: ListObjectsV2CommandOutput, prefixLength: number): ListedObject[] {
-  const decode = answer.EncodingType === 'url' ? decodeKey : (key: string) => key
-  return (answer.Contents ?? []).map(({ Key = '', Size = 0, LastModified = new Date(0) }) => ({
-    key: decode(Key).slice(prefixLength),
-    size: Size,
-    lastModified: LastModified,
-  }))
-}
-
-function decodeKey(key: string): string {
-  return key.includes('%') || key.includes('+') ? decodeURIComponent(key.replaceAll('+', ' ')) : key
+function newClient(settings: S3Settings): S3Client {
+  const agent = { keepAlive: true, maxSockets: SOCKETS }
+  return new S3Client({
+    ...(settings.region !== undefined && { region: settings.region }),
+    ...(settings.endpoint !== undefined && {
+      endpoint: settings.endpoint,
+      // Not every server knows the checksum trailers that the SDK sends by default
+      ...(!process.env.AWS_REQUEST_CHECKSUM_CALCULATION && { requestChecksumCalculation: 'WHEN_REQUIRED' as const }),
+    }),
+    // A checked body is a stream around the connection's, which would stay open when the outer one is dropped
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // From 2 MiB on the SDK would wait for a 100, on a new connection for each call; some servers never send it
+    expectContinueHeader: false,
+    forcePathStyle: settings.forcePathStyle,
+    maxAttempts: ATTEMPTS,
+    requestHandler: {
+      connectionTimeout: Math.min(5000, settings.timeout),
+      requestTimeout: settings.timeout,
+      throwOnRequestTimeout: true,
+      httpAgent: agent,
+      httpsAgent: agent,
+    },
+  })
 }

@@ -24,10 +24,14 @@ export function storeError(error: unknown, key = ''): Error {
   if (name === 'InvalidRange' || status === 416) return new RangeNotSatisfiable()
   if (FULL.has(name) || status === 507) return new StoreFull().because(error)
   // Without an answer the SDK has the error of the connection: refused, reset, timed out, not found
-  if (TRY_AGAIN.has(name) || status === 429 || status >= 500 || (status === 0 && name !== 'CredentialsProviderError')) {
+  if (TRY_AGAIN.has(name) || status === 429 || status >= 500 || (status === 0 && isConnectionError(error))) {
     return new StoreUnavailable().because(error)
   }
   return new StoreFailure().because(error)
+}
+
+function isConnectionError(error: unknown): boolean {
+  return error instanceof Error && ('code' in error || error.name === 'TimeoutError' || error.name === 'AbortError')
 }
 
 function statusOf(error: unknown): number {

@@ -1,0 +1,118 @@
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import { bigImage } from '../support/images.ts'
+import { startServer } from '../support/server-process.ts'
+import {
+  get,
+  IMAGES,
+  listImages,
+  MULTIPART,
+  multipart,
+  remove,
+  someImages,
+  UPLOAD,
+  type Uploaded,
+  until,
+  upload,
+} from './client.ts'
+import { openers, serverOn } from './stores.ts'
+
+/** What has come over a connection so far, and whether it was closed. */
+function watch(socket: Socket): { text: string; closed: boolean } {
+  const state = { text: '', closed: false }
+  socket.setEncoding('latin1').on('data', (text) => {
+    state.text += text
+  })
+  socket
+    .on('error', () => {})
+    .once('close', () => {
+      state.closed = true
+    })
+  return state
+}
+
+const refused = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(false)
+    })
+    socket.on('error', () => resolve(true))
+  })
+
+for (const [name, open] of openers) {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    t.test(`${signal} lets running requests finish, and refuses new connections (${name})`, async (t) => {
+      const store = await open(t)
+      const server = await startServer({ ...store.environment })
+      t.teardown(() => server.kill())
+      const images = await someImages(3)
+      const body = multipart(images.map((image) => ({ body: image })))
+      const big = await upload(server, [await bigImage(20_000_000)])
+
+      const unused = watch(connect(server.port, '127.0.0.1'))
+      const used = connect(server.port, '127.0.0.1')
+      const idle = watch(used)
+      used.write(`GET ${IMAGES} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      await until('a connection becomes idle', () => idle.text.endsWith('\r\n0\r\n\r\n'))
+      const download = connect(server.port, '127.0.0.1')
+      const sending = connect(server.port, '127.0.0.1')
+      const answer = watch(sending)
+      const type = `Content-Type: ${MULTIPART['content-type']}\r\n`
+      sending.write(`POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\n${type}Content-Length: ${body.length}\r\n\r\n`)
+      sending.write(body.subarray(0, 500))
+      download.write(`GET ${big.image_paths[0]} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      let downloaded = 0
+      download.on('data', (chunk) => {
+        downloaded += chunk.length
+      })
+      await new Promise((resolve) => download.once('data', resolve))
+      download.pause()
+      await new Promise((resolve) => setTimeout(resolve, 100))
+
+      const exit = server.stop(signal)
+      await until('new connections are refused', () => refused(server.port))
+      await until('connections without a request are closed', () => idle.closed && unused.closed, 3000)
+      const middle = Math.floor(body.length / 2)
+      sending.write(body.subarray(500, middle))
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      sending.write(body.subarray(middle))
+      download.resume()
+      await until('the upload is answered', () => answer.closed)
+      t.match(answer.text, /^HTTP\/1\.1 200 /)
+      t.match(answer.text, /^connection: close\r$/im, 'the last answer of its connection')
+      t.same(await exit, { code: 0, signal: null })
+      await until('the download is closed', () => download.destroyed)
+      t.ok(downloaded > 20_000_000, 'the download is whole')
+
+      const { story_id } = JSON.parse(answer.text.split('\r\n\r\n')[1] ?? '') as Uploaded
+      const next = await serverOn(t, store)
+      t.equal((await listImages(next, `${IMAGES}/${story_id}`)).length, 3, 'what was acknowledged is there')
+      t.equal((await remove(next, IMAGES)).status, 200)
+      t.same(await store.content(), [])
+    })
+  }
+}
+
+t.test('an idle server stops at once, one that still has a stalled request after SHUTDOWN_TIMEOUT', async (t) => {
+  const [, openDisk] = openers[0] ?? []
+  if (!openDisk) throw new Error('no disk')
+  const store = await openDisk(t)
+  const idle = await startServer(store.environment)
+  await get(idle, IMAGES)
+  let begin = Date.now()
+  t.same(await idle.stop(), { code: 0, signal: null })
+  t.ok(Date.now() - begin < 3000)
+
+  const busy = await startServer({ ...store.environment, SHUTDOWN_TIMEOUT: '1s' })
+  const socket = connect(busy.port, '127.0.0.1').on('error', () => {})
+  socket.write(
+    `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: 9\r\n\r\n`,
+  )
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  begin = Date.now()
+  const { signal } = await busy.stop()
+  t.equal(signal, null, 'it ends by itself')
+  t.ok(Date.now() - begin >= 900 && Date.now() - begin < 8000)
+  socket.destroy()
+})

@@ -1,0 +1,245 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, ConfigSchema, describeConfig, loadEnvFile, readConfig } from '../src/config.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const NAMES = Object.keys(ConfigSchema.properties)
+
+/** Each option: default, values that are taken and what they come to, values that are refused. */
+const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; invalid: string[] }> = {
+  HOST: {
+    default: 'localhost',
+    valid: [
+      ['0.0.0.0', '0.0.0.0'],
+      ['::', '::'],
+    ],
+    invalid: [],
+  },
+  PORT: {
+    default: 8000,
+    valid: [
+      ['0', 0],
+      ['65535', 65535],
+    ],
+    invalid: ['65536', '-1', '80.5', 'http', '8000 ', '0x50', '1e3'],
+  },
+  DATA_DIR: { default: './data', valid: [['/srv/pictures', '/srv/pictures']], invalid: [] },
+  S3_BUCKET: {
+    valid: [
+      ['abc', 'abc'],
+      ['my-stories.example', 'my-stories.example'],
+      ['a'.repeat(63), 'a'.repeat(63)],
+    ],
+    invalid: ['ab', 'a'.repeat(64), 'Stories', '-abc', 'abc-', 'a/b', 'a_b', 's3://abc', 'stories--use1-az5--x-s3'],
+  },
+  S3_PREFIX: {
+    default: '',
+    valid: [
+      ['images/', 'images/'],
+      ['a/b_c/', 'a/b_c/'],
+    ],
+    invalid: ['images', '/images/', 'a//b/', '/', 'a b/', 'ä/'],
+  },
+  S3_ENDPOINT: {
+    valid: [
+      ['http://localhost:9000', 'http://localhost:9000'],
+      ['https://s3.example.org/', 'https://s3.example.org/'],
+    ],
+    invalid: ['localhost:9000', 'ftp://a', 'http://a/b', 'http://u:p@a', 'http://a?b', 'http://'],
+  },
+  S3_REGION: { valid: [['eu-central-1', 'eu-central-1']], invalid: ['EU', 'eu central', 'eu_1'] },
+  S3_FORCE_PATH_STYLE: {
+    valid: [
+      ['true', true],
+      ['false', false],
+    ],
+    invalid: ['1', 'yes', 'TRUE', 'no'],
+  },
+  S3_TIMEOUT: {
+    default: 20_000,
+    valid: [
+      ['100ms', 100],
+      ['10m', 600_000],
+      ['5s', 5000],
+    ],
+    invalid: ['99ms', '11m', '5', 's', '-1s', '1.5s', '5S'],
+  },
+  MAX_FILE_SIZE: {
+    default: 50 * MIB,
+    valid: [
+      ['1KiB', KIB],
+      ['1024', KIB],
+      ['2048B', 2 * KIB],
+      ['20 MiB', 20 * MIB],
+      ['40GiB', 40 * GIB],
+      ['5mib', 5 * MIB],
+    ],
+    invalid: ['1023', '41GiB', '5MB', '5M', '1.5MiB', '-5MiB', 'MiB', '5 TiB'],
+  },
+  MAX_FILES: {
+    default: 100,
+    valid: [
+      ['1', 1],
+      ['10000', 10_000],
+    ],
+    invalid: ['0', '10001', 'many'],
+  },
+  MAX_PIXELS: { default: 268_000_000, valid: [['1', 1]], invalid: ['0', '10 MP'] },
+  UPLOAD_TIMEOUT: {
+    default: 3_600_000,
+    valid: [
+      ['1s', 1000],
+      ['24h', 86_400_000],
+    ],
+    invalid: ['999ms', '25h', '1d'],
+  },
+  UPLOAD_IDLE_TIMEOUT: {
+    default: 30_000,
+    valid: [
+      ['100ms', 100],
+      ['1h', 3_600_000],
+    ],
+    invalid: ['99ms', '61m', '0s'],
+  },
+  UPLOAD_MEMORY: {
+    default: 256 * MIB,
+    valid: [
+      ['48MiB', 48 * MIB],
+      ['64GiB', 64 * GIB],
+    ],
+    invalid: ['47MiB', '65GiB', '0'],
+  },
+  SHUTDOWN_TIMEOUT: {
+    default: 300_000,
+    valid: [
+      ['1s', 1000],
+      ['24h', 86_400_000],
+    ],
+    invalid: ['0s', '25h'],
+  },
+  CACHE_CONTROL: {
+    default: 'public, max-age=86400, immutable',
+    valid: [['no-cache', 'no-cache']],
+    invalid: ['a\nb', 'a\r\nSet-Cookie: b', 'ä'],
+  },
+  LOG_LEVEL: {
+    default: 'info',
+    valid: [
+      ['debug', 'debug'],
+      ['silent', 'silent'],
+    ],
+    invalid: ['verbose', 'INFO'],
+  },
+}
+
+t.test('every option has its default, takes what is valid, and refuses the rest with a sentence', async (t) => {
+  for (const name of NAMES.filter((name) => !OPTIONS[name])) t.comment(`${name} has only the general checks`)
+  const defaults = readConfig({}) as Record<string, unknown>
+  for (const [name, { default: fallback, valid, invalid }] of Object.entries(OPTIONS)) {
+    // The options of the bucket are refused without one
+    const beside = name.startsWith('S3_') && name !== 'S3_BUCKET' ? { S3_BUCKET: 'abc' } : {}
+    t.ok(NAMES.includes(name), name)
+    t.equal(defaults[name], fallback, `${name} by default`)
+    t.equal(
+      (readConfig({ ...beside, [name]: '' }) as Record<string, unknown>)[name],
+      fallback,
+      `${name} when it is empty`,
+    )
+    for (const [raw, value] of valid) {
+      t.equal((readConfig({ ...beside, [name]: raw }) as Record<string, unknown>)[name], value, `${name}=${raw}`)
+    }
+    for (const raw of invalid) {
+      const error = refusal({ ...beside, [name]: raw })
+      t.ok(error instanceof ConfigError, `${name}=${raw} is refused`)
+      if (!(error instanceof Error)) continue
+      t.ok(error.message.startsWith(`${name} has to be `), error.message)
+      t.ok(error.message.includes(`not "${raw}"`), 'says what it was')
+      t.match(error.message, new RegExp(`; for example ${name}=\\S`), 'gives an example')
+    }
+  }
+})
+
+function refusal(environment: Record<string, string>): unknown {
+  try {
+    readConfig(environment)
+  } catch (error) {
+    return error
+  }
+  return undefined
+}
+
+t.test('the example and the default of every option are valid themselves', async (t) => {
+  const schemas = ConfigSchema.properties as unknown as Record<string, { example: string }>
+  const bucket = { S3_BUCKET: 'abc' }
+  for (const { name, default: fallback } of describeConfig()) {
+    t.doesNotThrow(() => readConfig({ ...bucket, [name]: schemas[name]?.example }), `${name}=${schemas[name]?.example}`)
+    if (fallback === '') continue
+    const config = readConfig({ ...bucket, [name]: fallback }) as Record<string, unknown>
+    t.same(config[name], (readConfig(bucket) as Record<string, unknown>)[name], `${name}=${fallback}`)
+  }
+})
+
+t.test('an option of the bucket is refused without a bucket, unless it is empty', async (t) => {
+  const schemas = ConfigSchema.properties as unknown as Record<string, { example: string }>
+  for (const name of NAMES.filter((name) => name.startsWith('S3_') && name !== 'S3_BUCKET')) {
+    const sentence = `${name} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`
+    t.throws(() => readConfig({ [name]: schemas[name]?.example }), new ConfigError(sentence), name)
+    t.doesNotThrow(() => readConfig({ [name]: '' }), name)
+  }
+})
+
+t.test('what the server does not know is left alone', async (t) => {
+  t.same(readConfig({ PATH: '/bin', AWS_REGION: 'x', constructor: 'y' }), readConfig({}))
+})
+
+t.test('a .env file adds to the environment, which wins', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'config-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, '.env')
+  const environment: NodeJS.ProcessEnv = { PORT: '1234', HOST: '' }
+  loadEnvFile(path, environment)
+  t.same(environment, { PORT: '1234', HOST: '' }, 'no file is no error')
+
+  writeFileSync(
+    path,
+    '# a comment\nPORT=1\nHOST=example\nexport MAX_FILES=7\nCACHE_CONTROL="public, max-age=5" # five\n\nLOG_LEVEL=debug\r\n',
+  )
+  loadEnvFile(path, environment)
+  t.same(environment, {
+    PORT: '1234',
+    HOST: '',
+    MAX_FILES: '7',
+    CACHE_CONTROL: 'public, max-age=5',
+    LOG_LEVEL: 'debug',
+  })
+  t.match(readConfig(environment), { PORT: 1234, MAX_FILES: 7, HOST: 'localhost', LOG_LEVEL: 'debug' })
+
+  t.throws(() => loadEnvFile(folder, {}), ConfigError, 'what is no file is refused')
+  t.throws(() => loadEnvFile(folder, {}), /can't be read/)
+})
+
+t.test('the table of the README is the one of the schema', async (t) => {
+  const rows = describeConfig().map(
+    ({ name, default: fallback, description }) =>
+      `| \`${name}\` | ${fallback === '' ? '' : `\`${fallback}\``} | ${description} |`,
+  )
+  const expected = ['| Variable | Default | Meaning |', ...rows].map(tidy)
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const between = /<!-- config -->\n([\s\S]*?)<!-- \/config -->/.exec(readme)?.[1] ?? ''
+  const found = between
+    .split('\n')
+    .filter((line) => line.startsWith('|') && !/^[|:\s-]+$/.test(line))
+    .map(tidy)
+  if (!t.same(found, expected, 'README.md, between <!-- config --> and <!-- /config -->')) {
+    t.comment(['the table has to be:', expected[0], '|---|---|---|', ...expected.slice(1)].join('\n'))
+  }
+})
+
+/** Tables may be aligned. */
+function tidy(row: string): string {
+  return row.replace(/\s*(?<!\\)\|\s*/g, '|')
+}

@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { eventually, placeStory, smallImage, startApp, storyId, type Teardown } from '../support/app.ts'
+import { bigImage } from '../support/images.ts'
+import { startS3StandIn } from '../support/s3-stand-in.ts'
+
+t.setTimeout(60_000)
+
+const small = await smallImage()
+const path = `/images/stories/${storyId(1)}/1.png`
+
+async function serve(t: Teardown, image: Buffer, options: Record<string, string> = {}) {
+  const standIn = await startS3StandIn()
+  t.teardown(() => standIn.close())
+  placeStory(standIn, storyId(1), image)
+  return { standIn, server: await startApp(t, options, standIn) }
+}
+
+t.test('HEAD reads no body from the store, and says what GET says', async (t) => {
+  const { standIn, server } = await serve(t, small)
+  const head = await fetch(server.url + path, { method: 'HEAD' })
+  t.equal(head.status, 200)
+  t.same(
+    standIn.calls.map(({ operation }) => operation),
+    ['HeadObject'],
+  )
+  const get = await fetch(server.url + path)
+  t.ok(Buffer.from(await get.arrayBuffer()).equals(small))
+  const told = (response: Response) =>
+    Object.fromEntries(
+      [...response.headers].filter(([name]) => !['date', 'x-request-id', 'connection', 'keep-alive'].includes(name)),
+    )
+  t.same(told(head), told(get))
+  t.equal(head.headers.get('content-length'), String(small.length))
+})
+
+t.test('whoever has the image gets a 304 for HeadObject alone', async (t) => {
+  const { standIn, server } = await serve(t, small)
+  const { headers } = await fetch(server.url + path, { method: 'HEAD' })
+  const etag = headers.get('etag') ?? ''
+  const modified = headers.get('last-modified') ?? ''
+  for (const condition of [
+    { 'if-none-match': etag },
+    { 'if-none-match': `W/${etag}` },
+    { 'if-none-match': `"other", ${etag}` },
+    { 'if-none-match': '*' },
+    { 'if-modified-since': modified },
+    { 'if-none-match': etag, 'if-modified-since': 'Thu, 01 Jan 1970 00:00:00 GMT' },
+    { 'if-none-match': etag, 'cache-control': 'no-cache' },
+  ]) {
+    for (const method of ['GET', 'HEAD']) {
+      const before = standIn.calls.length
+      const response = await fetch(server.url + path, { method, headers: condition as Record<string, string> })
+      const what = `${method} ${JSON.stringify(condition)}`
+      t.equal(response.status, 304, what)
+      t.equal(await response.text(), '', what)
+      t.equal(response.headers.get('etag'), etag, what)
+      t.ok(response.headers.get('cache-control'), what)
+      t.equal(response.headers.get('content-length'), null, what)
+      t.same(
+        standIn.calls.slice(before).map(({ operation }) => operation),
+        ['HeadObject'],
+        what,
+      )
+    }
+  }
+  const changed = await fetch(server.url + path, { headers: { 'if-none-match': '"other"' } })
+  t.equal(changed.status, 200)
+  t.ok(Buffer.from(await changed.arrayBuffer()).equals(small))
+})
+
+t.test('what is no name of an image asks nothing of the store', async (t) => {
+  const { standIn, server } = await serve(t, small)
+  for (const name of ['0.1.json', '0.png', '01.png', '1.PNG', '1.svg', '1', '..%2f1.png', '%2e%2e', '1.png%00']) {
+    for (const method of ['GET', 'HEAD']) {
+      const response = await fetch(`${server.url}/images/stories/${storyId(1)}/${name}`, { method })
+      t.equal(response.status, 404, name)
+      await response.arrayBuffer()
+    }
+  }
+  t.same(standIn.calls, [])
+})
+
+t.test('a client that goes away in the middle of an image frees the connection to the store', async (t) => {
+  const { standIn, server } = await serve(t, await bigImage(12 * 1024 * 1024))
+  for (let n = 0; n < 5; n++) {
+    const client = await server.connect()
+    await client.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
+    await eventually(() => client.received.length > 0)
+    client.socket.resetAndDestroy()
+  }
+  t.ok(await eventually(() => standIn.runningRequests === 0), 'no request is left running')
+  t.ok(standIn.openConnections <= 1, `${standIn.openConnections} connections are left`)
+  t.equal((await fetch(server.url + path, { method: 'HEAD' })).status, 200)
+})
+
+t.test('a client that goes away before the store answers frees the connection to the store', async (t) => {
+  const { standIn, server } = await serve(t, small, { S3_TIMEOUT: '20s' })
+  standIn.fail({ operation: 'GetObject' }, 'stall')
+  const client = await server.connect()
+  await client.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
+  await eventually(() => standIn.runningRequests === 1)
+  client.socket.resetAndDestroy()
+  t.ok(await eventually(() => standIn.runningRequests === 0))
+})
+
+t.test('a slow reader gets the whole image, however short S3_TIMEOUT is', async (t) => {
+  const image = await bigImage(24 * 1024 * 1024)
+  const { server } = await serve(t, image, { S3_TIMEOUT: '200ms' })
+  const response = await fetch(server.url + path)
+  const chunks: Uint8Array[] = []
+  let next = 8 * 1024 * 1024
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size < next) continue
+    next += 8 * 1024 * 1024
+    await sleep(1000)
+  }
+  t.ok(Buffer.concat(chunks).equals(image))
+})
+
+t.test('an image that breaks off in the store breaks off at the client', async (t) => {
+  const { standIn, server } = await serve(t, await bigImage(1024 * 1024))
+  for (const fault of ['reset-mid-response-body', 'stall-mid-body'] as const) {
+    standIn.fail({ operation: 'GetObject' }, fault)
+    await t.rejects(
+      fetch(server.url + path).then((response) => response.arrayBuffer()),
+      fault,
+    )
+    standIn.clearFaults()
+  }
+  t.ok(await eventually(() => standIn.runningRequests === 0))
+})

@@ -1,0 +1,352 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import {
+  eventually,
+  filePart,
+  isDetail,
+  multipart,
+  type Part,
+  smallImage,
+  startApp,
+  type TestApp,
+  textPart,
+  uploadHead,
+} from '../support/app.ts'
+
+t.setTimeout(120_000)
+
+const image = await smallImage()
+const FILE = filePart(image)
+const disposition = (value: string, body: string | Uint8Array = image): Part => ({
+  headers: [`Content-Disposition: ${value}`],
+  body,
+})
+
+async function listed({ url }: TestApp): Promise<{ story_id: string; path: string }[]> {
+  return (await fetch(`${url}/api/v1/images`, { signal: AbortSignal.timeout(5000) })).json()
+}
+
+/** Nothing is listed, the store holds no object, and the next upload works. */
+async function leavesNothing(t: Test, server: TestApp): Promise<void> {
+  t.same(await listed(server), [], 'nothing is listed')
+  t.ok(await eventually(async () => (await keys(server)).length === 0), 'nothing is stored')
+}
+
+async function keys({ store }: TestApp): Promise<string[]> {
+  const found: string[] = []
+  for await (const page of store.list({ prefix: '' })) found.push(...page.map(({ key }) => key))
+  return found
+}
+
+/** Sends an upload and compares the answer; what is stored is removed again. */
+async function send(t: Test, server: TestApp, body: Uint8Array, status: number, sentence?: RegExp): Promise<void> {
+  const client = await server.connect()
+  await client.write(uploadHead(body.length))
+  await client.write(body)
+  const answer = await client.answer()
+  client.socket.destroy()
+  t.equal(answer.status, status, answer.body)
+  if (status === 200) {
+    const { story_id, image_paths } = JSON.parse(answer.body)
+    for (const path of image_paths) {
+      const stored = Buffer.from(await (await fetch(server.url + path)).arrayBuffer())
+      t.ok(stored.equals(image), `${path} is what was sent`)
+    }
+    await fetch(`${server.url}/api/v1/images/${story_id}`, { method: 'DELETE' })
+  } else {
+    t.ok(isDetail(answer.body))
+    if (sentence) t.match(JSON.parse(answer.body).detail, sentence)
+  }
+  await leavesNothing(t, server)
+}
+
+const NONE = /^No files provided$/
+const BROKEN = /broken or ends before its last boundary/
+const CASES: readonly (readonly [what: string, body: Buffer, status: number, sentence?: RegExp])[] = [
+  ['one file', multipart([FILE]), 200],
+  ['a text field beside the file', multipart([textPart('title', 'x'), FILE, textPart('more', 'y')]), 200],
+  ['a preamble and an epilogue', multipart([FILE], { preamble: 'Hello\r\n', epilogue: '\r\nBye\r\n' }), 200],
+  ['nothing behind the last boundary', multipart([FILE], { epilogue: '' }), 200],
+  // The parser keeps fields in an object and so refuses these names
+  ['a field called __proto__', multipart([textPart('__proto__', '{"a":1}'), FILE]), 400],
+  ['a field called constructor', multipart([textPart('constructor', 'x'), FILE]), 400],
+  ['a field called toString', multipart([textPart('toString', 'x'), FILE]), 400],
+  ['a file part called __proto__', multipart([filePart(image, '__proto__')]), 400],
+  ['a file part called constructor', multipart([filePart(image, 'constructor')]), 400],
+  ['a file part of another name behind a good one', multipart([FILE, filePart(image, 'file')]), 400, /File part 2/],
+  ['a text field called files', multipart([textPart('files', 'x')]), 400, /text field is called "files"/],
+  ['a file name that is a path', multipart([filePart(image, 'files', '../../etc/passwd')]), 200],
+  ['a file name in UTF-8', multipart([filePart(image, 'files', 'Bär \u{1f43b}.png')]), 200],
+  ['an extended file name', multipart([disposition(`form-data; name="files"; filename*=UTF-8''a%20b.png`)]), 200],
+  ['a name without quotes', multipart([disposition('form-data; name=files; filename=a.png')]), 200],
+  [
+    'header names in lower case',
+    multipart([{ headers: ['content-disposition: form-data; name="files"; filename="a"'], body: image }]),
+    200,
+  ],
+  ['no parts at all', multipart([]), 400],
+  ['an empty body', Buffer.alloc(0), 400],
+  ['only text fields', multipart([textPart('a', 'b')]), 400, NONE],
+  ['a part without Content-Disposition', multipart([{ headers: ['Content-Type: image/png'], body: image }]), 400],
+  ['a part without any header', multipart([{ headers: [], body: image }]), 400],
+  ['a part without a name', multipart([disposition('form-data; filename="a.png"')]), 400],
+  ['a part that is an attachment', multipart([disposition('attachment; name="files"; filename="a.png"')]), 400],
+  ['a missing last boundary', multipart([FILE], { last: false }), 400, BROKEN],
+  ['a body that ends in the middle of a file', multipart([FILE]).subarray(0, -60), 400, BROKEN],
+  ['a body that ends in the middle of a part header', Buffer.from('--XX\r\nContent-Dispo'), 400, BROKEN],
+  ['another boundary', multipart([FILE], { boundary: 'YY' }), 400],
+  ['LF only line ends', multipart([FILE], { eol: '\n' }), 400],
+  ['an empty file', multipart([filePart('')]), 400, /File 1 is empty/],
+  ['a part header of 1 MB', multipart([{ headers: [`X: ${'a'.repeat(1e6)}`, ...FILE.headers], body: image }]), 400],
+  [
+    '10,000 headers in one part',
+    multipart([{ headers: [...Array(10_000).fill('X: y'), ...FILE.headers], body: image }]),
+    400,
+  ],
+  ['a text field of 2 KB', multipart([textPart('a', 'x'.repeat(2048)), FILE]), 413, /text field is larger than 1 KiB/],
+  ['a text field of 5 MB', multipart([textPart('a', 'x'.repeat(5e6)), FILE]), 413, /text field is larger than 1 KiB/],
+  ['17 text fields', multipart([...Array(17).fill(textPart('a', 'b')), FILE]), 413, /more than 16 text fields/],
+  ['20,000 text fields', multipart(Array(20_000).fill(textPart('a', 'b'))), 413, /more than 16 text fields/],
+  ['20,000 parts without headers', multipart(Array(20_000).fill({ headers: [], body: '' })), 413],
+  ['20,000 empty files', multipart(Array(20_000).fill(filePart(''))), 400, /File 1 is empty/],
+  [
+    'nested multipart',
+    multipart([
+      {
+        headers: ['Content-Disposition: form-data; name="files"', 'Content-Type: multipart/mixed; boundary=YY'],
+        body: multipart([FILE], { boundary: 'YY' }),
+      },
+    ]),
+    400,
+  ],
+]
+
+t.test('every form of a multipart body is stored whole or refused whole', async (t) => {
+  const server = await startApp(t)
+  for (const [what, body, status, sentence] of CASES) {
+    await t.test(what, (t) => send(t, server, body, status, sentence))
+  }
+  await t.test('a good upload afterwards', (t) => send(t, server, multipart([FILE, FILE]), 200))
+})
+
+t.test('a part with two Content-Dispositions is never a 5xx and never hangs', async (t) => {
+  const server = await startApp(t)
+  const both = [
+    'Content-Disposition: form-data; name="files"; filename="a.png"',
+    'Content-Disposition: form-data; name="other"; filename="b.png"',
+  ]
+  for (const headers of [both, [...both].reverse()]) {
+    const client = await server.connect()
+    const body = multipart([{ headers, body: image }])
+    await client.write(Buffer.concat([Buffer.from(uploadHead(body.length)), body]))
+    const answer = await client.answer()
+    t.ok(answer.status === 200 || (answer.status === 400 && isDetail(answer.body)), `${answer.status}`)
+  }
+})
+
+t.test('no more files than MAX_FILES', async (t) => {
+  const server = await startApp(t, { MAX_FILES: '3' })
+  await send(t, server, multipart(Array(3).fill(FILE)), 200)
+  await send(t, server, multipart(Array(4).fill(FILE)), 413, /more than 3 files/)
+  await send(t, server, multipart([...Array(3).fill(FILE), ...Array(16).fill(textPart('a', 'b'))]), 200)
+  await send(t, server, multipart([...Array(16).fill(textPart('a', 'b')), ...Array(3).fill(FILE)]), 200)
+  await send(t, server, multipart([...Array(16).fill(textPart('a', 'b')), ...Array(4).fill(FILE)]), 413, /more than 3/)
+})
+
+t.test('20,000 text fields are refused within a second', async (t) => {
+  const server = await startApp(t)
+  const body = multipart(Array(20_000).fill(textPart('a', 'b')))
+  const client = await server.connect()
+  const start = Date.now()
+  await client.write(uploadHead(body.length))
+  await client.write(body)
+  t.equal((await client.answer()).status, 413)
+  t.ok(Date.now() - start < 1000, `took ${Date.now() - start} ms`)
+})
+
+t.test('the boundary may be quoted, and any character that RFC 2046 allows', async (t) => {
+  const server = await startApp(t)
+  for (const boundary of ["'()+_,-./:=? a", 'x'.repeat(70), '--', '-']) {
+    const body = multipart([FILE], { boundary })
+    const client = await server.connect()
+    await client.write(uploadHead(body.length, { boundary: `"${boundary}"` }))
+    await client.write(body)
+    t.equal((await client.answer()).status, 200, boundary)
+  }
+})
+
+t.test('a Content-Type without a usable boundary, or of another kind, is refused', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([FILE])
+  for (const [type, status, sentence] of [
+    ['multipart/form-data', 400, /no multipart boundary/],
+    ['multipart/form-data; boundary=', 400, /no multipart boundary|broken/],
+    ['multipart/form-data; boundary=""', 400, /no multipart boundary|broken/],
+    ['multipart/mixed; boundary=XX', 415, /multipart\/form-data/],
+    ['application/x-www-form-urlencoded', 415, /multipart\/form-data/],
+    ['application/json', 415, /multipart\/form-data/],
+    ['image/png', 415, /multipart\/form-data/],
+    ['nonsense', 415, /multipart\/form-data/],
+    [undefined, 415, /multipart\/form-data/],
+  ] as const) {
+    const client = await server.connect()
+    const header = type === undefined ? '' : `Content-Type: ${type}\r\n`
+    await client.write(
+      `POST /api/v1/images/upload HTTP/1.1\r\nHost: test\r\n${header}Content-Length: ${body.length}\r\n\r\n`,
+    )
+    await client.write(body)
+    const answer = await client.answer()
+    t.equal(answer.status, status, `${type}`)
+    t.match(JSON.parse(answer.body).detail, sentence, `${type}`)
+    client.socket.destroy()
+  }
+  await leavesNothing(t, server)
+})
+
+t.test('a body may be cut into chunks at every place', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([textPart('a', 'b'), FILE, FILE])
+  const head = uploadHead(body.length)
+  const client = await server.connect()
+  // The image's own bytes are of no interest to the parser but at their ends
+  const from = body.indexOf(image)
+  const places = Array.from({ length: body.length }, (_, at) => at).filter(
+    (at) => at < from + 40 || at > from + image.length - 40,
+  )
+  const places2 = places.filter((at) => at < from + 40 || at < body.lastIndexOf(image) + 8 || at > body.length - 60)
+  let failed = 0
+  for (const at of places2) {
+    await client.write(Buffer.concat([Buffer.from(head), body.subarray(0, at)]))
+    // So that it arrives by itself
+    await new Promise(setImmediate)
+    await client.write(body.subarray(at))
+    if ((await client.answer()).status !== 200) failed++
+  }
+  t.equal(failed, 0, `of ${places2.length} places`)
+  const stories = new Set((await listed(server)).map((entry) => entry.story_id))
+  t.equal(stories.size, places2.length)
+  const paths = (await listed(server)).map(({ path }) => path)
+  t.equal(paths.length, 2 * places2.length)
+  const whole = await Promise.all(
+    paths.map(async (path) => Buffer.from(await (await fetch(server.url + path)).arrayBuffer()).equals(image)),
+  )
+  t.notOk(whole.includes(false), 'every image is whole')
+})
+
+t.test('a body may come byte by byte', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([FILE])
+  const client = await server.connect()
+  for (const byte of Buffer.concat([Buffer.from(uploadHead(body.length)), body])) {
+    await client.write(Buffer.of(byte))
+    await new Promise(setImmediate)
+  }
+  t.equal((await client.answer()).status, 200)
+  const [entry] = await listed(server)
+  t.ok(Buffer.from(await (await fetch(server.url + entry?.path)).arrayBuffer()).equals(image))
+})
+
+const chunk = (bytes: Uint8Array, size = bytes.length.toString(16)) =>
+  Buffer.concat([Buffer.from(`${size}\r\n`), bytes, Buffer.from('\r\n')])
+const LAST_CHUNK = Buffer.from('0\r\n\r\n')
+
+t.test('a chunked body is taken, and a broken one refused', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([FILE])
+  const good = await server.connect()
+  await good.write(uploadHead('chunked'))
+  for (let at = 0; at < body.length; at += 7) await good.write(chunk(body.subarray(at, at + 7)))
+  await good.write(LAST_CHUNK)
+  const answer = await good.answer()
+  t.equal(answer.status, 200)
+  await fetch(`${server.url}/api/v1/images/${JSON.parse(answer.body).story_id}`, { method: 'DELETE' })
+
+  const half = body.subarray(0, 100)
+  for (const [what, rest] of [
+    ['a bad chunk size', chunk(half, 'zz')],
+    ['a chunk longer than it says', chunk(half, '5')],
+    ['an end in the middle', Buffer.concat([chunk(half), LAST_CHUNK])],
+  ] as const) {
+    const client = await server.connect()
+    await client.write(uploadHead('chunked'))
+    await sleep(5)
+    await client.write(rest)
+    const refused = await client.answer()
+    t.equal(refused.status, 400, what)
+    t.ok(isDetail(refused.body), what)
+  }
+  await leavesNothing(t, server)
+})
+
+t.test('a Content-Length that is too long waits no longer than UPLOAD_IDLE_TIMEOUT', async (t) => {
+  const server = await startApp(t, { UPLOAD_IDLE_TIMEOUT: '300ms' })
+  const body = multipart([FILE], { last: false })
+  const client = await server.connect()
+  await client.write(uploadHead(body.length + 100))
+  await client.write(body)
+  const start = Date.now()
+  const answer = await client.answer(8000)
+  t.equal(answer.status, 408)
+  t.match(JSON.parse(answer.body).detail, /No bytes of the upload arrived for 0.3 seconds/)
+  t.comment(`after ${Date.now() - start} ms`)
+  await leavesNothing(t, server)
+})
+
+t.test('an upload that drips goes on until UPLOAD_TIMEOUT, and no longer', async (t) => {
+  const server = await startApp(t, { UPLOAD_IDLE_TIMEOUT: '400ms', UPLOAD_TIMEOUT: '1s' })
+  const client = await server.connect()
+  await client.write(uploadHead(100_000))
+  await client.write('--XX\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n')
+  await client.write(image.subarray(0, 100))
+  const drip = setInterval(() => void client.write('x'), 50)
+  const start = Date.now()
+  const answer = await client.answer(9000)
+  clearInterval(drip)
+  t.equal(answer.status, 408)
+  t.match(JSON.parse(answer.body).detail, /longer than 1 seconds/)
+  t.ok(Date.now() - start < 8000)
+  await leavesNothing(t, server)
+})
+
+t.test('a client that closes its side in the middle is told so, and one that is gone leaves nothing', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([FILE])
+  const half = await server.connect()
+  await half.write(uploadHead(body.length))
+  await half.write(body.subarray(0, -50))
+  half.socket.end()
+  await half.end()
+  t.ok(half.received === '' || /^HTTP\/1\.1 400/.test(half.received), half.received.slice(0, 80))
+  const gone = await server.connect()
+  await gone.write(uploadHead(body.length))
+  await gone.write(body.subarray(0, -50))
+  gone.socket.resetAndDestroy()
+  await leavesNothing(t, server)
+})
+
+t.test('a Content-Length that is too short is refused, and what follows is no second story', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([FILE])
+  for (const missing of [5, 30, body.length]) {
+    const client = await server.connect()
+    await client.write(uploadHead(body.length - missing))
+    await client.write(body)
+    await client.end()
+    t.notMatch(client.received, /^HTTP\/1\.1 [25]/)
+    t.ok(client.received === '' || /^HTTP\/1\.1 400/.test(client.received), client.received.slice(0, 60))
+  }
+  await leavesNothing(t, server)
+})
+
+t.test('pipelined requests are answered one by one, in their order', async (t) => {
+  const server = await startApp(t)
+  const body = multipart([FILE])
+  const upload = Buffer.concat([Buffer.from(uploadHead(body.length)), body])
+  const list = Buffer.from('GET /api/v1/images/story-ids HTTP/1.1\r\nHost: test\r\n\r\n')
+  const refused = Buffer.from('GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n')
+  const client = await server.connect()
+  await client.write(Buffer.concat([upload, refused, upload, list]))
+  const statuses: number[] = []
+  for (let n = 0; n < 4; n++) statuses.push((await client.answer()).status)
+  t.same(statuses, [200, 404, 200, 200])
+})

@@ -1,0 +1,114 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { onStall } from '../src/stall.ts'
+import { eventually, type Teardown } from './support/app.ts'
+
+const TIMEOUT = 400
+
+/** A message of `length` bytes of which nothing but the head has come, and the socket of its sender. */
+async function receive(t: Teardown, length: number): Promise<{ message: IncomingMessage; sender: Socket }> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const sender = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' })
+  sender.on('error', () => {})
+  t.teardown(() => {
+    sender.destroy()
+    server.closeAllConnections()
+    server.close()
+  })
+  sender.write(`POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${length}\r\n\r\n`)
+  const [message] = (await once(server, 'request')) as [IncomingMessage]
+  message.on('error', () => {})
+  return { message, sender }
+}
+
+function watch(message: IncomingMessage) {
+  const watched = { stalls: 0, after: 0, stop: () => {} }
+  const start = Date.now()
+  watched.stop = onStall(message, TIMEOUT, () => {
+    watched.stalls++
+    watched.after = Date.now() - start
+  })
+  return watched
+}
+
+t.test('a sender that never sends is found once its time is over', async (t) => {
+  const { message } = await receive(t, 10)
+  message.resume()
+  const watched = watch(message)
+  t.ok(await eventually(() => watched.stalls > 0))
+  t.ok(watched.after >= TIMEOUT, `after ${watched.after} ms`)
+  t.ok(watched.after < 2 * TIMEOUT, `after ${watched.after} ms`)
+  await sleep(TIMEOUT)
+  t.equal(watched.stalls, 1, 'and told once')
+})
+
+t.test('a sender that stops in the middle is found', async (t) => {
+  const { message, sender } = await receive(t, 10)
+  message.resume()
+  const watched = watch(message)
+  await sleep(TIMEOUT / 2)
+  sender.write('12345')
+  t.ok(await eventually(() => watched.stalls > 0))
+  t.ok(watched.after >= 1.4 * TIMEOUT, `after ${watched.after} ms: its time begins anew with each byte`)
+})
+
+t.test('a sender that drips is no stall', async (t) => {
+  const { message, sender } = await receive(t, 1000)
+  message.resume()
+  const watched = watch(message)
+  for (let n = 0; n < 20; n++) {
+    sender.write('x')
+    await sleep(TIMEOUT / 10)
+  }
+  t.equal(watched.stalls, 0)
+})
+
+t.test('a reader that is slow is no stall, until it has read all there is', async (t) => {
+  const { message, sender } = await receive(t, 100_000)
+  sender.write(Buffer.alloc(50_000))
+  message.pause()
+  const watched = watch(message)
+  await sleep(2 * TIMEOUT)
+  t.equal(watched.stalls, 0, 'while it pauses')
+  message.resume()
+  t.ok(await eventually(() => watched.stalls === 1), 'then it waits for the sender')
+})
+
+t.test('a reader that takes chunk by chunk is no stall', async (t) => {
+  const { message, sender } = await receive(t, 300_000)
+  sender.write(Buffer.alloc(300_000))
+  const watched = watch(message)
+  let size = 0
+  for await (const chunk of message) {
+    size += chunk.length
+    if (size < 100_000) await sleep(1.5 * TIMEOUT)
+  }
+  t.equal(size, 300_000)
+  t.equal(watched.stalls, 0)
+})
+
+t.test('a message that came to its end, or whose connection closed, is watched no longer', async (t) => {
+  const whole = await receive(t, 5)
+  const first = watch(whole.message)
+  whole.message.resume()
+  whole.sender.write('12345')
+  const broken = await receive(t, 5)
+  const second = watch(broken.message)
+  broken.sender.resetAndDestroy()
+  await sleep(2 * TIMEOUT)
+  t.equal(first.stalls, 0)
+  t.equal(second.stalls, 0)
+})
+
+t.test('a watch can be ended', async (t) => {
+  const { message } = await receive(t, 5)
+  message.resume()
+  const watched = watch(message)
+  watched.stop()
+  await sleep(2 * TIMEOUT)
+  t.equal(watched.stalls, 0)
+})

@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { StoreFailure, StoreFull, StoreUnavailable } from '../../../src/errors.ts'
+import type { ObjectStore } from '../../../src/store/object-store.ts'
+import { failing, inChunks, MIB, readAll, until } from '../../support/bodies.ts'
+import { openOnStandIn, startStandIn } from '../../support/stores.ts'
+
+const BYTES = randomBytes(12 * MIB)
+const IMAGE = { contentType: 'image/png', metadata: { width: '1' } }
+
+async function open(t: Test) {
+  const standIn = await startStandIn(t)
+  return { standIn, store: await openOnStandIn(t, standIn, { timeout: 500 }) }
+}
+
+const putLarge = (store: ObjectStore) => store.put('large', inChunks(BYTES), IMAGE)
+
+t.test('less than a part goes in one call, more in a multipart upload', async (t) => {
+  const { standIn, store } = await open(t)
+  await store.put('part', inChunks(BYTES.subarray(0, 5 * MIB - 1)), IMAGE)
+  t.same(
+    standIn.calls.map((call) => call.operation),
+    ['PutObject'],
+  )
+  await store.put('more', inChunks(BYTES.subarray(0, 5 * MIB + 1)), IMAGE)
+  t.same(
+    standIn.calls.slice(1).map((call) => call.operation),
+    ['CreateMultipartUpload', 'UploadPart', 'UploadPart', 'CompleteMultipartUpload'],
+  )
+  t.same(standIn.objects.get('more')?.metadata, IMAGE.metadata)
+})
+
+for (const operation of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload'] as const) {
+  t.test(`a ${operation} that fails once is tried again`, async (t) => {
+    const { standIn, store } = await open(t)
+    for (const fault of ['reset', 'status-500', 'status-503', 'stall', 'reset-mid-request-body'] as const) {
+      standIn.fail({ operation }, fault, 1)
+      await putLarge(store)
+      t.ok(standIn.objects.get('large')?.body.equals(BYTES), fault)
+      standIn.objects.clear()
+      standIn.clearFaults()
+      t.equal(standIn.multipartUploads.size, 0)
+    }
+  })
+
+  for (const [fault, type] of [
+    ['status-500', StoreUnavailable],
+    ['stall', StoreUnavailable],
+    ['access-denied', StoreFailure],
+    ['storage-full', StoreFull],
+  ] as const) {
+    t.test(`a ${operation} that always fails with ${fault} aborts the upload`, async (t) => {
+      const { standIn, store } = await open(t)
+      standIn.fail({ operation }, fault)
+      const error = await putLarge(store).catch((error) => error)
+      t.type(error, type)
+      t.equal(standIn.objects.size, 0)
+      t.equal(standIn.multipartUploads.size, 0)
+    })
+  }
+}
+
+t.test('the second part that fails ends the upload, and its body with it', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'UploadPart', nth: 2 }, 'access-denied')
+  let ended = false
+  async function* body() {
+    try {
+      for (let i = 0; i < 10; i++) yield* inChunks(BYTES)
+    } finally {
+      ended = true
+    }
+  }
+  await t.rejects(store.put('large', body(), IMAGE), StoreFailure)
+  t.equal(standIn.multipartUploads.size, 0)
+  t.ok(standIn.calls.length <= 5, 'no further part was sent')
+  await until(() => ended)
+})
+
+t.test('a body that fails aborts the upload, also when the abort fails', async (t) => {
+  const { standIn, store } = await open(t)
+  const broken = new Error('the sender went away')
+  t.equal(await store.put('large', failing(BYTES, broken), IMAGE).catch((error) => error), broken)
+  t.equal(standIn.multipartUploads.size, 0)
+  standIn.fail({ operation: 'AbortMultipartUpload' }, 'access-denied')
+  t.equal(await store.put('large', failing(BYTES, broken), IMAGE).catch((error) => error), broken)
+  t.equal(standIn.objects.size, 0)
+})
+
+t.test('a part that fails is the error, not the abort that failed after it', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'UploadPart' }, 'storage-full')
+  standIn.fail({ operation: 'AbortMultipartUpload' }, 'access-denied')
+  await t.rejects(putLarge(store), StoreFull)
+})
+
+t.test('a completion whose answer was lost is a success', async (t) => {
+  const { standIn, store } = await open(t)
+  for (const fault of ['answer-lost', 'reset-mid-response-body'] as const) {
+    standIn.fail({ operation: 'CompleteMultipartUpload' }, fault, 1)
+    await t.resolves(putLarge(store), fault)
+    t.ok(standIn.objects.get('large')?.body.equals(BYTES))
+    standIn.objects.clear()
+    standIn.clearFaults()
+  }
+})
+
+t.test('an answer that stalls in the middle is StoreUnavailable in time', async (t) => {
+  const { standIn, store } = await open(t)
+  for (const operation of ['CreateMultipartUpload', 'CompleteMultipartUpload'] as const) {
+    standIn.fail({ operation }, 'stall-mid-body')
+    await t.rejects(putLarge(store), StoreUnavailable, operation)
+    standIn.clearFaults()
+  }
+})
+
+t.test('a completion whose every answer was lost is no failure for sure, and StoreUnavailable at most', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'CompleteMultipartUpload' }, 'answer-lost')
+  const error = await putLarge(store).catch((error) => error)
+  if (error !== undefined) t.type(error, StoreUnavailable)
+  t.ok(standIn.objects.has('large'), 'the object is there')
+})
+
+t.test('an upload that somebody else aborted is a failure of the store, not a missing object', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'CompleteMultipartUpload' }, { status: 404, code: 'NoSuchUpload' })
+  const error = await putLarge(store).catch((error) => error)
+  t.type(error, StoreFailure)
+  t.notOk(standIn.objects.has('large'))
+})
+
+t.test('a completion that says 200 and then an error is tried again', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'CompleteMultipartUpload' }, 'error-in-200', 1)
+  await t.resolves(putLarge(store))
+  t.ok(standIn.objects.get('large')?.body.equals(BYTES))
+})
+
+t.test('a part that fails ends the put at once, also while its body is silent', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'UploadPart' }, 'access-denied')
+  let goOn = () => {}
+  async function* body() {
+    yield* inChunks(BYTES.subarray(0, 6 * MIB))
+    await new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+  }
+  let failure: unknown
+  const put = store.put('large', body(), IMAGE).catch((error) => {
+    failure = error
+  })
+  await Promise.race([until(() => failure !== undefined), sleep(3000)])
+  t.type(failure, StoreFailure, 'before the next byte comes')
+  goOn()
+  await put
+  t.equal(standIn.multipartUploads.size, 0)
+})
+
+t.test('an upload names the algorithm of the checksums that its parts have, as AWS demands', async (t) => {
+  // What the stand-in does not check: which checksums are promised, sent and named in the end
+  const seen: Record<string, unknown> = {}
+  const server = createServer(async (request, response) => {
+    const body = (await readAll(request)).toString('latin1')
+    response.setHeader('etag', '"x"')
+    const crc = request.headers['x-amz-checksum-crc32']
+    if (crc) response.setHeader('x-amz-checksum-crc32', crc)
+    if (request.url?.includes('uploads')) seen.promised = request.headers['x-amz-checksum-algorithm']
+    else if (request.method === 'PUT') seen.sent = crc
+    else seen.named = /<ChecksumCRC32>(.*?)</.exec(body)?.[1]
+    const root = request.url?.includes('uploads') ? 'InitiateMultipartUploadResult' : 'CompleteMultipartUploadResult'
+    response.end(request.method === 'POST' ? `<${root}><UploadId>u</UploadId></${root}>` : '')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    delete process.env.AWS_REQUEST_CHECKSUM_CALCULATION
+    server.close()
+  })
+  process.env.AWS_REQUEST_CHECKSUM_CALCULATION = 'WHEN_SUPPORTED'
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { standIn } = await open(t)
+  const store = await openOnStandIn(t, { ...standIn, endpoint })
+  await store.put('large', inChunks(BYTES.subarray(0, 5 * MIB)), IMAGE)
+  t.match(seen.sent, /^.{8}$/)
+  t.same(seen, { promised: 'CRC32', sent: seen.sent, named: seen.sent })
+})

@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { v7 } from 'uuid'
+import { DeleteFailure, StoryNotFound } from '../../src/errors.ts'
+import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { listKeys, putBytes } from '../support/bodies.ts'
+import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
+import { storesUnderTest } from '../support/stores.ts'
+
+const { open, inspect } = storesUnderTest[0] as (typeof storesUnderTest)[number]
+const HOUR = 3_600_000
+
+t.test('a story goes record first, then its images, and nothing else goes', async (t) => {
+  const store = recordCalls(await open(t))
+  const [id, other] = [v7(), v7()]
+  await putStory(store, id, ['1.jpg', '2.png'])
+  await putStory(store, other, ['1.jpg'])
+  await putBytes(store, `stories/${id}/notes.txt`)
+  store.calls.length = 0
+  await removeStory(store, id)
+  const record = `delete stories/${id}/0.2.json`
+  const images = `delete stories/${id}/1.jpg stories/${id}/2.png`
+  t.same(store.calls, [record, `${record} done`, images, `${images} done`])
+  t.same(
+    await listKeys(store),
+    [`stories/${id}/notes.txt`, `stories/${other}/0.1.json`, `stories/${other}/1.jpg`].sort(),
+  )
+})
+
+t.test('what is not there is StoryNotFound', async (t) => {
+  const store = await open(t)
+  const junk = randomUUID()
+  await putBytes(store, `stories/${junk}/notes.txt`)
+  for (const id of [v7(), randomUUID(), junk, 'x', '', '..', `${junk}/notes.txt`]) {
+    await t.rejects(removeStory(store, id), StoryNotFound, id)
+  }
+  t.same(await listKeys(store), [`stories/${junk}/notes.txt`])
+})
+
+t.test(
+  'a removal that failed keeps the images while the record is there, and its repetition finishes it',
+  async (t) => {
+    const disk = await open(t)
+    const id = v7()
+    await putStory(disk, id, ['1.jpg', '2.jpg'])
+    const failing = (part: string) =>
+      recordCalls(disk, {
+        delete: async (keys) => {
+          if (keys.some((key) => key.includes(part))) throw new DeleteFailure(keys)
+          await disk.delete(keys)
+        },
+      })
+    t.match(await removeStory(failing('.json'), id).catch((error) => error), { keys: [`stories/${id}/0.2.json`] })
+    t.equal((await listKeys(disk)).length, 3, 'the story is whole')
+    t.match(await removeStory(failing('.jpg'), id).catch((error) => error), {
+      keys: [`stories/${id}/1.jpg`, `stories/${id}/2.jpg`],
+    })
+    t.same(await listKeys(disk), [`stories/${id}/1.jpg`, `stories/${id}/2.jpg`], 'the record is gone')
+    await removeStory(disk, id)
+    t.same(await listKeys(disk), [])
+    await t.rejects(removeStory(disk, id), StoryNotFound)
+  },
+)
+
+t.test('a story of more images than a page of the store goes whole', async (t) => {
+  const { store, fill } = await inspect(t)
+  const id = v7()
+  await fill([`stories/${id}/0.2300.json`, ...Array.from({ length: 2300 }, (_, i) => `stories/${id}/${i + 1}.jpg`)])
+  await removeStory(store, id)
+  t.same(await listKeys(store), [])
+})
+
+t.test('a removal of all takes stories and old leftovers; running uploads and files of others stay', async (t) => {
+  const store = await open(t)
+  const now = Date.now()
+  const young = v7({ msecs: now - HOUR / 2 })
+  const margin = v7({ msecs: now - HOUR - 60_000 })
+  const old = v7({ msecs: now - HOUR - 6 * 60_000 })
+  const half = v7({ msecs: now - 2 * HOUR })
+  await putStory(store, v7({ msecs: now }), ['1.jpg', '2.jpg'])
+  await putStory(store, v7({ msecs: now - 10 * HOUR }), ['1.jpg'])
+  await putBytes(store, `stories/${randomUUID()}/3.png`)
+  for (const id of [young, margin, old]) await putOurs(store, `stories/${id}/1.jpg`)
+  // Copied in by hand, by somebody whose ids are UUIDv7 too
+  const copied = v7({ msecs: now - 5 * HOUR })
+  await putBytes(store, `stories/${copied}/1.jpg`)
+  await putStory(store, half, ['1.jpg'], 2)
+  const foreign = [
+    `stories/${randomUUID()}/notes.txt`,
+    `stories/${old}/notes.txt`,
+    `stories/${copied}/1.jpg`,
+    'stories/readme.txt',
+    'other/1.jpg',
+    `stories/${randomUUID()}/0.1.json`,
+  ]
+  for (const key of foreign) await putBytes(store, key)
+  await removeAllStories(store, HOUR)
+  t.same((await listKeys(store)).sort(), [...foreign, `stories/${young}/1.jpg`, `stories/${margin}/1.jpg`].sort())
+  await t.resolves(removeAllStories(store, HOUR), 'nothing to do is fine')
+})
+
+t.test('a removal of all takes the records of a batch before its images', async (t) => {
+  const { store: disk, fill } = await inspect(t)
+  const ids = Array.from({ length: 700 }, (_, n) => v7({ msecs: 1_700_000_000_000 + n }))
+  await fill(ids.flatMap((id) => [`stories/${id}/0.2.json`, `stories/${id}/1.jpg`, `stories/${id}/2.jpg`]))
+  const store = recordCalls(disk)
+  await removeAllStories(store, HOUR)
+  t.same(await listKeys(store), [])
+  const gone = new Set<string>()
+  for (const call of store.calls.filter((call) => !call.endsWith(' done'))) {
+    const keys = call.split(' ').slice(1)
+    const images = keys.filter((key) => key.endsWith('.jpg'))
+    t.ok(images.length === 0 || images.length === keys.length, 'records and images are not mixed')
+    t.ok(images.every((key) => gone.has(`${key.slice(0, key.lastIndexOf('/'))}/0.2.json`)))
+    for (const key of keys) gone.add(key)
+  }
+  t.ok(store.calls.length >= 8, 'in more than one batch')
+})
+
+t.test('a removal of all that fails says so', async (t) => {
+  const disk = await open(t)
+  await putStory(disk, v7(), ['1.jpg'])
+  const store = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
+  t.match(await removeAllStories(store, HOUR).catch((error) => error), { keys: [/0\.1\.json$/] })
+})

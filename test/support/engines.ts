@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto'
+import {
+  AbortMultipartUploadCommand,
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectsCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import type { Test } from 'tap'
+
+export interface Engine {
+  readonly name: string
+  readonly endpoint: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+const env = process.env
+
+/** As the scripts in test/engines start them; the same variables move both. */
+const KNOWN: Readonly<Record<string, Engine>> = {
+  minio: {
+    name: 'MinIO',
+    endpoint: env.MINIO_ENDPOINT ?? `http://127.0.0.1:${env.MINIO_PORT ?? 9100}`,
+    accessKeyId: env.MINIO_ROOT_USER ?? 'engine-root',
+    secretAccessKey: env.MINIO_ROOT_PASSWORD ?? 'engine-root-secret',
+  },
+  rgw: {
+    name: 'Ceph RGW',
+    endpoint: env.RGW_ENDPOINT ?? `http://127.0.0.1:${env.RGW_PORT ?? 7480}`,
+    accessKeyId: env.RGW_ACCESS_KEY ?? 'engine-access',
+    secretAccessKey: env.RGW_SECRET_KEY ?? 'engine-secret-key',
+  },
+}
+
+/**
+ * The real engines that `TEST_ENGINES` names, say "minio rgw"; none by default, since they have to be started first. One that is
+ * named but out of reach makes its tests fail.
+ */
+export const engines: readonly Engine[] = (env.TEST_ENGINES ?? '')
+  .split(/[\s,]+/)
+  .filter((name) => name !== '')
+  .map((name) => {
+    const engine = KNOWN[name]
+    if (!engine) throw new Error(`TEST_ENGINES names "${name}"; known are ${Object.keys(KNOWN).join(' and ')}`)
+    return engine
+  })
+
+/** Makes a bucket that goes away with the test, whatever is in it then. */
+export async function makeBucket(t: Test, engine: Engine): Promise<{ Bucket: string; client: S3Client }> {
+  const { endpoint, accessKeyId, secretAccessKey } = engine
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+  })
+  const Bucket = `test-${randomUUID()}`
+  await client.send(new CreateBucketCommand({ Bucket }))
+  t.teardown(async () => {
+    for (;;) {
+      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket }))
+      if (Contents.length === 0) break
+      await client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects: Contents.map(({ Key }) => ({ Key })) } }))
+    }
+    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+    for (const { Key, UploadId } of Uploads) {
+      await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
+    }
+    await client.send(new DeleteBucketCommand({ Bucket }))
+    client.destroy()
+  })
+  return { Bucket, client }
+}
