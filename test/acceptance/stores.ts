@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
-import { type Engine, engines, makeBucket } from '../support/engines.ts'
+import { type Engine, engines, makeBucket, serverKey } from '../support/engines.ts'
 import { type S3StandIn, startS3StandIn } from '../support/s3-stand-in.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { IMAGES, remove } from './client.ts'
@@ -68,6 +68,7 @@ export async function standInStore(t: Test): Promise<TestStore & { readonly stan
 
 export async function engineStore(t: Test, engine: Engine): Promise<TestStore> {
   const { Bucket, client } = await makeBucket(t, engine)
+  const key = await serverKey(engine, Bucket)
 
   async function keys(): Promise<string[]> {
     const found: string[] = []
@@ -83,8 +84,8 @@ export async function engineStore(t: Test, engine: Engine): Promise<TestStore> {
     environment: {
       S3_ENDPOINT: engine.endpoint,
       S3_BUCKET: Bucket,
-      AWS_ACCESS_KEY_ID: engine.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: engine.secretAccessKey,
+      AWS_ACCESS_KEY_ID: key.id,
+      AWS_SECRET_ACCESS_KEY: key.secret,
     },
     async content() {
       // MinIO lists the unfinished uploads of an exact key only, so there this shows none

@@ -6,7 +6,7 @@ import { UploadBudget } from '../../src/http/upload-budget.ts'
 const never = new AbortController().signal
 
 /** 25 for small uploads, of at most 10, and 75 for large ones, of at most 30 each. */
-const makeBudget = (patience = 10_000) => new UploadBudget(100, 30, 10, patience)
+const makeBudget = (patience = 1000) => new UploadBudget(100, 30, 10, patience)
 
 /** Whether the promise is settled once all that can go on went on. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {

@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { promisify } from 'node:util'
 import {
   AbortMultipartUploadCommand,
   CreateBucketCommand,
@@ -18,6 +20,7 @@ export interface Engine {
 }
 
 const env = process.env
+const run = promisify(execFile)
 
 /** As the scripts in test/engines start them; the same variables move both. */
 const KNOWN: Readonly<Record<string, Engine>> = {
@@ -47,6 +50,29 @@ export const engines: readonly Engine[] = (env.TEST_ENGINES ?? '')
     if (!engine) throw new Error(`TEST_ENGINES names "${name}"; known are ${Object.keys(KNOWN).join(' and ')}`)
     return engine
   })
+
+/**
+ * The key that the server gets in production. For MinIO that is the one which minio/init.sh makes, and which may do there only what
+ * the server needs; so each test of the server is a test of that script and its policy too.
+ */
+export async function serverKey(engine: Engine, bucket: string): Promise<{ id: string; secret: string }> {
+  if (engine.name !== 'MinIO') return { id: engine.accessKeyId, secret: engine.secretAccessKey }
+  const { stdout: goPath } = await run('go', ['env', 'GOPATH'])
+  const key = { id: bucket.slice(0, 20), secret: randomUUID() }
+  await run('sh', ['minio/init.sh'], {
+    env: {
+      ...env,
+      PATH: `${goPath.trim()}/bin:${env.PATH}`,
+      MINIO_ENDPOINT: engine.endpoint,
+      MINIO_ROOT_USER: engine.accessKeyId,
+      MINIO_ROOT_PASSWORD: engine.secretAccessKey,
+      S3_BUCKET: bucket,
+      STORY_IMAGES_ACCESS_KEY: key.id,
+      STORY_IMAGES_SECRET_KEY: key.secret,
+    },
+  })
+  return key
+}
 
 /** Makes a bucket that goes away with the test, whatever is in it then. */
 export async function makeBucket(t: Test, engine: Engine): Promise<{ Bucket: string; client: S3Client }> {

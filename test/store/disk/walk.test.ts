@@ -14,7 +14,7 @@ t.test(
     const store = await openDiskStore(root)
     await mkdir(join(root, 'many'))
     // Of different lengths, so that their order is not the order in which they are made
-    const keys = Array.from({ length: 150_500 }, (_, i) => `many/${(i * 7919) % 150_503}`)
+    const keys = Array.from({ length: 100_500 }, (_, i) => `many/${(i * 7919) % 100_501}`)
     for (const key of keys) closeSync(openSync(join(root, key), 'w'))
     mkdirSync(join(root, 'many', 'folder'))
     keys.push('many/folder/1')
@@ -26,8 +26,8 @@ t.test(
       found.every((key, index) => key === keys[index]),
       'as the sorted array',
     )
-    const after = keys[120_000] as string
-    t.same((await listKeys(store, { prefix: 'many/', after })).length, keys.length - 120_001)
+    const after = keys[90_000] as string
+    t.same((await listKeys(store, { prefix: 'many/', after })).length, keys.length - 90_001)
     t.same(await listKeys(store, { before: keys[3] as string }), keys.slice(0, 3))
   },
 )
