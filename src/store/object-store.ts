@@ -55,7 +55,8 @@ export interface ObjectStore {
    * rejects with the body's own error. A put that rejects for another reason can still have been carried out.
    */
   put(key: string, body: Body, options: PutOptions): Promise<void>
-  /** Rejects with `ObjectNotFound`, or with `RangeNotSatisfiable` when no byte of the range exists. */
+  /** Rejects with `ObjectNotFound`, or with `RangeNotSatisfiable` when no byte of the range exists (for the last 0
+   * bytes that comes first). */
   get(key: string, options?: { range?: ByteRange; signal?: AbortSignal }): Promise<FoundObject>
   /** Reads no body. Rejects with `ObjectNotFound`. */
   head(key: string, options?: { signal?: AbortSignal }): Promise<ObjectHead>

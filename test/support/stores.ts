@@ -41,8 +41,8 @@ function underTest(name: string, inspect: StoreUnderTest['inspect']): StoreUnder
 }
 
 /** A folder that goes away with the test; not t.testdir(), which is one folder for a whole file. */
-export async function makeFolder(t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'store-'))
+export async function makeFolder(t: Test, parent = tmpdir()): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'store-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   return folder
 }

@@ -7,7 +7,7 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
-import { DeleteFailure, ObjectNotFound, StoreFailure } from '../../errors.ts'
+import { DeleteFailure, ObjectNotFound, RangeNotSatisfiable, StoreFailure } from '../../errors.ts'
 import { onStall } from '../../stall.ts'
 import {
   compareKeys,
@@ -124,6 +124,8 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     },
 
     async get(key, options) {
+      // Ceph RGW answers it with the whole object; RFC 9110 section 14.1.2 calls it unsatisfiable
+      if (options?.range && 'suffix' in options.range && options.range.suffix === 0) throw new RangeNotSatisfiable()
       try {
         const answer = await downloads.send(
           new GetObjectCommand({
