@@ -22,17 +22,15 @@ function failure<Args extends unknown[]>(
   sentence: (...args: Args) => string,
   retryAfter?: number,
 ) {
-  const Failure = class extends ServiceError {
+  return class extends ServiceError {
     override readonly status = status
     override readonly retryAfter = retryAfter
     constructor(...args: Args) {
       super(sentence(...args))
+      // This class has no name, and classes made of it have their own
+      this.name = new.target.name || name
     }
   }
-  // Logs tell errors apart by the names of their classes
-  Object.defineProperty(Failure, 'name', { value: name })
-  Object.defineProperty(Failure.prototype, 'name', { value: name })
-  return Failure
 }
 
 // Uploads that we refuse

@@ -1,20 +1,10 @@
 import { createHash } from 'node:crypto'
-import {
-  BrokenImage,
-  EmptyFile,
-  HeicImage,
-  NoFiles,
-  OutcomeUnknown,
-  SvgImage,
-  TooManyPixels,
-  UnsupportedImage,
-} from '../errors.ts'
+import { NoFiles, OutcomeUnknown } from '../errors.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
-import { CONTENT_TYPES, type ImageFormat, identifyImage } from './image-format.ts'
-import { imageKey, newStoryId, recordKey, WRITTEN_BY_US } from './key.ts'
-
-/** Where the size of an image has to be found at the latest, in bytes from its start. */
-const HEAD_BYTES = 5 * 1024 * 1024
+import { CONTENT_TYPES } from './image-format.ts'
+import { imageKey, newStoryId, WRITTEN_BY_US } from './key.ts'
+import { readHead } from './read-head.ts'
+import { type ManifestImage, writeRecord } from './record.ts'
 
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
 const UNSTORED_BYTES = 5 * 1024 * 1024
@@ -33,15 +23,6 @@ export interface UploadedStory {
   readonly id: string
   /** Of the images, in their order. */
   readonly keys: readonly string[]
-}
-
-interface ManifestImage {
-  readonly name: string
-  readonly type: string
-  readonly size: number
-  readonly width: number
-  readonly height: number
-  readonly sha256: string
 }
 
 /**
@@ -196,72 +177,5 @@ class RunningUpload {
 
   async #othersStored(own: string): Promise<void> {
     await Promise.all([...this.#stores].filter(([key]) => key !== own).map(([, stored]) => stored))
-  }
-}
-
-/** Reads as much of an image as it takes to know what it is. */
-async function readHead(
-  chunks: AsyncIterator<Uint8Array>,
-  number: number,
-  maxPixels: number,
-): Promise<{ head: Uint8Array; format: ImageFormat }> {
-  let buffer = Buffer.alloc(0)
-  let head: Uint8Array = buffer
-  let wanted = 0
-  for (;;) {
-    const next = await chunks.next()
-    if (!next.done) {
-      const length = head.length + next.value.length
-      if (length > buffer.length) {
-        buffer = Buffer.allocUnsafe(Math.max(length, Math.min(2 * buffer.length, HEAD_BYTES)))
-        buffer.set(head)
-      }
-      buffer.set(next.value, head.length)
-      head = buffer.subarray(0, length)
-    }
-    if (head.length === 0 && next.done) throw new EmptyFile(number)
-    // Looking again only when there is twice as much keeps the work linear
-    if (!next.done && head.length < wanted) continue
-    wanted = Math.min(2 * head.length, HEAD_BYTES)
-    const complete = next.done === true || head.length >= HEAD_BYTES
-    const found = identifyImage(head, complete)
-    if (found.kind === 'image') {
-      const { width, height } = found.format
-      if (width * height > maxPixels) throw new TooManyPixels(number, width, height, maxPixels)
-      return { head, format: found.format }
-    }
-    if (found.kind === 'heic') throw new HeicImage(number)
-    if (found.kind === 'svg') throw new SvgImage(number)
-    if (found.kind === 'broken') throw new BrokenImage(number, found.type)
-    if (found.kind === 'unsupported') throw new UnsupportedImage(number)
-  }
-}
-
-/**
- * Writes the commit record. If the store's answer gets lost, what is stored decides.
- *
- * @throws {OutcomeUnknown} when it can't be told whether the record is there
- */
-async function writeRecord(store: ObjectStore, id: string, manifest: readonly ManifestImage[]): Promise<void> {
-  const key = recordKey(id, manifest.length)
-  const digests = createHash('sha256')
-  for (const image of manifest) digests.update(image.sha256, 'hex')
-  const record = Buffer.from(JSON.stringify({ version: 1, images: manifest, fingerprint: digests.digest('hex') }))
-  async function* body() {
-    yield record
-  }
-  try {
-    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY_US })
-  } catch (error) {
-    const isThere = await store.head(key).then(
-      () => true,
-      () => false,
-    )
-    if (isThere) return
-    // Late or not, the record must not come to stand beside images that are being removed
-    await store.delete([key]).catch((deletion) => {
-      throw new OutcomeUnknown().because(deletion)
-    })
-    throw error
   }
 }
