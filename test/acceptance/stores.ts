@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -28,7 +29,7 @@ export async function diskStore(t: Test): Promise<TestStore> {
     name: 'disk',
     environment: { DATA_DIR: folder },
     async content() {
-      const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+      const entries = await readAll(folder)
       return entries
         .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1) + (entry.isDirectory() ? '/' : ''))
         .filter((path) => path !== '.tmp/' && path !== 'stories/')
@@ -38,6 +39,17 @@ export async function diskStore(t: Test): Promise<TestStore> {
       await mkdir(dirname(join(folder, key)), { recursive: true })
       await writeFile(join(folder, key), body)
     },
+  }
+}
+
+/** Everything below a folder in which somebody is at work: one that goes away meanwhile is no error. */
+async function readAll(folder: string): Promise<Dirent[]> {
+  for (;;) {
+    try {
+      return await readdir(folder, { recursive: true, withFileTypes: true })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
   }
 }
 
