@@ -144,7 +144,6 @@ export const BadQuery = failure(
 )
 export const BadRequest = failure('BadRequest', 400, (what: string) => what)
 export const MissingHost = failure('MissingHost', 400, () => 'An HTTP/1.1 request needs a Host header')
-export const BodyTooLarge = failure('BodyTooLarge', 413, () => 'The request body is too large')
 export const ExpectationFailed = failure(
   'ExpectationFailed',
   417,

@@ -6,7 +6,6 @@ import fp from 'fastify-plugin'
 import {
   BadQuery,
   BadRequest,
-  BodyTooLarge,
   ExpectationFailed,
   InternalError,
   MissingHost,
@@ -132,7 +131,6 @@ function serviceError(error: FastifyError | ServiceError, request: FastifyReques
   // A Content-Type that is not even the name of one, where one matters and elsewhere
   if (error.statusCode === 415 && request.routeOptions.schema?.consumes) return new NotMultipart()
   if (error.statusCode === 415) return new BadRequest('The Content-Type header is not the name of a media type')
-  if (error.statusCode === 413) return new BodyTooLarge()
   if (error.statusCode !== undefined && error.statusCode < 500) {
     return new BadRequest('This request can not be understood').because(error)
   }
