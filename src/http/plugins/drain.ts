@@ -14,20 +14,15 @@ const DRAIN_MS = 5000
 export const drainPlugin = fp(
   async (app) => {
     app.addHook('onSend', async (request, reply, payload) => {
-      // A stream holds a connection of the store, and nobody sends a body to get an image
-      // and a client that has stopped sending will not go on
-      const isHopeless = isStream(payload) || reply.statusCode === 408
-      const isDrained = request.raw.complete || (!isHopeless && (await drained(request.raw)))
+      // A stream holds a connection of the store meanwhile, and a client that has stopped sending will not go on
+      const canWait = !(payload instanceof Readable) && reply.statusCode !== 408
+      const isDrained = request.raw.complete || (canWait && (await drained(request.raw)))
       if (!isDrained) reply.header('connection', 'close')
       return payload
     })
   },
   { name: 'drain' },
 )
-
-function isStream(payload: unknown): boolean {
-  return payload instanceof Readable
-}
 
 /** Whether the body came to its end within the bounds. */
 function drained(body: IncomingMessage): Promise<boolean> {

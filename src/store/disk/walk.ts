@@ -15,21 +15,21 @@ const STATS = 32
 
 /** Lists the files below a folder as S3 lists keys: in the order of their UTF-8 bytes, in pages. */
 export async function* listFolder(root: string, options: ListOptions): AsyncGenerator<ListedObject[]> {
-  let page: ListedObject[] = []
+  let keys: string[] = []
   const start = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
   if (!isFolderOfKeys(start)) return
   // A volume that is not mounted must not look like an empty store
   await access(root)
   if (!(await isBelow(root, start))) return
   for await (const key of walk(root, start, options)) {
-    page.push({ key, size: 0, lastModified: new Date(0) })
-    if (page.length === PAGE) {
-      const full = await described(root, page)
+    keys.push(key)
+    if (keys.length === PAGE) {
+      const full = await described(root, keys)
       if (full.length > 0) yield full
-      page = []
+      keys = []
     }
   }
-  const rest = await described(root, page)
+  const rest = await described(root, keys)
   if (rest.length > 0) yield rest
 }
 
@@ -48,12 +48,12 @@ async function isBelow(root: string, folder: string): Promise<boolean> {
   }
 }
 
-/** Adds size and time; a file that went away since its name was read is left out. */
-async function described(root: string, page: readonly ListedObject[]): Promise<ListedObject[]> {
+/** The objects of keys, with size and time; a file that went away since its name was read is left out. */
+async function described(root: string, keys: readonly string[]): Promise<ListedObject[]> {
   const found: ListedObject[] = []
-  for (let at = 0; at < page.length; at += STATS) {
+  for (let at = 0; at < keys.length; at += STATS) {
     const stats = await Promise.all(
-      page.slice(at, at + STATS).map(async ({ key }) => {
+      keys.slice(at, at + STATS).map(async (key) => {
         try {
           const { size, mtime } = await lstat(join(root, key))
           return { key, size, lastModified: mtime }
