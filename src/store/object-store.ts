@@ -1,6 +1,9 @@
 import type { Readable } from 'node:stream'
 
-/** Bytes of an object on their way in; an iteration that throws means that the object is not to be stored. */
+/**
+ * Bytes of an object on their way in. An iteration that throws means that the object is not to be stored. A chunk is not written to
+ * again once it was handed over.
+ */
 export type Body = AsyncIterable<Uint8Array>
 
 export interface PutOptions {
@@ -11,6 +14,14 @@ export interface PutOptions {
 
 /** Where an object's bytes are asked for: from `start` to `end` (both inclusive), or its last `suffix` bytes. */
 export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number }
+
+/** What a put has stored. */
+export interface PutResult {
+  /** In bytes. */
+  readonly size: number
+  /** SHA-256 of the bytes, in hexadecimal. */
+  readonly sha256: string
+}
 
 export interface ObjectHead {
   /** Size of the whole object in bytes. */
@@ -54,7 +65,7 @@ export interface ObjectStore {
    * All or nothing: once this resolves the object is visible and durable. If `body` fails nothing is stored and the promise
    * rejects with the body's own error. A put that rejects for another reason can still have been carried out.
    */
-  put(key: string, body: Body, options: PutOptions): Promise<void>
+  put(key: string, body: Body, options: PutOptions): Promise<PutResult>
   /** Rejects with `ObjectNotFound`, or with `RangeNotSatisfiable` when no byte of the range exists (for the last 0
    * bytes that comes first). */
   get(key: string, options?: { range?: ByteRange; signal?: AbortSignal }): Promise<FoundObject>
@@ -77,30 +88,4 @@ export function compareKeys(a: string, b: string): number {
   if (a === b) return 0
   if (ABOVE_SURROGATES.test(a) || ABOVE_SURROGATES.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b))
   return a < b ? -1 : 1
-}
-
-export interface WatchedBody {
-  readonly bytes: Body
-  /** Bytes that went through. */
-  readonly size: number
-  readonly failed: boolean
-  readonly error: unknown
-}
-
-/** Passes a body on and remembers its error, since a put whose body fails has to fail with that very error. */
-export function watchBody(body: Body): WatchedBody {
-  const state = { failed: false, error: undefined as unknown, size: 0, bytes: read() }
-  async function* read(): AsyncGenerator<Uint8Array> {
-    try {
-      for await (const chunk of body) {
-        state.size += chunk.length
-        yield chunk
-      }
-    } catch (error) {
-      state.failed = true
-      state.error = error
-      throw error
-    }
-  }
-  return state
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { NoFiles, OutcomeUnknown } from '../errors.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
 import { CONTENT_TYPES } from './image-format.ts'
@@ -96,7 +95,6 @@ class RunningUpload {
     await this.#room()
     const key = imageKey(this.#id, number, format.type)
     this.keys.push(key)
-    const digest = createHash('sha256')
     let size = 0
     let wasRead = () => {}
     const read = new Promise<void>((resolve) => {
@@ -107,7 +105,6 @@ class RunningUpload {
       let alone = false
       let chunk: Uint8Array | undefined = head
       while (chunk) {
-        digest.update(chunk)
         size += chunk.length
         // A file of several parts takes the room of all the others
         if (size > UNSTORED_BYTES && !alone) {
@@ -128,16 +125,9 @@ class RunningUpload {
         metadata: { ...WRITTEN_BY_US, width: String(width), height: String(height) },
       })
       .then(
-        () => {
-          const sha256 = digest.digest('hex')
-          this.manifest[number - 1] = {
-            name: `${number}.${type}`,
-            type: CONTENT_TYPES[type],
-            size,
-            width,
-            height,
-            sha256,
-          }
+        ({ size, sha256 }) => {
+          const name = `${number}.${type}`
+          this.manifest[number - 1] = { name, type: CONTENT_TYPES[type], size, width, height, sha256 }
         },
         (error) => this.#failure.abort(error),
       )

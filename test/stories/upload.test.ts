@@ -321,8 +321,9 @@ t.test('a signal after the last image, before the record, ends the upload; later
     const controller = new AbortController()
     const store = recordCalls(disk, {
       put: async (key, body, options) => {
-        await disk.put(key, body, options)
+        const result = await disk.put(key, body, options)
         if (key.endsWith(when)) controller.abort(reason)
+        return result
       },
     })
     const result = await upload(store, bodies([JPG]), { signal: controller.signal }).catch((error) => error)
@@ -392,7 +393,7 @@ async function uploadWithRecord(
 ) {
   const disk = await open(t)
   const failure = new StoreUnavailable()
-  let landing: Promise<void> | undefined
+  let landing: Promise<unknown> | undefined
   let land = () => {}
   const store = recordCalls(disk, {
     put: async (key, body, options) => {

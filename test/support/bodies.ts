@@ -23,8 +23,8 @@ export async function readAll(body: Readable): Promise<Buffer> {
 }
 
 /** Stores a small object whose type and metadata do not matter. */
-export function putBytes(store: ObjectStore, key: string, bytes: Uint8Array | string = key): Promise<void> {
-  return store.put(key, inChunks(bytes), { contentType: 'text/plain', metadata: {} })
+export async function putBytes(store: ObjectStore, key: string, bytes: Uint8Array | string = key): Promise<void> {
+  await store.put(key, inChunks(bytes), { contentType: 'text/plain', metadata: {} })
 }
 
 export async function listPages(store: ObjectStore, options: ListOptions): Promise<ListedObject[][]> {

@@ -31,6 +31,6 @@ export async function putStory(store: ObjectStore, id: string, names: readonly s
 }
 
 /** Puts a small object that bears our mark. */
-export function putOurs(store: ObjectStore, key: string): Promise<void> {
-  return store.put(key, inChunks(key), { contentType: 'text/plain', metadata: WRITTEN_BY_US })
+export async function putOurs(store: ObjectStore, key: string): Promise<void> {
+  await store.put(key, inChunks(key), { contentType: 'text/plain', metadata: WRITTEN_BY_US })
 }

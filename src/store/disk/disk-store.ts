@@ -1,18 +1,10 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, open, readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { DeleteFailure, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
-import {
-  type Body,
-  type ByteRange,
-  type FoundObject,
-  type ListOptions,
-  type ObjectHead,
-  type ObjectStore,
-  watchBody,
-} from '../object-store.ts'
+import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore } from '../object-store.ts'
 import { createFolder, removeFolderIfEmpty, removeStaleFiles, syncFolder } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
@@ -43,7 +35,7 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
   return {
     async put(key, body, options) {
       const path = filePath(root, key)
-      const source = watchBody(body)
+      const source = digested(body)
       const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
       try {
         await writeDurably(parts[0], source.bytes)
@@ -52,6 +44,7 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
           JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar),
         ])
         await moveInto(path, parts)
+        return { size: source.size, sha256: source.digest.digest('hex') }
       } catch (error) {
         await Promise.allSettled(parts.map(unlink))
         throw source.failed ? source.error : storeError(error)
@@ -130,6 +123,25 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
 
     async close() {},
   }
+}
+
+/** Passes a body on, and remembers what went through and its error, since a put whose body fails has to fail with that one. */
+function digested(body: Body) {
+  const state = { failed: false, error: undefined as unknown, size: 0, digest: createHash('sha256'), bytes: read() }
+  async function* read(): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of body) {
+        state.size += chunk.length
+        state.digest.update(chunk)
+        yield chunk
+      }
+    } catch (error) {
+      state.failed = true
+      state.error = error
+      throw error
+    }
+  }
+  return state
 }
 
 async function writeDurably(path: string, data: Body | Iterable<string>): Promise<void> {

@@ -1,0 +1,116 @@
+import { S3Client } from '@aws-sdk/client-s3'
+import { ServiceError, StoreFailure } from '../../errors.ts'
+import { openShortPath, type ShortPath, SOCKETS } from './short-path.ts'
+
+export interface S3Settings {
+  readonly bucket: string
+  /** Goes before every key; empty or ending with "/". */
+  readonly prefix: string
+  /** Only for servers other than AWS. */
+  readonly endpoint: string | undefined
+  readonly region: string | undefined
+  readonly forcePathStyle: boolean
+  /** Milliseconds without an answer, or without the next bytes of one, after which a call is given up. */
+  readonly timeout: number
+  /** Prefix that `ready` lists: one that the credentials may list. By default everything. */
+  readonly probe?: string
+  /** Whether the hot calls take the short path. By default they do. */
+  readonly shortPath?: boolean
+  /** Is told of each call that the SDK has to make again, and why. */
+  readonly onFallback?: (operation: string, reason: unknown) => void
+}
+
+/** A bucket and the ways to it. */
+export interface S3Bucket {
+  readonly settings: S3Settings
+  readonly client: S3Client
+  /** With connections of its own: readers that are slow, or have stopped, must not keep uploads and lists waiting. */
+  readonly downloads: S3Client
+  /** The key with the store's prefix. */
+  full(key: string): string
+  /**
+   * For a call of the SDK whose answer is read whole: the time for all its tries, since a body that stalls has no time of its own.
+   */
+  bounded(): { abortSignal: AbortSignal }
+  /**
+   * Tries a call on the short path.
+   *
+   * @param attempt resolves with nothing for an answer that is not its own to judge
+   * @returns nothing when the call is to be made by the SDK
+   */
+  short<T>(operation: string, attempt: (path: ShortPath) => Promise<T | undefined>): Promise<T | undefined>
+  /** The same over the connections for downloads. */
+  shortDownload<T>(operation: string, attempt: (path: ShortPath) => Promise<T | undefined>): Promise<T | undefined>
+  close(): Promise<void>
+}
+
+const ATTEMPTS = 3
+
+/** @throws {StoreFailure} when no region can be found */
+export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
+  const client = newClient(settings)
+  const downloads = newClient(settings)
+  await client.config.region().catch((error) => {
+    throw new StoreFailure().because(error)
+  })
+  const open = () => openShortPath(client, settings.bucket, settings.timeout)
+  const [path, downloadPath] = settings.shortPath === false ? [] : await Promise.all([open(), open()])
+
+  async function attempted<T>(
+    operation: string,
+    path: ShortPath | undefined,
+    attempt: (path: ShortPath) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    if (!path) return undefined
+    let reason: unknown
+    try {
+      const answer = await attempt(path)
+      if (answer !== undefined) return answer
+    } catch (error) {
+      if (error instanceof ServiceError) throw error
+      reason = error
+    }
+    settings.onFallback?.(operation, reason)
+    return undefined
+  }
+
+  return {
+    settings,
+    client,
+    downloads,
+    full: (key) => settings.prefix + key,
+    bounded: () => ({ abortSignal: AbortSignal.timeout(settings.timeout * ATTEMPTS) }),
+    short: (operation, attempt) => attempted(operation, path, attempt),
+    shortDownload: (operation, attempt) => attempted(operation, downloadPath, attempt),
+    async close() {
+      client.destroy()
+      downloads.destroy()
+      await Promise.all([path?.close(), downloadPath?.close()])
+    },
+  }
+}
+
+function newClient(settings: S3Settings): S3Client {
+  const agent = { keepAlive: true, maxSockets: SOCKETS }
+  return new S3Client({
+    ...(settings.region !== undefined && { region: settings.region }),
+    ...(settings.endpoint !== undefined && {
+      endpoint: settings.endpoint,
+      // Not every server knows the checksum trailers that the SDK sends by default
+      ...(!process.env.AWS_REQUEST_CHECKSUM_CALCULATION && { requestChecksumCalculation: 'WHEN_REQUIRED' as const }),
+    }),
+    // A checked body is a stream around the connection's, which would stay open when the outer one is dropped
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // From 2 MiB on the SDK would wait for a 100, on a new connection for each call; some servers never send it
+    expectContinueHeader: false,
+    forcePathStyle: settings.forcePathStyle,
+    maxAttempts: ATTEMPTS,
+    requestHandler: {
+      connectionTimeout: Math.min(5000, settings.timeout),
+      requestTimeout: settings.timeout,
+      throwOnRequestTimeout: true,
+      httpAgent: agent,
+      httpsAgent: agent,
+    },
+  })
+}

@@ -1,0 +1,34 @@
+import { DeleteObjectsCommand } from '@aws-sdk/client-s3'
+import { DeleteFailure } from '../../errors.ts'
+import type { S3Bucket } from './bucket.ts'
+import { storeError } from './store-error.ts'
+
+/** Keys that one DeleteObjects call takes (AWS, "DeleteObjects"). */
+const DELETE_BATCH = 1000
+
+/** `ObjectStore.delete` */
+export async function deleteObjects(bucket: S3Bucket, keys: readonly string[]): Promise<void> {
+  const failed: string[] = []
+  const causes: unknown[] = []
+  for (let at = 0; at < keys.length; at += DELETE_BATCH) {
+    const batch = keys.slice(at, at + DELETE_BATCH)
+    try {
+      const answer = await bucket.client.send(
+        new DeleteObjectsCommand({
+          Bucket: bucket.settings.bucket,
+          Delete: { Objects: batch.map((key) => ({ Key: bucket.full(key) })), Quiet: true },
+        }),
+        bucket.bounded(),
+      )
+      // The answer is a 200 all the same
+      for (const { Key, Code, Message } of answer.Errors ?? []) {
+        if (Code === 'NoSuchKey') continue
+        failed.push(Key?.slice(bucket.settings.prefix.length) ?? '')
+        causes.push(new Error(`${Code}: ${Message}`))
+      }
+    } catch (error) {
+      throw storeError(error)
+    }
+  }
+  if (failed.length > 0) throw new DeleteFailure(failed).because(causes[0])
+}
