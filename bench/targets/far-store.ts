@@ -66,7 +66,10 @@ createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
 
 function answer(request: IncomingMessage, url: URL, body: string, response: ServerResponse): void {
   response.setHeader('content-type', 'application/xml')
-  if (request.method === 'GET') return list(url.searchParams, response)
+  if (request.method === 'GET') {
+    list(url.searchParams, response)
+    return
+  }
   if (request.method === 'POST') {
     for (const [, name = ''] of body.matchAll(/<Key>([^<]*)<\/Key>/g)) remove(name)
     response.end('<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>')

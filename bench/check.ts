@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Contender, type Place, parseOnly } from './contenders.ts'
+import { digest, MULTIPART, writeUpload } from './load.ts'
+import { type Running, start } from './process.ts'
+import { WrongResult } from './result.ts'
+import { UPLOAD } from './row.ts'
+import { BUCKET, newFolder } from './setup.ts'
+
+export interface Body {
+  readonly path: string
+  /** Digests of the pictures in it. */
+  readonly digests: readonly string[]
+}
+
+export async function makeBody(count: number, bytes: number): Promise<Body> {
+  const path = join(await newFolder('body'), 'upload')
+  return { path, digests: writeUpload(path, count, bytes) }
+}
+
+/** Uploads once. Returns the keys of the images in their order, or throws `WrongResult`. */
+export async function uploadOnce(name: string, server: Running, { path, digests }: Body): Promise<string[]> {
+  const answer = await fetch(server.url + UPLOAD, {
+    method: 'POST',
+    headers: { 'content-type': MULTIPART },
+    body: readFileSync(path),
+  })
+  const text = await answer.text()
+  if (!answer.ok) throw new WrongResult(`${name} answered ${answer.status}: ${text}`)
+  const { image_paths, image_count } = JSON.parse(text) as { image_paths: string[]; image_count: number }
+  if (image_count !== digests.length) throw new WrongResult(`${name} answered ${text}`)
+  return image_paths.map((image) => image.slice('/images/'.length))
+}
+
+export function compare(name: string, expected: readonly string[], actual: readonly (string | undefined)[]): void {
+  if (expected.length !== actual.length || expected.some((value, index) => value !== actual[index])) {
+    throw new WrongResult(`${name}: what is stored or sent is not what was to be`)
+  }
+}
+
+export async function sha256Of(url: string): Promise<string> {
+  const answer = await fetch(url)
+  if (!answer.ok) throw new WrongResult(`${url} answered ${answer.status}`)
+  return digest(Buffer.from(await answer.arrayBuffer()))
+}
+
+/** What tells the digests of stored keys. */
+export type Reader = (keys: string[]) => Promise<(string | undefined)[]>
+
+export const fromBucket =
+  (endpoint: string): Reader =>
+  (keys) =>
+    Promise.all(keys.map((key) => sha256Of(`${endpoint}/${BUCKET}/${key}`)))
+
+/** Uploads once to a server of its own, and looks at what was stored. */
+export async function checkUpload(contender: Contender, place: Place, body: Body, read: Reader): Promise<void> {
+  const server = await start((port) => contender.command(place, port))
+  try {
+    const keys = await uploadOnce(contender.name, server, body)
+    if (contender !== parseOnly) compare(contender.name, body.digests, await read(keys))
+  } finally {
+    await server.stop()
+  }
+}

@@ -1,0 +1,23 @@
+import { fastapi, libStorage, multerS3, ours, parseOnly } from './contenders.ts'
+import type { Row } from './row.ts'
+import { getRow } from './rows/delivery.ts'
+import { deleteAll, farListRow, listMinio, listOne, storyIds } from './rows/lists.ts'
+import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadRow } from './rows/uploads.ts'
+
+export const ROWS: readonly Row[] = [
+  uploadRow('upload-small', 8, 200_000, 16, [ours, libStorage, multerS3, fastapi, parseOnly]),
+  uploadRow('upload-4mb', 1, 4_000_000, 16, [ours, libStorage, parseOnly]),
+  uploadMinio,
+  largeUpload,
+  slowSenders,
+  diskUpload,
+  farListRow('list-far-uniform', 'uniform', 'ids of another version, anywhere'),
+  farListRow('list-far-year', 'year', 'UUIDv7 ids of one year'),
+  farListRow('list-far-hour', 'hour', 'UUIDv7 ids of one busy hour'),
+  storyIds,
+  listOne,
+  listMinio,
+  deleteAll,
+  getRow('get-200kb', 200_000),
+  getRow('get-20kb', 20_000),
+]
