@@ -1,6 +1,15 @@
+import { createHmac } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3'
-import { SignatureV4 } from '@smithy/signature-v4'
+import {
+  ALGORITHM_IDENTIFIER,
+  createScope,
+  getSigningKey,
+  SignatureV4Base,
+  type SignatureV4CryptoInit,
+  type SignatureV4Init,
+} from '@smithy/signature-v4'
+import type { AwsCredentialIdentity, HttpRequest } from '@smithy/types'
 import { type Dispatcher, Pool } from 'undici'
 import type { Part } from './parts.ts'
 
@@ -52,11 +61,11 @@ export interface ShortPath {
 export async function openShortPath(client: S3Client, bucket: string, timeout: number): Promise<ShortPath | undefined> {
   const endpoint = await findEndpoint(client, bucket)
   if (!endpoint) return undefined
-  const { origin, hostname, port, protocol } = endpoint.url
+  const { origin, hostname, protocol } = endpoint.url
   const base = endpoint.url.pathname.replace(/\/$/, '')
   const host = endpoint.url.host
   const { config } = client
-  const signer = new SignatureV4({
+  const signer = new Signer({
     service: endpoint.service,
     region: endpoint.region,
     credentials: config.credentials,
@@ -75,20 +84,19 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
   async function dispatch(call: ShortCall, handler: Dispatcher.DispatchHandler): Promise<void> {
     const { method, key, query = {}, body, sha256 = SHA256_OF_NOTHING } = call
     const path = `${base}/${key === undefined ? '' : escapePath(key)}`
-    const signed = await signer.sign(
+    const headers = await signer.sign(
       {
         method,
         protocol,
         hostname,
-        ...(port !== '' && { port: Number(port) }),
         path,
         query,
         headers: { ...call.headers, host, 'x-amz-content-sha256': sha256 },
       },
-      { signingDate: new Date(Date.now() + config.systemClockOffset) },
+      new Date(Date.now() + config.systemClockOffset),
     )
+    if (body) headers['content-length'] = String(body.size)
     const bytes = body?.bytes
-    const headers = body ? { ...signed.headers, 'content-length': String(body.size) } : signed.headers
     const text = queryText(query)
     pool.dispatch(
       {
@@ -146,6 +154,50 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
   }
 }
 
+/**
+ * The library's signature (AWS, "Authenticating Requests: Using the Authorization Header"), with the key of the day kept: the
+ * library's own signer computes an HMAC for each request to look its key up.
+ */
+class Signer extends SignatureV4Base {
+  readonly #region: string
+  #key: { readonly credentials: AwsCredentialIdentity; readonly day: string; readonly key: Uint8Array } | undefined
+
+  constructor(options: SignatureV4Init & SignatureV4CryptoInit & { region: string }) {
+    super(options)
+    this.#region = options.region
+  }
+
+  /**
+   * @param request whose headers have lower-case names, `host` and `x-amz-content-sha256` among them, and values without runs of
+   *   spaces (with them the signature is wrong, and the SDK makes the call)
+   * @returns its headers, with those of the signature
+   */
+  async sign(request: HttpRequest, date: Date): Promise<Record<string, string>> {
+    const credentials = await this.credentialProvider()
+    const { longDate, shortDate } = this.formatDate(date)
+    const { headers } = request
+    headers['x-amz-date'] = longDate
+    if (credentials.sessionToken) headers['x-amz-security-token'] = credentials.sessionToken
+    const scope = createScope(shortDate, this.#region, this.service)
+    const canonical = this.createCanonicalRequest(request, headers, headers['x-amz-content-sha256'] ?? '')
+    const text = await this.createStringToSign(longDate, scope, canonical, ALGORITHM_IDENTIFIER)
+    const signature = createHmac('sha256', await this.#keyOf(credentials, shortDate))
+      .update(text)
+      .digest('hex')
+    const signed = this.getCanonicalHeaderList(headers)
+    headers.authorization = `${ALGORITHM_IDENTIFIER} Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signed}, Signature=${signature}`
+    return headers
+  }
+
+  async #keyOf(credentials: AwsCredentialIdentity, day: string): Promise<Uint8Array> {
+    if (this.#key?.credentials !== credentials || this.#key.day !== day) {
+      const key = await getSigningKey(this.sha256, credentials, day, this.#region, this.service)
+      this.#key = { credentials, day, key }
+    }
+    return this.#key.key
+  }
+}
+
 const SHA256_OF_NOTHING = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 
 /** Where the SDK would send a call about the bucket, and how it would sign it; asked by a call that ends before it is sent. */
@@ -163,7 +215,8 @@ async function findEndpoint(client: S3Client, bucket: string) {
     },
     { step: 'build' },
   )
-  await client.send(command)
+  // What is wrong the SDK says again at the first call
+  await client.send(command).catch(() => {})
   return found
 }
 
