@@ -20,6 +20,9 @@ const MAX_FIELD_BYTES = 1024
 const MAX_PART_HEADER_BYTES = 8 * 1024
 const MAX_PART_HEADERS = 32
 
+/** Bytes that the parser may be ahead of whoever reads a file; then the client has to wait. */
+const READ_AHEAD = 256 * 1024
+
 /** The one name that file parts may have. */
 const FILES = 'files'
 
@@ -34,6 +37,9 @@ export async function* readImages(
   limits: { readonly maxFiles: number; readonly maxFileSize: number },
 ): AsyncGenerator<Body> {
   const parts = request.parts({
+    // With less the parser would stop and start the connection for every chunk of it
+    highWaterMark: READ_AHEAD,
+    fileHwm: READ_AHEAD,
     limits: {
       files: limits.maxFiles,
       fileSize: limits.maxFileSize,
@@ -61,14 +67,55 @@ export async function* readImages(
   }
 }
 
-async function* bytesOf(part: MultipartFile, number: number, maxFileSize: number): AsyncGenerator<Uint8Array> {
-  try {
-    yield* part.file
-  } catch (error) {
-    throw multipartError(error, 0)
+/** A stream's own iterator would pause it after each chunk and copy what came meanwhile. */
+function bytesOf({ file }: MultipartFile, number: number, maxFileSize: number): AsyncIterableIterator<Uint8Array> {
+  const unread: Uint8Array[] = []
+  let unreadBytes = 0
+  let end: { readonly error?: unknown } | undefined
+  let waiting: (() => void) | undefined
+
+  function wake(): void {
+    waiting?.()
+    waiting = undefined
   }
-  // True only once the part was read
-  if (part.file.truncated) throw new FileTooLarge(number, maxFileSize)
+  function finish(error?: () => unknown): void {
+    end ??= { error: error?.() }
+    wake()
+  }
+  file.on('data', (chunk: Uint8Array) => {
+    unread.push(chunk)
+    unreadBytes += chunk.length
+    if (unreadBytes >= READ_AHEAD) file.pause()
+    wake()
+  })
+  // `truncated` is true only once the part was read
+  file.once('end', () => finish(() => (file.truncated ? new FileTooLarge(number, maxFileSize) : undefined)))
+  file.on('error', (error) => finish(() => multipartError(error, 0)))
+  file.once('close', () => finish(() => new ClientGone()))
+
+  const chunks: AsyncIterableIterator<Uint8Array> = {
+    async next() {
+      while (unread.length === 0 && !end) {
+        await new Promise<void>((resolve) => {
+          waiting = resolve
+        })
+      }
+      const value = unread.shift()
+      if (value) {
+        unreadBytes -= value.length
+        if (unread.length === 0 && file.isPaused()) file.resume()
+        return { done: false, value }
+      }
+      if (end?.error !== undefined) throw end.error
+      return { done: true, value: undefined }
+    },
+    async return() {
+      file.destroy()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => chunks,
+  }
+  return chunks
 }
 
 function multipartError(error: unknown, maxFiles: number): unknown {

@@ -10,15 +10,17 @@ export async function readHead(
   number: number,
   maxPixels: number,
 ): Promise<{ head: Uint8Array; format: ImageFormat }> {
+  let head: Uint8Array = Buffer.alloc(0)
+  // More is collected only for an image whose first chunk does not say enough
   let buffer = Buffer.alloc(0)
-  let head: Uint8Array = buffer
   let wanted = 0
   for (;;) {
     const next = await chunks.next()
-    if (!next.done) {
+    if (!next.done && head.length === 0) head = next.value
+    else if (!next.done) {
       const length = head.length + next.value.length
       if (length > buffer.length) {
-        buffer = Buffer.allocUnsafe(Math.max(length, Math.min(2 * buffer.length, HEAD_BYTES)))
+        buffer = Buffer.allocUnsafe(Math.max(length, Math.min(2 * length, HEAD_BYTES)))
         buffer.set(head)
       }
       buffer.set(next.value, head.length)

@@ -12,6 +12,8 @@ const UNSTORED_IMAGES = 8
 export interface UploadOptions {
   /** Most pixels (width × height) of one image. */
   readonly maxPixels: number
+  /** Whether it may hold more than one part of 5 MiB: then the client goes on while images are on their way to the store. */
+  readonly readAhead: boolean
   /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal
   /** Is told what a failed upload could not remove. No list shows it. */
@@ -54,6 +56,8 @@ export async function uploadStory(
   } catch (error) {
     await upload.undo(error)
     throw error
+  } finally {
+    upload.release()
   }
 }
 
@@ -65,27 +69,47 @@ class RunningUpload {
   readonly #store: ObjectStore
   readonly #id: string
   readonly #options: UploadOptions
-  readonly #failure = new AbortController()
-  readonly #signal: AbortSignal
   readonly #stores = new Map<string, Promise<void>>()
+  /** What waits for the client or the store, and ends when the upload fails. */
+  readonly #waits = new Set<(error: unknown) => void>()
+  readonly #onAbort = () => this.#fail(this.#options.signal.reason)
+  #failure: { readonly error: unknown } | undefined
   #unstored = 0
 
   constructor(store: ObjectStore, id: string, options: UploadOptions) {
     this.#store = store
     this.#id = id
     this.#options = options
-    this.#signal = AbortSignal.any([options.signal, this.#failure.signal])
+    options.signal.addEventListener('abort', this.#onAbort)
+    if (options.signal.aborted) this.#onAbort()
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error }
+    for (const reject of this.#waits) reject(error)
+    this.#waits.clear()
   }
 
   /** Waits for something, but no longer than until the upload fails: one store that fails ends the wait for the next image. */
   orFailure<T>(work: Promise<T>): Promise<T> {
     // Not Promise.race: a promise that lives as long as the upload would keep something of every chunk
     return new Promise((resolve, reject) => {
-      const failed = () => reject(this.#signal.reason)
-      if (this.#signal.aborted) failed()
-      this.#signal.addEventListener('abort', failed)
-      work.then(resolve, reject).finally(() => this.#signal.removeEventListener('abort', failed))
+      if (this.#failure) reject(this.#failure.error)
+      else this.#waits.add(reject)
+      const settle = (how: () => void) => {
+        this.#waits.delete(reject)
+        how()
+      }
+      work.then(
+        (value) => settle(() => resolve(value)),
+        (error) => settle(() => reject(error)),
+      )
     })
+  }
+
+  /** The signal is heard no more. */
+  release(): void {
+    this.#options.signal.removeEventListener('abort', this.#onAbort)
   }
 
   /** Resolves when the image was read; storing it goes on. */
@@ -123,13 +147,14 @@ class RunningUpload {
       .put(key, bytes(), {
         contentType: CONTENT_TYPES[type],
         metadata: { ...WRITTEN_BY_US, width: String(width), height: String(height) },
+        readAhead: this.#options.readAhead,
       })
       .then(
         ({ size, sha256 }) => {
           const name = `${number}.${type}`
           this.manifest[number - 1] = { name, type: CONTENT_TYPES[type], size, width, height, sha256 }
         },
-        (error) => this.#failure.abort(error),
+        (error) => this.#fail(error),
       )
       .finally(() => {
         this.#unstored -= size
@@ -149,7 +174,7 @@ class RunningUpload {
    * @throws {OutcomeUnknown} when a record that may still land could find its images
    */
   async undo(error: unknown): Promise<void> {
-    this.#failure.abort(error)
+    this.#fail(error)
     await Promise.all(this.#stores.values())
     // A story that may be there must not lose an image
     if (this.keys.length === 0 || error instanceof OutcomeUnknown) return
@@ -161,8 +186,8 @@ class RunningUpload {
   }
 
   async #room(): Promise<void> {
-    while (this.#unstored > UNSTORED_BYTES || this.#stores.size >= UNSTORED_IMAGES)
-      await Promise.race(this.#stores.values())
+    const bytes = this.#options.readAhead ? UNSTORED_BYTES : 0
+    while (this.#unstored > bytes || this.#stores.size >= UNSTORED_IMAGES) await Promise.race(this.#stores.values())
   }
 
   async #othersStored(own: string): Promise<void> {

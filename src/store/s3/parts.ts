@@ -1,32 +1,18 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import type { Body } from '../object-store.ts'
 
-/** Blocks are powers of two between these, in bytes: at most twice what is in them, and few enough sizes to use them again. */
-const SMALLEST_BLOCK = 16 * 1024
-const LARGEST_BLOCK = 256 * 1024
+/** What a part is collected in, in bytes: one small block for what fits into it, else large ones. */
+export const SMALL_BLOCK = 16 * 1024
+export const LARGE_BLOCK = 256 * 1024
 
-/** Most bytes of blocks that are kept for the next parts while nobody uses them. */
-const KEPT_BYTES = 32 * 1024 * 1024
+/** Most large blocks that are kept for the next parts while nobody uses them: 32 MiB. */
+const KEPT = 128
 
-const unused = new Map<number, Buffer[]>()
-let unusedBytes = 0
+const unused: Buffer[] = []
 
 /** Memory that was written to before costs a third of new memory: no pages to map, nothing for the garbage collector. */
-function takeBlock(wanted: number): Buffer {
-  let size = SMALLEST_BLOCK
-  while (size < wanted && size < LARGEST_BLOCK) size *= 2
-  const block = unused.get(size)?.pop()
-  if (!block) return Buffer.allocUnsafeSlow(size)
-  unusedBytes -= size
-  return block
-}
-
-function giveBlock(block: Buffer): void {
-  if (unusedBytes + block.length > KEPT_BYTES) return
-  unusedBytes += block.length
-  const others = unused.get(block.length)
-  if (others) others.push(block)
-  else unused.set(block.length, [block])
+function largeBlock(): Buffer {
+  return unused.pop() ?? Buffer.allocUnsafeSlow(LARGE_BLOCK)
 }
 
 /**
@@ -78,8 +64,8 @@ export class Part {
 
   /** Its memory may be used again: for a part that nobody reads any more. */
   release(): void {
-    for (const block of this.#full) giveBlock(block)
-    if (this.#block) giveBlock(this.#block)
+    if (this.#block) this.#full.push(this.#block)
+    for (const block of this.#full) if (block.length === LARGE_BLOCK && unused.length < KEPT) unused.push(block)
     this.#full.length = 0
     this.#block = undefined
     this.#alone = undefined
@@ -88,8 +74,8 @@ export class Part {
 
   #copy(chunk: Uint8Array, wanted: number): void {
     for (let at = 0; at < chunk.length; ) {
-      if (!this.#block) this.#block = takeBlock(this.#full.length > 0 ? LARGEST_BLOCK : wanted)
-      if (this.#filled === this.#block.length) this.#grow(wanted)
+      this.#block ??= wanted <= SMALL_BLOCK ? Buffer.allocUnsafeSlow(SMALL_BLOCK) : largeBlock()
+      if (this.#filled === this.#block.length) this.#addBlock(this.#block)
       const count = Math.min(chunk.length - at, this.#block.length - this.#filled)
       this.#block.set(at === 0 && count === chunk.length ? chunk : chunk.subarray(at, at + count), this.#filled)
       this.#filled += count
@@ -97,18 +83,13 @@ export class Part {
     }
   }
 
-  /** Goes on in a larger block, or behind a largest one in a new one. */
-  #grow(wanted: number): void {
-    const block = this.#block as Buffer
-    if (block.length === LARGEST_BLOCK) {
+  /** A small block moves into a large one; a large one is followed by another. */
+  #addBlock(block: Buffer): void {
+    this.#block = largeBlock()
+    if (block.length === LARGE_BLOCK) {
       this.#full.push(block)
-      this.#block = takeBlock(LARGEST_BLOCK)
       this.#filled = 0
-    } else {
-      this.#block = takeBlock(Math.max(wanted, 2 * block.length))
-      this.#block.set(block)
-      giveBlock(block)
-    }
+    } else this.#block.set(block)
   }
 }
 

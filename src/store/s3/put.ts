@@ -45,7 +45,7 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
   try {
     const first = (await next()) ?? new Part()
     if (first.size < PART_BYTES) return await putWhole(bucket, object, first)
-    return await putInParts(bucket, key, object, first, next)
+    return await putInParts(bucket, key, object, first, next, options.readAhead !== false)
   } catch (error) {
     throw bodyFailed ? bodyError : storeError(error, key)
   } finally {
@@ -67,7 +67,7 @@ async function putWhole(bucket: S3Bucket, object: NewObject, part: Part): Promis
 }
 
 /**
- * A multipart upload that reads the next part while one is on its way: two parts are in memory.
+ * A multipart upload that reads the next part while one is on its way: two parts are in memory, or one without `readAhead`.
  *
  * `Upload` of @aws-sdk/lib-storage holds four to six (it collects more than a part, then copies it): 16 uploads of 45 MiB at once
  * peaked at 817 MB with it, at 419 MB with this.
@@ -78,6 +78,7 @@ async function putInParts(
   object: NewObject,
   first: Part,
   next: () => Promise<Part | undefined>,
+  readAhead: boolean,
 ): Promise<PutResult> {
   const { client } = bucket
   const { Bucket, Key } = object
@@ -107,12 +108,12 @@ async function putInParts(
 
   try {
     for (let part: Part | undefined = first; part; ) {
-      const reading = next()
-      reading.catch(() => {})
+      const reading = readAhead ? next() : undefined
+      reading?.catch(() => {})
       part.digestInto(digest)
       size += part.size
       Parts.push(await sendPart(part, Parts.length + 1))
-      part = await reading
+      part = await (reading ?? next())
     }
     const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
     await client.send(complete, bucket.bounded()).catch(async (error) => {

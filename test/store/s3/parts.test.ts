@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
-import { inParts, type Part } from '../../../src/store/s3/parts.ts'
+import { inParts, LARGE_BLOCK, type Part, SMALL_BLOCK } from '../../../src/store/s3/parts.ts'
 import { inChunks, MIB } from '../../support/bodies.ts'
 
 async function blocksOf(bytes: Uint8Array, chunk: number, size: number): Promise<Buffer[]> {
@@ -49,12 +49,13 @@ t.test('a part whose memory was released leaves those of others alone', async (t
   for (const [bytes, part] of kept) t.ok(Buffer.concat(part.bytes).equals(bytes))
 })
 
-t.test('memory is at most twice what is in it', async (t) => {
-  for (const size of [40, 20_000, 40_000, 65_537, 131_073, 262_145, 300_000, MIB + 1]) {
+t.test('memory is what is in it, and less than a block more', async (t) => {
+  for (const size of [40, 12_000, SMALL_BLOCK, SMALL_BLOCK + 1, 65_537, LARGE_BLOCK, LARGE_BLOCK + 1, MIB + 1]) {
     const bytes = Buffer.alloc(size)
     for await (const part of inParts(inChunks(bytes, Math.ceil(size / 3)), 5 * MIB)) {
       const held = part.bytes.reduce((sum, piece) => sum + piece.buffer.byteLength, 0)
-      t.ok(held <= 2 * size + 16 * 1024, `${size} bytes: ${held}`)
+      const most = size <= SMALL_BLOCK ? SMALL_BLOCK : size + LARGE_BLOCK
+      t.ok(held <= most, `${size} bytes: ${held}`)
     }
   }
 })
