@@ -1,48 +1,71 @@
 import { UploadsBusy } from '../errors.ts'
 
+const MIB = 1024 * 1024
+
+/** Uploads of at most this many bytes, one part of a multipart upload, have a lane of their own. */
+export const SMALL_BYTES = 5 * MIB
+
+/** What an upload holds beside the bytes of its images, at most: room in the blocks of eight of them, and in the parser. */
+const SLACK_BYTES = 2.5 * MIB
+
+/** Images that are a little larger than the smallest block take the next one, of 256 KiB. */
+const MOST_PER_BYTE = 16
+
+/** One part, and two: with the second the client goes on while the first is on its way to the store. */
+export const LEAN_BYTES = SMALL_BYTES + SLACK_BYTES
+export const WINDOW_BYTES = 2 * SMALL_BYTES + SLACK_BYTES
+
+/** What an upload may hold. */
+export interface Reservation {
+  /** Whether it may read on while a part is on its way to the store. */
+  readonly readAhead: boolean
+  /** Gives the room back; calling it again does nothing. */
+  release(): void
+}
+
 interface Waiter {
-  readonly bytes: number
+  readonly lean: number
   readonly admit: () => void
 }
 
 /**
  * Memory for the bytes of all uploads of this process. An upload reserves once, before its body is read, and never asks for
  * more, so uploads cannot deadlock on each other; its sender's bytes wait in the socket meanwhile. Whoever does not fit waits in
- * order. Small uploads have a quarter of the memory for themselves, so that large slow ones do not hold them up.
+ * order. Small uploads have a quarter of the memory for themselves, so that large slow ones do not hold them up. Once half of the
+ * rest is taken, large ones get by with one part, so that more of them run at once.
  */
 export class UploadBudget {
-  readonly #lanes: { readonly small: Lane; readonly large: Lane }
+  readonly #small: Lane
+  readonly #large: Lane
 
   /**
    * @param bytes memory for all uploads
-   * @param window most that one upload is ever given, in bytes
-   * @param small uploads of at most this many bytes have a lane of their own
    * @param patience milliseconds after which a waiting upload is refused
    */
-  constructor(
-    bytes: number,
-    readonly window: number,
-    readonly small: number,
-    patience: number,
-  ) {
+  constructor(bytes: number, patience: number) {
     const quarter = Math.floor(bytes / 4)
-    this.#lanes = { small: new Lane(quarter, patience), large: new Lane(bytes - quarter, patience) }
+    this.#small = new Lane(quarter, patience)
+    this.#large = new Lane(bytes - quarter, patience)
   }
 
   /**
    * Waits for room. Rejects with `UploadsBusy` when there is none in time, or with the signal's reason.
    *
    * @param length bytes of the request's body, if it says so
-   * @returns gives the room back; calling it again does nothing
    */
-  async reserve(length: number | undefined, signal: AbortSignal): Promise<() => void> {
-    const lane = length !== undefined && length <= this.small ? this.#lanes.small : this.#lanes.large
-    return lane.reserve(Math.min(length ?? this.window, this.window), signal)
+  async reserve(length: number | undefined, signal: AbortSignal): Promise<Reservation> {
+    if (length !== undefined && length <= SMALL_BYTES) {
+      const bytes = Math.min(MOST_PER_BYTE * length, length + SLACK_BYTES)
+      return this.#small.reserve(bytes, bytes, signal)
+    }
+    const bytes = length === undefined ? WINDOW_BYTES : Math.min(WINDOW_BYTES, length + SLACK_BYTES)
+    return this.#large.reserve(Math.min(LEAN_BYTES, bytes), bytes, signal)
   }
 }
 
 class Lane {
   #free: number
+  readonly #half: number
   readonly #waiting: Waiter[] = []
 
   constructor(
@@ -50,22 +73,31 @@ class Lane {
     readonly patience: number,
   ) {
     this.#free = bytes
+    this.#half = bytes / 2
   }
 
-  async reserve(bytes: number, signal: AbortSignal): Promise<() => void> {
+  async reserve(lean: number, window: number, signal: AbortSignal): Promise<Reservation> {
     signal.throwIfAborted()
-    if (this.#waiting.length > 0 || bytes > this.#free) await this.#wait(bytes, signal)
-    else this.#free -= bytes
-    let held = true
-    return () => {
-      if (!held) return
-      held = false
-      this.#free += bytes
-      this.#admit()
+    if (this.#waiting.length > 0 || lean > this.#free) await this.#wait(lean, signal)
+    else this.#free -= lean
+    const more = window - lean
+    const readAhead = more === 0 || this.#free - more >= this.#half
+    let held = lean
+    if (readAhead) {
+      this.#free -= more
+      held += more
+    }
+    return {
+      readAhead,
+      release: () => {
+        this.#free += held
+        held = 0
+        this.#admit()
+      },
     }
   }
 
-  #wait(bytes: number, signal: AbortSignal): Promise<void> {
+  #wait(lean: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const leave = (error: unknown) => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1)
@@ -80,7 +112,7 @@ class Lane {
         signal.removeEventListener('abort', aborted)
       }
       const waiter = {
-        bytes,
+        lean,
         admit: () => {
           done()
           resolve()
@@ -92,9 +124,9 @@ class Lane {
   }
 
   #admit(): void {
-    for (let next = this.#waiting[0]; next && next.bytes <= this.#free; next = this.#waiting[0]) {
+    for (let next = this.#waiting[0]; next && next.lean <= this.#free; next = this.#waiting[0]) {
       this.#waiting.shift()
-      this.#free -= next.bytes
+      this.#free -= next.lean
       next.admit()
     }
   }

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UploadsBusy } from '../../src/errors.ts'
-import { UploadBudget } from '../../src/http/upload-budget.ts'
+import { LEAN_BYTES, SMALL_BYTES, UploadBudget, WINDOW_BYTES } from '../../src/http/upload-budget.ts'
 
 const never = new AbortController().signal
+const LARGE = 1_000_000_000
 
-/** 25 for small uploads, of at most 10, and 75 for large ones, of at most 30 each. */
-const makeBudget = (patience = 1000) => new UploadBudget(100, 30, 10, patience)
+/** Room for two large uploads with a window each and one with a part, and for a quarter of all in small ones. */
+const ROOM = 2 * WINDOW_BYTES + LEAN_BYTES
+const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), patience)
+const QUARTER = Math.floor(Math.ceil((ROOM * 4) / 3) / 4)
 
 /** Whether the promise is settled once all that can go on went on. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -19,120 +22,129 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled
 }
 
-t.test('an upload gets its length, at most a window; one that does not say its length gets a window', async (t) => {
-  const budget = makeBudget()
-  await budget.reserve(1_000_000, never)
-  await budget.reserve(undefined, never)
-  await budget.reserve(15, never)
-  t.notOk(await isSettled(budget.reserve(11, never)), '30 + 30 + 15 of 75 are taken')
-})
+/** A budget whose lane for large uploads is taken, by as many as there are reservations. */
+async function full(patience?: number) {
+  const budget = makeBudget(patience)
+  const taken = [await budget.reserve(LARGE, never)]
+  for (;;) {
+    const next = budget.reserve(LARGE, AbortSignal.timeout(2)).catch(() => undefined)
+    const reservation = await next
+    if (!reservation) return { budget, taken }
+    taken.push(reservation)
+  }
+}
+
+t.test(
+  'a large upload gets a window while half of the memory is free, then one part; so does one of unknown length',
+  async (t) => {
+    const { taken } = await full()
+    t.same(
+      taken.map((reservation) => reservation.readAhead),
+      [true, false, false],
+    )
+    const budget = makeBudget()
+    t.ok((await budget.reserve(undefined, never)).readAhead)
+    t.notOk((await budget.reserve(undefined, never)).readAhead)
+  },
+)
 
 t.test('small uploads have room of their own', async (t) => {
-  const budget = makeBudget()
-  const large = [await budget.reserve(30, never), await budget.reserve(30, never)]
-  const waiting = budget.reserve(30, never)
+  const { budget, taken } = await full()
+  const waiting = budget.reserve(SMALL_BYTES + 1, never)
   t.notOk(await isSettled(waiting))
-  const small = [await budget.reserve(10, never), await budget.reserve(10, never), await budget.reserve(0, never)]
-  const another = budget.reserve(10, never)
-  t.notOk(await isSettled(another), '20 of 25 are taken')
-  large[0]?.()
+  const small = []
+  const size = 100_000
+  for (let room = QUARTER; room >= 16 * size; room -= 16 * size) small.push(await budget.reserve(size, never))
+  t.ok(small.every((reservation) => reservation.readAhead))
+  const another = budget.reserve(size, never)
+  t.notOk(await isSettled(another), 'the quarter is taken')
+  taken[0]?.release()
   t.notOk(await isSettled(another), 'what a large one gives back is not for it')
   await waiting
-  small[0]?.()
+  small[0]?.release()
   await another
+  await t.resolves(budget.reserve(0, never))
 })
 
 t.test('who does not fit waits in order, also behind one that is larger', async (t) => {
-  const budget = makeBudget()
-  const first = await budget.reserve(30, never)
-  const second = await budget.reserve(30, never)
+  const { budget, taken } = await full()
   const order: string[] = []
-  const large = budget.reserve(30, never).then((release) => {
-    order.push('large')
-    return release
-  })
-  const less = budget.reserve(12, never).then((release) => {
-    order.push('less')
-    return release
-  })
+  const note = (name: string) => () => order.push(name)
+  const large = budget.reserve(LARGE, never).then(note('large'))
+  const less = budget.reserve(SMALL_BYTES + 1, never).then(note('less'))
   await sleep(1)
-  t.same(order, [], 'the later one would fit, but it is not its turn')
-  first()
+  t.same(order, [], 'nobody has given anything back')
+  for (const reservation of taken) reservation.release()
   await Promise.all([large, less])
   t.same(order, ['large', 'less'])
-  second()
 })
 
 t.test('room that is given back twice counts once', async (t) => {
-  const budget = makeBudget()
-  const [first] = [await budget.reserve(30, never), await budget.reserve(30, never)]
-  const waiting = [budget.reserve(30, never), budget.reserve(30, never)] as const
-  first()
-  first()
+  const { budget, taken } = await full()
+  const waiting = [budget.reserve(LARGE, never), budget.reserve(LARGE, never)] as const
+  taken[1]?.release()
+  taken[1]?.release()
   await waiting[0]
   t.notOk(await isSettled(waiting[1]))
 })
 
 t.test('whoever waits for too long is refused, and the next one gets its turn', async (t) => {
-  const budget = makeBudget(30)
-  const first = await budget.reserve(30, never)
-  await budget.reserve(30, never)
+  const { budget, taken } = await full(30)
   const start = performance.now()
-  await t.rejects(budget.reserve(30, never), UploadsBusy)
+  await t.rejects(budget.reserve(LARGE, never), UploadsBusy)
   t.ok(performance.now() - start >= 29)
-  const refused = budget.reserve(30, never)
+  const refused = budget.reserve(LARGE, never)
   refused.catch(() => {})
   await sleep(15)
-  const next = budget.reserve(12, never)
+  const next = budget.reserve(LARGE, never)
   await t.rejects(refused, UploadsBusy)
+  taken[1]?.release()
   t.ok(await isSettled(next), 'it fits, now that nobody is before it')
-  first()
 })
 
 t.test('a signal ends the wait with its reason, and the next one gets its turn', async (t) => {
-  const budget = makeBudget()
-  await budget.reserve(30, never)
-  await budget.reserve(30, never)
+  const { budget, taken } = await full()
   const controller = new AbortController()
   const reason = new Error('the client is gone')
-  const gone = budget.reserve(30, controller.signal).catch((error) => error)
-  const next = budget.reserve(12, never)
+  const gone = budget.reserve(LARGE, controller.signal).catch((error) => error)
+  const next = budget.reserve(LARGE, never)
   t.notOk(await isSettled(next))
   controller.abort(reason)
   t.equal(await gone, reason)
+  t.notOk(await isSettled(next))
+  taken[1]?.release()
   await next
   t.equal(await budget.reserve(1, controller.signal).catch((error) => error), reason, 'before the wait too')
 })
 
 t.test('whoever was admitted is not refused later, and nothing keeps listening', async (t) => {
-  const budget = makeBudget(20)
-  const first = await budget.reserve(30, never)
-  await budget.reserve(30, never)
+  const { budget, taken } = await full(20)
   const controller = new AbortController()
-  const waiting = budget.reserve(30, controller.signal)
-  first()
-  const release = await waiting
+  const waiting = budget.reserve(LARGE, controller.signal)
+  taken[1]?.release()
+  const reservation = await waiting
   await sleep(30)
   controller.abort()
-  release()
-  await t.resolves(budget.reserve(30, never), 'and it gives its room back')
+  reservation.release()
+  await t.resolves(budget.reserve(LARGE, never), 'and it gives its room back')
 })
 
 t.test('a thousand uploads at once all get their turn, and never more than there is room for', async (t) => {
-  const budget = makeBudget()
+  const budget = makeBudget(10_000)
   let taken = 0
   let most = 0
   await Promise.all(
     Array.from({ length: 1000 }, async (_, i) => {
-      const size = 11 + (i % 30)
-      const release = await budget.reserve(size, never)
-      taken += Math.min(size, 30)
+      const length = SMALL_BYTES + 1 + i * 10_000
+      const reservation = await budget.reserve(length, never)
+      const held = Math.min(length, reservation.readAhead ? WINDOW_BYTES : LEAN_BYTES)
+      taken += held
       most = Math.max(most, taken)
       await null
-      taken -= Math.min(size, 30)
-      release()
+      taken -= held
+      reservation.release()
     }),
   )
   t.equal(taken, 0)
-  t.ok(most <= 75 && most > 45, `${most} of 75`)
+  t.ok(most <= ROOM && most > ROOM / 2, `${most} of ${ROOM}`)
 })

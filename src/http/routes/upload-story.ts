@@ -8,16 +8,9 @@ import { readImages } from '../multipart.ts'
 import { errors, Uploaded } from '../schemas.ts'
 import { UploadBudget } from '../upload-budget.ts'
 
-/** Two parts of a multipart upload (5 MiB each), and slack for what is in the sockets and the parser. */
-const WINDOW_BYTES = 12 * 1024 * 1024
-const SMALL_BYTES = 5 * 1024 * 1024
-
-/** How long an upload waits for memory before it is refused, in milliseconds. */
-const PATIENCE = 20_000
-
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
-  const budget = new UploadBudget(config.UPLOAD_MEMORY, WINDOW_BYTES, SMALL_BYTES, PATIENCE)
+  const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT)
 
   app.post(
     '/api/v1/images/upload',
@@ -33,7 +26,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       if (!request.isMultipart()) throw new NotMultipart()
       const deadline = uploadDeadline(request, reply)
       try {
-        const release = await budget.reserve(contentLength(request), deadline.signal)
+        const reservation = await budget.reserve(contentLength(request), deadline.signal)
         try {
           deadline.watchForStall()
           const story = await uploadStory(
@@ -41,6 +34,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
             readImages(request, { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }),
             {
               maxPixels: config.MAX_PIXELS,
+              readAhead: reservation.readAhead,
               signal: deadline.signal,
               onLeftover: (err) =>
                 request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
@@ -49,7 +43,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
           request.log.debug({ story: story.id, images: story.keys.length }, 'stored')
           return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: story.keys.length }
         } finally {
-          release()
+          reservation.release()
         }
       } finally {
         deadline.clear()
