@@ -71,6 +71,16 @@ export const ConfigSchema = Type.Object({
     minimum: 100,
     maximum: 10 * MINUTE,
   }),
+  LIST_CONCURRENCY: Type.Optional(
+    Type.Integer({
+      description:
+        'How many calls at once may list the bucket; more than 1 pays off far from it. By default 16, or 1 with `S3_ENDPOINT`',
+      unit: 'count',
+      example: '16',
+      minimum: 1,
+      maximum: 64,
+    }),
+  ),
   MAX_FILE_SIZE: size('Largest file that is taken', { default: 50 * MIB, minimum: KIB, maximum: 40 * GIB }),
   MAX_FILES: count('Most files in one upload', { default: 100, minimum: 1, maximum: 10_000 }),
   MAX_PIXELS: count('Most pixels (width × height) of one image', {
@@ -92,6 +102,11 @@ export const ConfigSchema = Type.Object({
     default: 256 * MIB,
     minimum: 48 * MIB,
     maximum: 64 * GIB,
+  }),
+  UPLOAD_WAIT: duration('How long an upload may wait for that memory before it is refused', {
+    default: 2 * MINUTE,
+    minimum: 100,
+    maximum: HOUR,
   }),
   SHUTDOWN_TIMEOUT: duration('How long running requests may take to finish after SIGTERM or SIGINT', {
     default: 5 * MINUTE,

@@ -21,6 +21,7 @@ async function openStore(config: Config): Promise<ObjectStore> {
     region: config.S3_REGION ?? (isOwnServer ? 'us-east-1' : undefined),
     forcePathStyle: config.S3_FORCE_PATH_STYLE ?? isOwnServer,
     timeout: config.S3_TIMEOUT,
+    listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
     probe: STORIES,
   })
 }

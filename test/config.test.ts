@@ -68,6 +68,13 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['99ms', '11m', '5', 's', '-1s', '1.5s', '5S'],
   },
+  LIST_CONCURRENCY: {
+    valid: [
+      ['1', 1],
+      ['64', 64],
+    ],
+    invalid: ['0', '65', '-1', '1.5', 'many'],
+  },
   MAX_FILE_SIZE: {
     default: 50 * MIB,
     valid: [

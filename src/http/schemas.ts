@@ -49,12 +49,14 @@ export function errors<const Status extends number>(...statuses: Status[]): Reco
 
 /** The images of a story as JSON, without the brackets of an array. Every value is made of characters that JSON leaves alone. */
 export function imagesJson(story: Story): string {
-  return story.images
-    .map(
-      (image) =>
-        `{"id":"${image.number}","story_id":"${story.id}","path":"${publicPath(image.key)}","created_at":"${createdAt(story, image)}"}`,
-    )
-    .join(',')
+  const timeOf = createdAt(story)
+  const about = `","story_id":"${story.id}","path":"`
+  let text = ''
+  for (const image of story.images) {
+    const path = publicPath(image.key)
+    text += `${text === '' ? '' : ','}{"id":"${image.number}${about}${path}","created_at":"${timeOf(image)}"}`
+  }
+  return text
 }
 
 export function storyIdJson(story: Story): string {

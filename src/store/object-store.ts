@@ -10,6 +10,8 @@ export interface PutOptions {
   readonly contentType: string
   /** Short ASCII values under lower-case ASCII names; S3 allows 2 KB in all (AWS, "Working with object metadata"). */
   readonly metadata: Readonly<Record<string, string>>
+  /** Whether the store may read on in the body while a part of it is on its way, so holds two parts and not one. */
+  readonly readAhead?: boolean
 }
 
 /** Where an object's bytes are asked for: from `start` to `end` (both inclusive), or its last `suffix` bytes. */
@@ -43,7 +45,8 @@ export interface FoundObject extends ObjectHead {
 export interface ListedObject {
   readonly key: string
   readonly size: number
-  readonly lastModified: Date
+  /** When it was put, as RFC 3339 in UTC: "2024-03-20T10:30:00.000Z", with or without the fraction. */
+  readonly modified: string
 }
 
 export interface ListOptions {
@@ -52,6 +55,19 @@ export interface ListOptions {
   readonly after?: string
   /** Only keys below this one. */
   readonly before?: string
+  /** Where keys lie, so that a store that is far away can read several parts of a long list at once. */
+  readonly space?: KeySpace
+}
+
+/**
+ * Positions of keys, as numbers in the order of the keys. They may be inexact: what is wrong about them costs time, and no key is
+ * missed for it.
+ */
+export interface KeySpace {
+  /** NaN for a key without one. */
+  position(key: string): number
+  /** A key that is below every key at this position and above those before it; nothing outside of the space. */
+  keyAt(position: number): string | undefined
 }
 
 /**
@@ -73,6 +89,11 @@ export interface ObjectStore {
   head(key: string, options?: { signal?: AbortSignal }): Promise<ObjectHead>
   /** Pages in key order, none of them empty. Not a snapshot. Work stops when the consumer stops. */
   list(options: ListOptions): AsyncIterable<ListedObject[]>
+  /**
+   * What is between the prefix and the next "/" of keys, each once and with both: of "a/b/1", "a/b/2", "a/c/d/1" and "a/2" below
+   * "a/" these are "a/b/" and "a/c/". `after` and `before` are compared with them, not with keys. Otherwise like `list`.
+   */
+  listPrefixes(options: ListOptions): AsyncIterable<string[]>
   /** Any number of keys; one that is not there is fine. Rejects with `DeleteFailure`, naming the keys that are left. */
   delete(keys: readonly string[]): Promise<void>
   /** Resolves when the store can serve now. */
@@ -81,11 +102,14 @@ export interface ObjectStore {
   close(): Promise<void>
 }
 
-const ABOVE_SURROGATES = /[\uD800-\uFFFF]/
+const ABOVE_SURROGATES = /[\uE000-\uFFFF]/
 
-/** Order of the UTF-8 bytes, as S3 lists keys (AWS, "ListObjectsV2"). UTF-16 order differs from it above U+D7FF alone. */
+/**
+ * Order of the UTF-8 bytes, as S3 lists keys (AWS, "ListObjectsV2"). UTF-16 order differs from it where a character above U+FFFF,
+ * which is two surrogates, meets one from U+E000 to U+FFFF: that one comes second there, and first here.
+ */
 export function compareKeys(a: string, b: string): number {
   if (a === b) return 0
-  if (ABOVE_SURROGATES.test(a) || ABOVE_SURROGATES.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  if (ABOVE_SURROGATES.test(a < b ? b : a)) return Buffer.compare(Buffer.from(a), Buffer.from(b))
   return a < b ? -1 : 1
 }

@@ -1,4 +1,5 @@
 import { v7 } from 'uuid'
+import type { KeySpace, ListedObject } from '../store/object-store.ts'
 import type { ImageType } from './image-format.ts'
 
 /**
@@ -18,7 +19,8 @@ export const STORY_ID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 const STORY_ID = new RegExp(STORY_ID_PATTERN)
 const IMAGE_NAME = /^([1-9]\d{0,8})\.(jpg|jpeg|png|gif|webp|avif)$/
 const RECORD_NAME = /^0\.([1-9]\d{0,8})\.json$/
-const NAME_START = STORIES.length + 37
+const ID_END = STORIES.length + 36
+const NAME_START = ID_END + 1
 
 /** Metadata of every object that an upload writes. What does not have it was copied in by hand. */
 export const WRITTEN_BY_US: Readonly<Record<string, string>> = { 'written-by': 'story-images' }
@@ -30,7 +32,8 @@ export function isWrittenByUs(metadata: Readonly<Record<string, string>>): boole
 export interface StoredImage {
   readonly key: string
   readonly number: number
-  readonly lastModified: Date
+  /** When it was put, as a list says it. */
+  readonly modified: string
 }
 
 export interface Story {
@@ -81,40 +84,62 @@ export function imageTypeOf(name: string): ImageType | undefined {
   return extension === 'jpeg' ? 'jpg' : (extension as ImageType | undefined)
 }
 
-/** What a listed key of our layout is; nothing for every other key. */
-export function parseKey(
-  key: string,
-): { id: string; kind: 'record'; count: number } | { id: string; kind: 'image'; number: number } | undefined {
-  const id = key.slice(STORIES.length, NAME_START - 1)
-  if (!key.startsWith(STORIES) || key[NAME_START - 1] !== '/' || !STORY_ID.test(id)) return undefined
-  const name = key.slice(NAME_START)
-  const image = IMAGE_NAME.exec(name)
-  if (image) return { id, kind: 'image', number: Number(image[1]) }
-  const record = RECORD_NAME.exec(name)
-  return record ? { id, kind: 'record', count: Number(record[1]) } : undefined
+/**
+ * Where stories lie: at the first 48 bits of their ids, which are the time of ours, and anything in those of others. Even the ids of
+ * one busy second are hundreds of places apart.
+ */
+export const STORY_SPACE: KeySpace = {
+  position: (key) => ownIdTime(key.slice(STORIES.length)),
+  keyAt(position) {
+    if (!(position >= 0 && position < 2 ** 48)) return undefined
+    const digits = Math.floor(position).toString(16).padStart(12, '0')
+    return `${STORIES}${digits.slice(0, 8)}-${digits.slice(8)}`
+  },
+}
+
+/** The id in a key below `stories/<uuid>/`, whatever is behind that; nothing for every other key. */
+export function storyIdOf(key: string): string | undefined {
+  const id = key.slice(STORIES.length, ID_END)
+  return key.startsWith(STORIES) && key[ID_END] === '/' && STORY_ID.test(id) ? id : undefined
 }
 
 /** What a listing shows of one story id: the keys of our layout, whether or not they make a story. */
 export class StoryKeys {
   readonly records: string[] = []
   readonly images: StoredImage[] = []
+  readonly #prefix: string
   #count = 0
+  #isSorted = true
 
-  constructor(readonly id: string) {}
-
-  addRecord(key: string, count: number): void {
-    this.records.push(key)
-    this.#count = count
+  constructor(readonly id: string) {
+    this.#prefix = storyPrefix(id)
   }
 
-  addImage(image: StoredImage): void {
-    this.images.push(image)
+  /** Whether a key is below this story id. */
+  covers(key: string): boolean {
+    return key.startsWith(this.#prefix)
+  }
+
+  /** Takes a listed object that is below this story id; false when it is not of our layout. */
+  add({ key, modified }: ListedObject): boolean {
+    const name = key.slice(NAME_START)
+    if (IMAGE_NAME.test(name)) {
+      const number = Number.parseInt(name, 10)
+      if (number < (this.images.at(-1)?.number ?? 0)) this.#isSorted = false
+      this.images.push({ key, number, modified })
+      return true
+    }
+    const record = RECORD_NAME.exec(name)
+    if (!record) return false
+    this.records.push(key)
+    this.#count = Number(record[1])
+    return true
   }
 
   /** The story, if the commit rule says that there is one. To be asked once every key of the id was added. */
   story(): Story | undefined {
-    const images = this.images.toSorted((a, b) => a.number - b.number)
-    if (images.length === 0) return undefined
+    if (this.images.length === 0) return undefined
+    const images = this.#isSorted ? this.images : this.images.toSorted((a, b) => a.number - b.number)
     if (isOwnId(this.id)) {
       if (this.records.length !== 1 || images.length !== this.#count) return undefined
       if (images.some((image, index) => image.number !== index + 1)) return undefined
@@ -123,8 +148,16 @@ export class StoryKeys {
   }
 }
 
-/** `created_at` of an image: the upload's time for stories of ours, else when the object was last modified. UTC, to the second. */
-export function createdAt(story: Story, image: StoredImage): string {
-  const time = isOwnId(story.id) ? new Date(ownIdTime(story.id)) : image.lastModified
-  return time.toISOString().replace(/\.\d+Z$/, 'Z')
+/**
+ * `created_at` of the images of a story: the upload's time for stories of ours, else when the object was last modified. UTC, to the
+ * second.
+ */
+export function createdAt(story: Story): (image: StoredImage) => string {
+  if (!isOwnId(story.id)) return (image) => toSecond(image.modified)
+  const time = toSecond(new Date(ownIdTime(story.id)).toISOString())
+  return () => time
+}
+
+function toSecond(time: string): string {
+  return time.replace(/\.\d+Z$/, 'Z')
 }

@@ -1,6 +1,6 @@
 import { StoryNotFound } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isStoryId, parseKey, STORIES, type Story, StoryKeys, storyPrefix } from './key.ts'
+import { isStoryId, STORIES, STORY_SPACE, type Story, StoryKeys, storyIdOf, storyPrefix } from './key.ts'
 
 /**
  * Every story id that has keys of our layout, in id order, with what a listing shows of it: the one place that turns keys into
@@ -8,17 +8,21 @@ import { isStoryId, parseKey, STORIES, type Story, StoryKeys, storyPrefix } from
  */
 export async function* readStoryKeys(store: ObjectStore, prefix: string, after?: string): AsyncGenerator<StoryKeys[]> {
   let current: StoryKeys | undefined
-  for await (const page of store.list(after === undefined ? { prefix } : { prefix, after })) {
+  // Within one story there is nothing to cut
+  const space = prefix === STORIES ? { space: STORY_SPACE } : {}
+  for await (const page of store.list({ prefix, ...(after !== undefined && { after }), ...space })) {
     const complete: StoryKeys[] = []
     for (const object of page) {
-      const parsed = parseKey(object.key)
-      if (!parsed) continue
-      if (current?.id !== parsed.id) {
-        if (current) complete.push(current)
-        current = new StoryKeys(parsed.id)
+      if (current?.covers(object.key)) {
+        current.add(object)
+        continue
       }
-      if (parsed.kind === 'record') current.addRecord(object.key, parsed.count)
-      else current.addImage({ key: object.key, number: parsed.number, lastModified: object.lastModified })
+      const id = storyIdOf(object.key)
+      if (id === undefined) continue
+      const next = new StoryKeys(id)
+      if (!next.add(object)) continue
+      if (current) complete.push(current)
+      current = next
     }
     yield complete
   }

@@ -63,6 +63,25 @@ for (const { name, open, inspect } of storesUnderTest) {
       t.same(wrong, [], `${cases.length} lists are as the sorted array says`)
     })
 
+    t.test('prefixes are what is before the next "/", each once and in order', async (t) => {
+      const store = await open(t)
+      await forEach(KEYS, (key) => putBytes(store, key), 4)
+      const wrong: unknown[] = []
+      const places = [undefined, 'a', 'a/', 'a/1.jpg', 'a/b/', 'a/b/c.jpg', 'a/b0', 'a0', 'é/ü', '日本/', '~']
+      for (const prefix of ['', 'a', 'a/', 'a/b', 'a/b/', 'b', 'é', 'none', 'none/']) {
+        for (const after of places) {
+          for (const before of [undefined, 'a/', 'a/b/', 'é/']) {
+            const options = { prefix, ...(after !== undefined && { after }), ...(before !== undefined && { before }) }
+            const found: string[] = []
+            for await (const page of store.listPrefixes(options)) found.push(...page)
+            const expected = prefixesOf(options)
+            if (found.join('\n') !== expected.join('\n')) wrong.push({ options, found, expected })
+          }
+        }
+      }
+      t.same(wrong, [])
+    })
+
     t.test('a listed object has its size and its time', async (t) => {
       const store = await open(t)
       const before = Date.now()
@@ -70,7 +89,7 @@ for (const { name, open, inspect } of storesUnderTest) {
       const [page] = await listPages(store, { prefix: '' })
       const [object] = page ?? []
       t.match(object, { key: 'a/1', size: 1234 })
-      const time = object?.lastModified.getTime() ?? 0
+      const time = Date.parse(object?.modified ?? '')
       t.ok(time >= before - 2000 && time <= Date.now() + 2000)
     })
 
@@ -82,6 +101,19 @@ for (const { name, open, inspect } of storesUnderTest) {
       const { store, held, fill } = await inspect(t)
       const keys = Array.from({ length: 2300 }, (_, i) => `stories/${String(i).padStart(5, '0')}/${i % 10}.jpg`)
       await fill(keys)
+
+      t.test('have 2,300 prefixes, which come in pages as well', async (t) => {
+        const pages: string[][] = []
+        for await (const page of store.listPrefixes({ prefix: 'stories/', after: 'stories/00009/' })) pages.push(page)
+        t.same(
+          pages.flat(),
+          keys.slice(10).map((key) => key.slice(0, 14)),
+        )
+        t.ok(pages.length === 3 && pages.every((page) => page.length > 0))
+        const objects: string[] = []
+        for await (const page of store.listPrefixes({ prefix: 'stories/00007/' })) objects.push(...page)
+        t.same(objects, [], 'an object alone is no prefix')
+      })
 
       t.test('come in pages of which none is empty', async (t) => {
         const pages = await listPages(store, { prefix: '' })
@@ -153,6 +185,16 @@ function expectedOf({ prefix, after, before }: ListOptions): string[] {
       key.startsWith(prefix) &&
       (after === undefined || compareKeys(key, after) > 0) &&
       (before === undefined || compareKeys(key, before) < 0),
+  )
+}
+
+function prefixesOf({ prefix, after, before }: ListOptions): string[] {
+  const found = SORTED.filter((key) => key.startsWith(prefix) && key.includes('/', prefix.length)).map((key) =>
+    key.slice(0, key.indexOf('/', prefix.length) + 1),
+  )
+  return [...new Set(found)].filter(
+    (key) =>
+      (after === undefined || compareKeys(key, after) > 0) && (before === undefined || compareKeys(key, before) < 0),
   )
 }
 

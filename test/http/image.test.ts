@@ -90,7 +90,8 @@ t.test('a client that goes away in the middle of an image frees the connection t
     client.socket.resetAndDestroy()
   }
   t.ok(await eventually(() => standIn.runningRequests === 0), 'no request is left running')
-  t.ok(standIn.openConnections <= 1, `${standIn.openConnections} connections are left`)
+  // undici connects again for each request that was aborted, and lets go of what is idle after four seconds
+  t.ok(await eventually(() => standIn.openConnections === 0, 10_000), `${standIn.openConnections} connections are left`)
   t.equal((await fetch(server.url + path, { method: 'HEAD' })).status, 200)
 })
 

@@ -9,10 +9,11 @@ import {
   isStoryId,
   newStoryId,
   ownIdTime,
-  parseKey,
   publicPath,
   recordKey,
+  STORY_SPACE,
   StoryKeys,
+  storyIdOf,
   storyPrefix,
 } from '../../src/stories/key.ts'
 
@@ -47,8 +48,8 @@ t.test('keys are made and read alike', async (t) => {
   t.equal(imageKey(OWN, 12, 'webp'), `stories/${OWN}/12.webp`)
   t.equal(recordKey(OWN, 12), `stories/${OWN}/0.12.json`)
   t.equal(publicPath(imageKey(OWN, 1, 'jpg')), `/images/stories/${OWN}/1.jpg`)
-  t.same(parseKey(imageKey(OWN, 12, 'avif')), { id: OWN, kind: 'image', number: 12 })
-  t.same(parseKey(recordKey(OWN, 12)), { id: OWN, kind: 'record', count: 12 })
+  t.match(read(imageKey(OWN, 12, 'avif')), { id: OWN, images: [{ number: 12 }], records: [] })
+  t.match(read(recordKey(OWN, 1)), { id: OWN, images: [], records: [recordKey(OWN, 1)] })
 })
 
 t.test('what is not of our layout is nothing', async (t) => {
@@ -73,7 +74,7 @@ t.test('what is not of our layout is nothing', async (t) => {
     'folder/1.jpg',
     '',
   ]) {
-    t.equal(parseKey(`stories/${OWN}/${name}`), undefined, name)
+    t.equal(read(`stories/${OWN}/${name}`), undefined, name)
   }
   for (const key of [
     `${OWN}/1.jpg`,
@@ -82,9 +83,9 @@ t.test('what is not of our layout is nothing', async (t) => {
     'stories/readme/1.jpg',
     'stories/',
   ]) {
-    t.equal(parseKey(key), undefined, key)
+    t.equal(read(key), undefined, key)
   }
-  t.equal(parseKey(`stories/${OWN.toUpperCase()}/1.jpg`), undefined)
+  t.equal(read(`stories/${OWN.toUpperCase()}/1.jpg`), undefined)
 })
 
 t.test('a file name promises a type', async (t) => {
@@ -145,25 +146,43 @@ t.test('a foreign story is whatever images are there', async (t) => {
 t.test('created_at is the time in the id, or the image’s own for a foreign story, in UTC to the second', async (t) => {
   const own = keysOf(v7({ msecs: Date.UTC(2024, 2, 20, 10, 30, 0, 999) }), [1], [1]).story()
   const foreign = keysOf(FOREIGN, [], [1, 2]).story()
-  t.same(
-    own?.images.map((image) => createdAt(own, image)),
-    ['2024-03-20T10:30:00Z'],
-  )
-  t.same(
-    foreign?.images.map((image) => createdAt(foreign, image)),
-    ['2023-01-01T00:00:01Z', '2023-01-01T00:00:02Z'],
-  )
+  t.same(own?.images.map(createdAt(own)), ['2024-03-20T10:30:00Z'])
+  t.same(foreign?.images.map(createdAt(foreign)), ['2023-01-01T00:00:01Z', '2023-01-01T00:00:02Z'])
 })
+
+t.test('a position is where a key is among stories, whatever its version, and back', async (t) => {
+  const ids = [
+    OWN,
+    FOREIGN,
+    ...Array.from({ length: 500 }, (_, n) => (n % 2 ? randomUUID() : v7({ msecs: n * 7 }))),
+  ].sort()
+  let last = -1
+  for (const id of ids) {
+    const position = STORY_SPACE.position(imageKey(id, 1, 'jpg'))
+    t.ok(position >= last, id)
+    last = position
+    const key = STORY_SPACE.keyAt(position) ?? ''
+    t.ok(key < storyPrefix(id) && storyPrefix(id).startsWith(key), 'a place is below its stories')
+    t.ok((STORY_SPACE.keyAt(position + 1) ?? 'z') > imageKey(id, 1, 'jpg'), 'and the next one is above them')
+  }
+  t.equal(STORY_SPACE.position(recordKey(OWN, 3)), ownIdTime(OWN))
+  t.ok(Number.isNaN(STORY_SPACE.position('stories/readme.txt')))
+  for (const position of [-1, 2 ** 48, Number.NaN, Number.POSITIVE_INFINITY]) {
+    t.equal(STORY_SPACE.keyAt(position), undefined, String(position))
+  }
+})
+
+/** What the key says; nothing when it is not of our layout. */
+function read(key: string): StoryKeys | undefined {
+  const id = storyIdOf(key)
+  const keys = id === undefined ? undefined : new StoryKeys(id)
+  return keys?.add({ key, size: 1, modified: '2023-01-01T00:00:00.000Z' }) ? keys : undefined
+}
 
 function keysOf(id: string, records: readonly number[], images: readonly number[]): StoryKeys {
   const keys = new StoryKeys(id)
-  for (const count of records) keys.addRecord(recordKey(id, count), count)
-  for (const number of images) {
-    keys.addImage({
-      key: imageKey(id, number, 'jpg'),
-      number,
-      lastModified: new Date(Date.UTC(2023, 0, 1, 0, 0, number)),
-    })
-  }
+  const modified = (second: number) => new Date(Date.UTC(2023, 0, 1, 0, 0, second)).toISOString()
+  for (const count of records) keys.add({ key: recordKey(id, count), size: 2, modified: modified(0) })
+  for (const number of images) keys.add({ key: imageKey(id, number, 'jpg'), size: 1, modified: modified(number) })
   return keys
 }

@@ -5,6 +5,7 @@ import { ImageNotFound, ObjectNotFound, RangeNotSatisfiable } from '../../errors
 import type { ByteRange, FoundObject, ObjectHead } from '../../store/object-store.ts'
 import { CONTENT_TYPES, type ImageType } from '../../stories/image-format.ts'
 import { imageTypeOf, isStoryId, publicPath, storyPrefix } from '../../stories/key.ts'
+import { deliver } from '../deliver.ts'
 import { errors, ImageParams } from '../schemas.ts'
 
 interface Route {
@@ -39,7 +40,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       } else {
         reply.header('content-length', found.size)
       }
-      return reply.send(found.body)
+      return deliver(reply, found.body)
     },
   )
 
@@ -117,7 +118,9 @@ function notFoundAs(key: string) {
 /** Aborts when the client goes away, so that the store's connection is free at once. */
 function goneSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  reply.raw.once('close', () => controller.abort())
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort()
+  })
   return controller.signal
 }
 

@@ -30,8 +30,35 @@ async function create(path: string): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-/** Makes the names in a folder durable: fsync(2) on a file alone does not say that its name survives a crash. */
+interface Syncs {
+  readonly running: Promise<void>
+  next?: Promise<void>
+}
+const syncs = new Map<string, Syncs>()
+
+/**
+ * Makes the names in a folder durable, and the folder itself if it is being made: fsync(2) on a file alone does not say that its
+ * name survives a crash. Calls that come while a sync runs share the next one, since the running one may have missed their names.
+ */
 export async function syncFolder(path: string): Promise<void> {
+  await underWay.get(path)
+  const current = syncs.get(path)
+  if (!current) return startSync(path)
+  const start = () => startSync(path)
+  current.next ??= current.running.then(start, start)
+  return current.next
+}
+
+function startSync(path: string): Promise<void> {
+  const running = sync(path).finally(() => {
+    if (current.next === undefined) syncs.delete(path)
+  })
+  const current: Syncs = { running }
+  syncs.set(path, current)
+  return running
+}
+
+async function sync(path: string): Promise<void> {
   const folder = await open(path, 'r')
   try {
     await folder.sync()

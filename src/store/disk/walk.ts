@@ -16,11 +16,8 @@ const STATS = 32
 /** Lists the files below a folder as S3 lists keys: in the order of their UTF-8 bytes, in pages. */
 export async function* listFolder(root: string, options: ListOptions): AsyncGenerator<ListedObject[]> {
   let keys: string[] = []
-  const start = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
-  if (!isFolderOfKeys(start)) return
-  // A volume that is not mounted must not look like an empty store
-  await access(root)
-  if (!(await isBelow(root, start))) return
+  const start = await findStart(root, options.prefix)
+  if (start === undefined) return
   for await (const key of walk(root, start, options)) {
     keys.push(key)
     if (keys.length === PAGE) {
@@ -31,6 +28,37 @@ export async function* listFolder(root: string, options: ListOptions): AsyncGene
   }
   const rest = await described(root, keys)
   if (rest.length > 0) yield rest
+}
+
+/** Lists the folders right below a prefix that have a file in them, as S3 lists common prefixes with the delimiter "/". */
+export async function* listFolders(root: string, options: ListOptions): AsyncGenerator<string[]> {
+  const { prefix, after } = options
+  let found: string[] = []
+  const start = await findStart(root, prefix)
+  if (start === undefined) return
+  for await (const name of sortedNames(root, start, options)) {
+    const key = start + name
+    if (!name.endsWith('/') || (after !== undefined && compareKeys(key, after) <= 0)) continue
+    const keys = walk(root, key, { prefix: key })
+    const { done } = await keys.next()
+    await keys.return(undefined)
+    if (done) continue
+    found.push(key)
+    if (found.length === PAGE) {
+      yield found
+      found = []
+    }
+  }
+  if (found.length > 0) yield found
+}
+
+/** The folder that has all keys with a prefix in it, as a key that is "" or ends with "/"; nothing when there is no such folder. */
+async function findStart(root: string, prefix: string): Promise<string | undefined> {
+  const start = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+  if (!isFolderOfKeys(start)) return undefined
+  // A volume that is not mounted must not look like an empty store
+  await access(root)
+  return (await isBelow(root, start)) ? start : undefined
 }
 
 /** Whether a folder is there, without a symbolic link on the way to it. */
@@ -56,7 +84,7 @@ async function described(root: string, keys: readonly string[]): Promise<ListedO
       keys.slice(at, at + STATS).map(async (key) => {
         try {
           const { size, mtime } = await lstat(join(root, key))
-          return { key, size, lastModified: mtime }
+          return { key, size, modified: mtime.toISOString() }
         } catch (error) {
           if (isMissing(error)) return undefined
           throw error

@@ -14,6 +14,8 @@ export interface S3Settings {
   readonly timeout: number
   /** Prefix that `ready` lists: one that the credentials may list. By default everything. */
   readonly probe?: string
+  /** Most calls that run at once for lists with a key space; by default 1, page after page. */
+  readonly listConcurrency?: number
   /** Whether the hot calls take the short path. By default they do. */
   readonly shortPath?: boolean
   /** Is told of each call that the SDK has to make again, and why. */

@@ -1,11 +1,15 @@
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import { type Dispatcher, errors } from 'undici'
 import { ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { onStall } from '../../stall.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import type { ShortAnswer } from './short-path.ts'
+import type { ShortAnswer, ShortCall, ShortPath } from './short-path.ts'
 import { storeError } from './store-error.ts'
+
+const STALLED = 'The store stopped sending'
 
 /** `ObjectStore.head` */
 export async function headObject(bucket: S3Bucket, key: string, signal?: AbortSignal): Promise<ObjectHead> {
@@ -36,24 +40,109 @@ export async function getObject(
   const { range: wanted, signal } = options
   // Ceph RGW answers it with the whole object; RFC 9110 section 14.1.2 calls it unsatisfiable
   if (wanted && 'suffix' in wanted && wanted.suffix === 0) throw new RangeNotSatisfiable()
-  const command = new GetObjectCommand({
-    Bucket: bucket.settings.bucket,
-    Key: bucket.full(key),
-    ...(wanted && { Range: rangeHeader(wanted) }),
-  })
+  const Key = bucket.full(key)
+  const Range = wanted && rangeHeader(wanted)
+  const call = { method: 'GET', key: Key, ...(Range && { headers: { range: Range } }) } as const
+  const found = await bucket.shortDownload('GetObject', (path) => download(path, call, key, signal))
+  if (found) return found
+  const command = new GetObjectCommand({ Bucket: bucket.settings.bucket, Key, ...(Range && { Range }) })
   try {
     const answer = await bucket.downloads.send(command, signal ? { abortSignal: signal } : {})
     const body = answer.Body as IncomingMessage
-    onStall(body, bucket.settings.timeout, () => body.destroy(new Error('The store stopped sending')))
-    const range = wanted && parseContentRange(answer.ContentRange)
-    return {
-      ...describe(answer),
-      ...(range && { size: range.size }),
-      range: range && { start: range.start, end: range.end },
-      body,
-    }
+    onStall(body, bucket.settings.timeout, () => body.destroy(new Error(STALLED)))
+    return { ...describe(answer), ...partOf(answer.ContentRange), body }
   } catch (error) {
     throw storeError(error, key)
+  }
+}
+
+/** Longest error of the store that is read, in bytes. */
+const MAX_ERROR = 64 * 1024
+
+/**
+ * A GetObject on the short path: resolves when the head of the answer is there, with nothing when the answer is for the SDK.
+ *
+ * @throws {ObjectNotFound}
+ * @throws {RangeNotSatisfiable}
+ */
+function download(
+  path: ShortPath,
+  call: ShortCall,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<FoundObject | undefined> {
+  return new Promise((resolve, reject) => {
+    let status = 0
+    let refusal = ''
+    let body: Download | undefined
+    let abort = () => {}
+    const onAbort = () => abort()
+    const done = () => signal?.removeEventListener('abort', onAbort)
+    const failed = (error: unknown) => {
+      done()
+      reject(error)
+    }
+    signal?.addEventListener('abort', onAbort)
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart(controller) {
+        abort = () => controller.abort(signal?.reason)
+        if (signal?.aborted) abort()
+      },
+      onResponseStart(controller, statusCode, headers) {
+        status = statusCode
+        const found = status === 200 || status === 206 ? foundIn(headers) : undefined
+        if (!found) return
+        body = new Download(controller)
+        resolve({ ...found, body })
+      },
+      onResponseData(controller, chunk) {
+        if (body) body.arrive(chunk)
+        else if (refusal.length < MAX_ERROR) refusal += chunk.toString('latin1')
+        else controller.abort(new Error('This is no answer to GetObject'))
+      },
+      onResponseEnd() {
+        done()
+        if (body) body.finish()
+        else if (status === 416) reject(new RangeNotSatisfiable())
+        else if (status === 404 && refusal.includes('<Code>NoSuchKey</Code>')) reject(new ObjectNotFound(key))
+        else resolve(undefined)
+      },
+      onResponseError(_controller, error) {
+        if (body) body.destroy(error instanceof errors.BodyTimeoutError ? new Error(STALLED) : error)
+        failed(error)
+      },
+    }
+    path.dispatch(call, handler).catch(failed)
+  })
+}
+
+/** The body of an answer while it arrives. It takes no more from the connection than its reader does, but for 64 KiB. */
+class Download extends Readable {
+  readonly #controller: Dispatcher.DispatchController
+  #complete = false
+
+  constructor(controller: Dispatcher.DispatchController) {
+    super({ highWaterMark: 64 * 1024 })
+    this.#controller = controller
+  }
+
+  arrive(chunk: Buffer): void {
+    if (!this.push(chunk)) this.#controller.pause()
+  }
+
+  /** undici has compared the length with what came. */
+  finish(): void {
+    this.#complete = true
+    this.push(null)
+  }
+
+  override _read(): void {
+    this.#controller.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (!this.#complete) this.#controller.abort(error ?? new Error('The reader wants no more of it'))
+    done(error)
   }
 }
 
@@ -93,12 +182,23 @@ function headOf(headers: ShortAnswer['headers']): ObjectHead | undefined {
   }
 }
 
+/** The object and the part of it that an answer with a body holds. */
+function foundIn(headers: ShortAnswer['headers']): Omit<FoundObject, 'body'> | undefined {
+  const head = headOf(headers)
+  if (!head) return undefined
+  const part = partOf(headers['content-range'])
+  // Else the client would be told another length than it gets
+  const isWhole = !part.range || part.range.end - part.range.start + 1 === head.size
+  return isWhole ? { ...head, ...part } : undefined
+}
+
 function rangeHeader(range: ByteRange): string {
   return 'suffix' in range ? `bytes=-${range.suffix}` : `bytes=${range.start}-${range.end ?? ''}`
 }
 
 /** RFC 9110 section 14.4. A server that ignores ranges sends none, and the whole object. */
-function parseContentRange(text: string | undefined): { start: number; end: number; size: number } | undefined {
-  const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(text ?? '')
-  return match ? { start: Number(match[1]), end: Number(match[2]), size: Number(match[3]) } : undefined
+function partOf(contentRange: unknown): Pick<FoundObject, 'range'> & { readonly size?: number } {
+  const match = typeof contentRange === 'string' && /^bytes (\d+)-(\d+)\/(\d+)$/.exec(contentRange)
+  if (!match) return { range: undefined }
+  return { range: { start: Number(match[1]), end: Number(match[2]) }, size: Number(match[3]) }
 }

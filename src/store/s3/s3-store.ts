@@ -2,7 +2,7 @@ import type { ObjectStore } from '../object-store.ts'
 import { openBucket, type S3Settings } from './bucket.ts'
 import { deleteObjects } from './delete.ts'
 import { getObject, headObject } from './get.ts'
-import { listObjects, listPage } from './list.ts'
+import { listPage, openLists } from './list.ts'
 import { putObject } from './put.ts'
 
 export type { S3Settings } from './bucket.ts'
@@ -20,7 +20,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     put: (key, body, options) => putObject(bucket, key, body, options),
     get: (key, options) => getObject(bucket, key, options),
     head: (key, options) => headObject(bucket, key, options?.signal),
-    list: (options) => listObjects(bucket, options),
+    ...openLists(bucket, settings.listConcurrency ?? 1),
     delete: (keys) => deleteObjects(bucket, keys),
     ready: async () => void (await listPage(bucket, { prefix: settings.probe ?? '', keys: 1 })),
     close: () => bucket.close(),

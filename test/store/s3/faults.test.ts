@@ -34,7 +34,7 @@ async function open(t: Test, timeout = TIMEOUT) {
 }
 
 /** Calls that are tried on the short path first, and from there on by the SDK. */
-const ON_SHORT_PATH: readonly Operation[] = ['PutObject', 'HeadObject']
+const ON_SHORT_PATH: readonly Operation[] = ['PutObject', 'HeadObject', 'GetObject', 'ListObjectsV2']
 
 const EXPECTED: readonly (readonly [Fault, abstract new (...args: never[]) => ServiceError, number])[] = [
   ['reset', StoreUnavailable, 3],

@@ -4,15 +4,16 @@ import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { ObjectNotFound, RangeNotSatisfiable } from '../../../src/errors.ts'
 import { MIB, readAll, until } from '../../support/bodies.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
 const TIMEOUT = 300
 const BYTES = randomBytes(4 * MIB)
 
-async function open(t: Test) {
+async function open(t: Test, shortPath: boolean) {
   const standIn = await startStandIn(t)
-  const store = await openOnStandIn(t, standIn, { timeout: TIMEOUT })
+  const store = await openOnStandIn(t, standIn, { timeout: TIMEOUT, shortPath })
   standIn.place('o', BYTES)
   standIn.place('small', 'small')
   standIn.place('empty', '')
@@ -39,84 +40,108 @@ function slowReader(): Writable & { bytes: number } {
   return reader
 }
 
-t.test('a body that stalls ends with an error for a piping reader', async (t) => {
-  const { standIn, store } = await open(t)
-  standIn.fail({ operation: 'GetObject' }, 'stall-mid-body')
-  const { body } = await store.get('o')
-  const start = Date.now()
-  const sink = new Writable({ write: (_chunk, _encoding, done) => done() })
-  await t.rejects(pipeline(body, sink), /stopped sending/)
-  t.ok(Date.now() - start < TIMEOUT * 3, 'in time')
-  await until(() => standIn.runningRequests === 0)
-})
+for (const shortPath of [true, false]) {
+  const by = shortPath ? 'short path' : 'SDK'
 
-t.test('a body that stalls ends with an error for an iterating reader', async (t) => {
-  const { standIn, store } = await open(t)
-  standIn.fail({ operation: 'GetObject' }, 'stall-mid-body')
-  const { body } = await store.get('o')
-  const late = sleep(TIMEOUT * 6).then(() => {
-    throw new Error('the stall was not noticed')
-  })
-  await t.rejects(Promise.race([readAll(body), late]), /stopped sending/)
-  body.destroy()
-  await until(() => standIn.runningRequests === 0)
-})
-
-t.test('a connection that breaks in the middle of a body is an error for its reader', async (t) => {
-  const { standIn, store } = await open(t)
-  standIn.fail({ operation: 'GetObject' }, 'reset-mid-response-body')
-  const { body } = await store.get('o')
-  await t.rejects(readAll(body))
-})
-
-t.test('a reader who pauses for longer than the timeout gets every byte', async (t) => {
-  const { store } = await open(t)
-  for (const [key, size] of [
-    ['o', BYTES.length],
-    ['small', 5],
-  ] as const) {
-    const piped = slowReader()
-    await pipeline((await store.get(key)).body, piped)
-    t.equal(piped.bytes, size, `${key}, piped`)
-    let iterated = 0
-    for await (const chunk of (await store.get(key)).body) {
-      if (iterated === 0) await sleep(TIMEOUT * 3)
-      iterated += chunk.length
-    }
-    t.equal(iterated, size, `${key}, iterated`)
-  }
-})
-
-t.test('a reader who begins later than the timeout gets every byte', async (t) => {
-  const { store } = await open(t)
-  const bodies = await Promise.all(['o', 'small', 'empty'].map((key) => store.get(key)))
-  await sleep(TIMEOUT * 3)
-  t.same(await Promise.all(bodies.map(async ({ body }) => (await readAll(body)).length)), [BYTES.length, 5, 0])
-})
-
-t.test('a body that is dropped takes its connection with it, one that was read gives it back', async (t) => {
-  const { standIn, store } = await open(t)
-  for (let i = 0; i < 5; i++) await readAll((await store.get('o')).body)
-  t.equal(standIn.openConnections, 1)
-  const { body } = await store.get('o')
-  await once(body, 'readable')
-  body.destroy()
-  await until(() => standIn.openConnections === 0)
-  t.equal((await readAll((await store.get('small')).body)).toString(), 'small')
-})
-
-t.test('a signal ends a get that is not answered', async (t) => {
-  const { standIn, store } = await open(t)
-  standIn.fail({}, 'stall')
-  for (const call of ['get', 'head'] as const) {
-    const controller = new AbortController()
-    const running = store[call]('o', { signal: controller.signal })
-    running.catch(() => {})
-    await until(() => standIn.runningRequests === 1)
+  t.test(`${by}: a body that stalls ends with an error for a piping reader`, async (t) => {
+    const { standIn, store } = await open(t, shortPath)
+    standIn.fail({ operation: 'GetObject' }, 'stall-mid-body')
+    const { body } = await store.get('o')
     const start = Date.now()
-    controller.abort()
-    await t.rejects(running)
-    t.ok(Date.now() - start < TIMEOUT / 2, `${call} ended at once`)
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done() })
+    await t.rejects(pipeline(body, sink), /stopped sending/)
+    t.ok(Date.now() - start < TIMEOUT + 2000, 'in time: undici looks at its clock about once in a second')
     await until(() => standIn.runningRequests === 0)
-  }
+  })
+
+  t.test(`${by}: a body that stalls ends with an error for an iterating reader`, async (t) => {
+    const { standIn, store } = await open(t, shortPath)
+    standIn.fail({ operation: 'GetObject' }, 'stall-mid-body')
+    const { body } = await store.get('o')
+    const late = sleep(TIMEOUT * 6).then(() => {
+      throw new Error('the stall was not noticed')
+    })
+    await t.rejects(Promise.race([readAll(body), late]), /stopped sending/)
+    body.destroy()
+    await until(() => standIn.runningRequests === 0)
+  })
+
+  t.test(`${by}: a connection that breaks in the middle of a body is an error for its reader`, async (t) => {
+    const { standIn, store } = await open(t, shortPath)
+    standIn.fail({ operation: 'GetObject' }, 'reset-mid-response-body')
+    const { body } = await store.get('o')
+    await t.rejects(readAll(body))
+  })
+
+  t.test(`${by}: a reader who pauses for longer than the timeout gets every byte`, async (t) => {
+    const { store } = await open(t, shortPath)
+    for (const [key, size] of [
+      ['o', BYTES.length],
+      ['small', 5],
+    ] as const) {
+      const piped = slowReader()
+      await pipeline((await store.get(key)).body, piped)
+      t.equal(piped.bytes, size, `${key}, piped`)
+      let iterated = 0
+      for await (const chunk of (await store.get(key)).body) {
+        if (iterated === 0) await sleep(TIMEOUT * 3)
+        iterated += chunk.length
+      }
+      t.equal(iterated, size, `${key}, iterated`)
+    }
+  })
+
+  t.test(`${by}: a reader who begins later than the timeout gets every byte`, async (t) => {
+    const { store } = await open(t, shortPath)
+    const bodies = await Promise.all(['o', 'small', 'empty'].map((key) => store.get(key)))
+    await sleep(TIMEOUT * 3)
+    t.same(await Promise.all(bodies.map(async ({ body }) => (await readAll(body)).length)), [BYTES.length, 5, 0])
+  })
+
+  t.test(`${by}: a body that is dropped takes its connection with it, one that was read gives it back`, async (t) => {
+    const { standIn, store } = await open(t, shortPath)
+    for (let i = 0; i < 5; i++) await readAll((await store.get('o')).body)
+    t.ok(standIn.openConnections <= 2, `${standIn.openConnections} connections were opened`)
+    const { body } = await store.get('o')
+    await once(body, 'readable')
+    body.destroy()
+    await until(() => standIn.openConnections === 0)
+    t.equal((await readAll((await store.get('small')).body)).toString(), 'small')
+  })
+
+  t.test(`${by}: a signal ends a get that is not answered`, async (t) => {
+    const { standIn, store } = await open(t, shortPath)
+    standIn.fail({}, 'stall')
+    for (const call of ['get', 'head'] as const) {
+      const controller = new AbortController()
+      const running = store[call]('o', { signal: controller.signal })
+      running.catch(() => {})
+      await until(() => standIn.runningRequests === 1)
+      const start = Date.now()
+      controller.abort()
+      await t.rejects(running)
+      t.ok(Date.now() - start < TIMEOUT / 2, `${call} ended at once`)
+      await until(() => standIn.runningRequests === 0)
+    }
+  })
+}
+
+t.test('what the short path can answer itself is one call', async (t) => {
+  const { standIn, store } = await open(t, true)
+  await t.rejects(store.get('o', { range: { start: BYTES.length } }), RangeNotSatisfiable)
+  await t.rejects(store.get('missing'), ObjectNotFound)
+  const { range, size, body } = await store.get('o', { range: { start: 1, end: 2 } })
+  t.same([range, size], [{ start: 1, end: 2 }, BYTES.length])
+  t.same(await readAll(body), BYTES.subarray(1, 3))
+  t.equal(standIn.calls.length, 3)
+})
+
+t.test('a reader that pauses makes the store wait', async (t) => {
+  const { standIn, store } = await open(t, true)
+  standIn.place('long', randomBytes(32 * MIB))
+  const { body } = await store.get('long')
+  await sleep(TIMEOUT)
+  t.ok(body.readableLength <= 3 * 64 * 1024, `${body.readableLength} bytes wait in the process`)
+  t.equal(standIn.runningRequests, 1, 'and the rest at the store')
+  t.equal((await readAll(body)).length, 32 * MIB)
 })

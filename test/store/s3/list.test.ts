@@ -119,7 +119,7 @@ t.test('a page that fails in the middle of a list is an error after the pages be
   const standIn = await startStandIn(t, { pageSize: 5 })
   const store = await openOnStandIn(t, standIn)
   for (let i = 0; i < 10; i++) standIn.place(`k/${i}`, 'x')
-  standIn.fail({ operation: 'ListObjectsV2', nth: 2 }, 'status-503', 3)
+  standIn.fail({ operation: 'ListObjectsV2', nth: 2 }, 'status-503', 4)
   let pages = 0
   const error = await (async () => {
     for await (const page of store.list({ prefix: '' })) pages += page.length

@@ -1,0 +1,202 @@
+import { isAscii } from 'node:buffer'
+import type { ListedObject } from '../object-store.ts'
+
+/** What an answer to ListObjectsV2 says (AWS, "ListObjectsV2"). */
+export interface ListAnswer {
+  readonly objects: ListedObject[]
+  readonly prefixes: string[]
+  readonly truncated: boolean
+  readonly token: string | undefined
+}
+
+/**
+ * Reads an answer to ListObjectsV2 in one pass that makes no tree, at a tenth of the cost of the SDK's.
+ *
+ * @param strip characters to take off from the front of each key
+ * @returns nothing for a form of XML that it does not know, and for a list that contradicts itself
+ */
+export function scanList(body: Buffer, strip = 0): ListAnswer | undefined {
+  const text = isAscii(body) ? body.toString('latin1') : body.toString()
+  const root = ROOT.exec(text)?.[0]
+  if (root === undefined) return undefined
+  const xml = new Scan(text, root.length)
+  const facts = new Map<string, string>()
+  const objects: { key: string; size: number; modified: string }[] = []
+  const prefixes: string[] = []
+  const form: string[] = []
+  for (let name = xml.tag(); name !== '/ListBucketResult'; name = xml.tag()) {
+    if (name === 'Contents') {
+      const object = readObject(xml, form, objects.at(-1)?.modified)
+      if (!object) return undefined
+      objects.push(object)
+    } else if (name === 'CommonPrefixes') {
+      const prefix = xml.tag() === 'Prefix' && xml.leaf('Prefix')
+      if (!prefix || xml.tag() !== '/CommonPrefixes') return undefined
+      prefixes.push(prefix)
+    } else if (name !== undefined && FACTS.has(name)) {
+      const value = xml.leaf(name)
+      if (!value || facts.has(name)) return undefined
+      facts.set(name, value)
+    } else if (name === undefined || !xml.skip(name)) return undefined
+  }
+  if (!xml.isAtEnd()) return undefined
+
+  const truncated = facts.get('IsTruncated')
+  const encoding = facts.get('EncodingType')
+  const token = facts.get('NextContinuationToken')
+  if ((truncated !== 'true' && truncated !== 'false') || (encoding !== undefined && encoding !== 'url'))
+    return undefined
+  const count = String(objects.length + prefixes.length)
+  if ((facts.get('KeyCount') ?? count) !== count) return undefined
+  try {
+    const decode = encoding === 'url' ? decodeName : (name: string) => name
+    const read = (name: string) => (SPECIAL.test(name) ? decode(plain(name)) : name).slice(strip)
+    for (const object of objects) object.key = read(object.key)
+    return {
+      objects,
+      prefixes: prefixes.map(read),
+      truncated: truncated === 'true',
+      token: token && plain(token),
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** A key of an answer with `EncodingType` url. Throws URIError for what is none. */
+export function decodeName(name: string): string {
+  return ENCODED.test(name) ? decodeURIComponent(name.replaceAll('+', ' ')) : name
+}
+
+const ROOT = /^(?:<\?xml [^<>]*\?>)?[ \t\r\n]*<ListBucketResult(?: xmlns="[^"<>&]*")?>/
+const FACTS = new Set(['IsTruncated', 'KeyCount', 'EncodingType', 'NextContinuationToken'])
+/** What has elements in it, of the members that are passed over. */
+const STRUCTURES = new Set(['Owner', 'RestoreStatus'])
+const NAME = /^[A-Za-z][A-Za-z0-9]*$/
+const SIZE = /^\d{1,15}$/
+/** RFC 3339, in UTC. */
+const TIME = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3})?Z$/
+const ENCODED = /[%+]/
+/** What may not stand for itself: what is encoded, an entity, and space that a parser may change. */
+const SPECIAL = /[%+&\s]/
+const ENTITY = /&(?:#x([0-9a-f]{1,4})|#(\d{1,4})|(amp|lt|gt|quot|apos));/gi
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
+
+/** The text that XML means. Throws where that is not certain. */
+function plain(text: string): string {
+  const rest = text.replace(ENTITY, '')
+  if (rest.includes('&') || text.trim() !== text || /[^\S ]/.test(text)) throw new Error('Text of an unknown form')
+  const meant = text.replace(ENTITY, (_, hex, decimal, name) => {
+    if (name !== undefined) return ENTITIES[name] ?? ''
+    return String.fromCharCode(hex === undefined ? Number(decimal) : Number.parseInt(hex, 16))
+  })
+  if (meant.trim() === '') throw new Error('Text that a parser may drop')
+  return meant
+}
+
+/**
+ * The members of an object, whose key is not decoded yet; the scan is behind its opening tag.
+ *
+ * @param form tags of the object before, and then of this one
+ * @param time of the object before, which is often the same
+ */
+function readObject(
+  xml: Scan,
+  form: string[],
+  time: string | undefined,
+): { key: string; size: number; modified: string } | undefined {
+  let key: string | undefined
+  let size: string | undefined
+  let modified: string | undefined
+  for (let i = 0; ; i++) {
+    const name = xml.tag(form[i])
+    if (name === '/Contents') break
+    if (name !== undefined) form[i] = name
+    if (name === 'Key' && key === undefined) key = xml.leaf(name)
+    else if (name === 'Size' && size === undefined) size = xml.leaf(name)
+    else if (name === 'LastModified' && modified === undefined) modified = xml.leaf(name, time)
+    else if (name === undefined || MEMBERS.has(name) || !xml.skip(name)) return undefined
+  }
+  if (!key || !size || !SIZE.test(size) || !modified || (modified !== time && !TIME.test(modified))) return undefined
+  return { key, size: Number(size), modified }
+}
+
+const MEMBERS = new Set(['Key', 'Size', 'LastModified'])
+
+/** A place in a document. What is not found leaves it anywhere: the scan is over then. */
+class Scan {
+  readonly #text: string
+  #at: number
+
+  constructor(text: string, at: number) {
+    this.#text = text
+    this.#at = at
+  }
+
+  /**
+   * What is between "<" and ">" of the next tag, which only space may come before.
+   *
+   * @param guess what it may be: if it is, no new string is made
+   */
+  tag(guess?: string): string | undefined {
+    this.#skipSpace()
+    if (guess !== undefined && this.#text.startsWith(guess, this.#at + 1)) {
+      const end = this.#at + 1 + guess.length
+      if (this.#text[this.#at] === '<' && this.#text[end] === '>') {
+        this.#at = end + 1
+        return guess
+      }
+    }
+    const end = this.#text.indexOf('>', this.#at)
+    if (end === -1 || this.#text[this.#at] !== '<') return undefined
+    const name = this.#text.slice(this.#at + 1, end)
+    this.#at = end + 1
+    return name
+  }
+
+  /** The text of the element whose opening tag was the last one, as it is written; nothing when it has elements in it. */
+  leaf(name: string, guess?: string): string | undefined {
+    const end = this.#text.indexOf('<', this.#at)
+    if (!this.#closes(name, end)) return undefined
+    const isGuess = guess?.length === end - this.#at && this.#text.startsWith(guess, this.#at)
+    const text = isGuess ? guess : this.#text.slice(this.#at, end)
+    this.#at = end + name.length + 3
+    return text
+  }
+
+  /** Passes over the element whose opening tag was the last one; whether that is of a known form. */
+  skip(name: string): boolean {
+    if (name.endsWith('/')) return NAME.test(name.slice(0, -1))
+    if (!NAME.test(name)) return false
+    if (!STRUCTURES.has(name)) return this.leaf(name) !== undefined
+    for (let inner = this.tag(); inner !== `/${name}`; inner = this.tag()) {
+      if (inner === undefined || !this.skip(inner)) return false
+    }
+    return true
+  }
+
+  isAtEnd(): boolean {
+    this.#skipSpace()
+    return this.#at === this.#text.length
+  }
+
+  #closes(name: string, at: number): boolean {
+    const text = this.#text
+    return text.startsWith('</', at) && text.startsWith(name, at + 2) && text[at + 2 + name.length] === '>'
+  }
+
+  /** Space without a line break is none that the SDK passes over. */
+  #skipSpace(): void {
+    let at = this.#at
+    let code = this.#text.charCodeAt(at)
+    let broken = false
+    while (code === SPACE || code === LINE_FEED || code === RETURN || code === TAB) {
+      broken ||= code === LINE_FEED
+      at += 1
+      code = this.#text.charCodeAt(at)
+    }
+    if (broken) this.#at = at
+  }
+}
+
+const [SPACE, LINE_FEED, RETURN, TAB] = [32, 10, 13, 9]

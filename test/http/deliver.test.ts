@@ -1,0 +1,114 @@
+import { once } from 'node:events'
+import { Agent, get, type IncomingMessage } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { Readable } from 'node:stream'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { deliver } from '../../src/http/deliver.ts'
+import { MIB, until } from '../support/bodies.ts'
+
+const TIMEOUT = 300
+t.setTimeout(30_000)
+
+const CHUNK = Buffer.alloc(64 * 1024, 'x')
+
+/** A server of as many bytes as the path says, `pause` milliseconds apart. */
+async function serve(t: Test, pause = 0) {
+  const app = Fastify({ forceCloseConnections: true })
+  const seen = { mostWaiting: 0, open: 0 }
+  app.get<{ Params: { size: string } }>('/:size', async (request, reply) => {
+    // As behind any call of a store: Node has seen the request's end by then
+    await setImmediate()
+    let left = Number(request.params.size)
+    const body = new Readable({
+      async read() {
+        seen.mostWaiting = Math.max(seen.mostWaiting, reply.raw.writableLength)
+        if (pause > 0) await sleep(pause)
+        const chunk = CHUNK.subarray(0, left)
+        left -= chunk.length
+        this.push(chunk.length > 0 ? chunk : null)
+      },
+    })
+    seen.open++
+    body.once('close', () => seen.open--)
+    return deliver(reply.header('content-length', left), body, TIMEOUT)
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  return { port, seen }
+}
+
+async function read(answer: IncomingMessage, pause = 0): Promise<number> {
+  let size = 0
+  let next = MIB
+  for await (const chunk of answer) {
+    size += chunk.length
+    if (pause === 0 || size < next) continue
+    next += MIB
+    await sleep(pause)
+  }
+  return size
+}
+
+t.test('a client that stops reading loses its connection, and takes little memory until then', async (t) => {
+  const { port, seen } = await serve(t)
+  for (const size of [64 * MIB, 12 * MIB]) {
+    const client = connect(port, '127.0.0.1')
+    client.on('error', () => {})
+    client.write(`GET /${size} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    await once(client, 'readable')
+    t.equal(seen.open, 1)
+    const start = Date.now()
+    await until(() => seen.open === 0)
+    t.ok(Date.now() - start >= TIMEOUT / 2, 'not at once')
+    t.ok(seen.mostWaiting <= 256 * 1024 + CHUNK.length, `${seen.mostWaiting} bytes waited`)
+    client.destroy()
+  }
+})
+
+t.test('a client that reads slowly gets every byte', async (t) => {
+  const { port, seen } = await serve(t)
+  const [answer] = (await once(get({ port, path: `/${24 * MIB}` }), 'response')) as [IncomingMessage]
+  t.equal(await read(answer, TIMEOUT / 3), 24 * MIB)
+  t.ok(seen.mostWaiting > 256 * 1024 - CHUNK.length, 'and the server had to wait for it')
+})
+
+t.test('a body that comes slowly is not taken for a client that reads slowly', async (t) => {
+  const { port } = await serve(t, TIMEOUT * 2)
+  const [answer] = (await once(get({ port, path: `/${CHUNK.length + 1}` }), 'response')) as [IncomingMessage]
+  t.equal(await read(answer), CHUNK.length + 1)
+})
+
+t.test('the connection stays for the next request, which may come late', async (t) => {
+  const { port } = await serve(t)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  const ports = new Set<number | undefined>()
+  for (const size of [0, 1, 20_000, MIB]) {
+    const [answer] = (await once(get({ port, agent, path: `/${size}` }), 'response')) as [IncomingMessage]
+    ports.add(answer.socket.localPort)
+    t.equal(await read(answer), size)
+    await sleep(TIMEOUT * 1.5)
+  }
+  t.equal(ports.size, 1)
+})
+
+t.test('requests that come together are answered one after another', async (t) => {
+  const { port } = await serve(t)
+  const sizes = [MIB, 5, 2 * MIB]
+  const client = connect(port, '127.0.0.1')
+  t.teardown(() => client.destroy())
+  client.write(sizes.map((size) => `GET /${size} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''))
+  let text = ''
+  client.on('data', (data) => {
+    text += data.toString('latin1')
+  })
+  const bodies = () => text.split(/HTTP\/1\.1 200 OK[\s\S]*?\r\n\r\n/).slice(1)
+  await until(() => bodies().length === 3 && bodies()[2]?.length === 2 * MIB)
+  t.same(
+    bodies().map((body) => body.length),
+    sizes,
+  )
+})
