@@ -1,13 +1,17 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { v7 } from 'uuid'
-import { DeleteFailure, StoryNotFound } from '../../src/errors.ts'
+import { DeleteFailure, StoreUnavailable, StoryNotFound } from '../../src/errors.ts'
+import type { ListOptions } from '../../src/store/object-store.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
 const { open, inspect } = storesUnderTest[0] as (typeof storesUnderTest)[number]
+/** Where many objects are made quickly. */
+const inMemory = storesUnderTest[1] as (typeof storesUnderTest)[number]
 const HOUR = 3_600_000
 
 t.test('a story goes record first, then its images, and nothing else goes', async (t) => {
@@ -99,22 +103,130 @@ t.test('a removal of all takes stories and old leftovers; running uploads and fi
   await t.resolves(removeAllStories(store, HOUR), 'nothing to do is fine')
 })
 
-t.test('a removal of all takes the records of a batch before its images', async (t) => {
-  const { store: disk, fill } = await inspect(t)
-  const ids = Array.from({ length: 700 }, (_, n) => v7({ msecs: 1_700_000_000_000 + n }))
+t.test('a removal of all takes the record of every story before its images, batches side by side', async (t) => {
+  const { store: disk, fill } = await inMemory.inspect(t)
+  const ids = timeOrdered(2000)
   await fill(ids.flatMap((id) => [`stories/${id}/0.2.json`, `stories/${id}/1.jpg`, `stories/${id}/2.jpg`]))
-  const store = recordCalls(disk)
+  let running = 0
+  let most = 0
+  const store = recordCalls(disk, {
+    delete: async (keys) => {
+      most = Math.max(most, ++running)
+      await sleep(20)
+      await disk.delete(keys)
+      running--
+    },
+  })
   await removeAllStories(store, HOUR)
+  t.equal(running, 0)
+  t.ok(most > 1 && most <= 16, `${most} calls side by side`)
   t.same(await listKeys(store), [])
   const gone = new Set<string>()
-  for (const call of store.calls.filter((call) => !call.endsWith(' done'))) {
-    const keys = call.split(' ').slice(1)
+  const sizes: number[] = []
+  for (const call of store.calls) {
+    const keys = call.split(' ').filter((word) => word.startsWith('stories/'))
+    if (call.endsWith(' done')) {
+      for (const key of keys) gone.add(key)
+      continue
+    }
+    sizes.push(keys.length)
     const images = keys.filter((key) => key.endsWith('.jpg'))
     t.ok(images.length === 0 || images.length === keys.length, 'records and images are not mixed')
-    t.ok(images.every((key) => gone.has(`${key.slice(0, key.lastIndexOf('/'))}/0.2.json`)))
-    for (const key of keys) gone.add(key)
+    t.ok(
+      images.every((key) => gone.has(`${key.slice(0, key.lastIndexOf('/'))}/0.2.json`)),
+      'every record had gone when the call began',
+    )
   }
-  t.ok(store.calls.length >= 8, 'in more than one batch')
+  t.ok(Math.max(...sizes) <= 1000 && sizes.length >= 12, `calls of ${sizes} keys`)
+})
+
+t.test('leftovers are looked at side by side, and the stories beside them go', async (t) => {
+  const disk = await open(t)
+  const ids = timeOrdered(40)
+  const [foreign] = ids as [string]
+  for (const id of ids) await putOurs(disk, `stories/${id}/1.jpg`)
+  await putBytes(disk, `stories/${foreign}/2.jpg`)
+  await putStory(disk, v7(), ['1.jpg'])
+  let running = 0
+  let most = 0
+  const store = recordCalls(disk, {
+    head: async (key) => {
+      most = Math.max(most, ++running)
+      await sleep(5)
+      running--
+      return disk.head(key)
+    },
+  })
+  await removeAllStories(store, HOUR)
+  t.equal(most, 8)
+  t.same(await listKeys(store), [`stories/${foreign}/1.jpg`, `stories/${foreign}/2.jpg`])
+})
+
+t.test('a removal of all names every key that the store kept, and deletes all the others', async (t) => {
+  const { store: disk, fill } = await inMemory.inspect(t)
+  const ids = timeOrdered(1200)
+  await fill(ids.flatMap((id) => [`stories/${id}/0.2.json`, `stories/${id}/1.jpg`, `stories/${id}/2.jpg`]))
+  const [early, middle, late] = [ids[3], ids[600], ids[1190]]
+  const stuck = new Set([`stories/${early}/2.jpg`, `stories/${middle}/0.2.json`, `stories/${late}/1.jpg`])
+  const cause = new Error('locked')
+  const store = recordCalls(disk, {
+    delete: async (keys) => {
+      await disk.delete(keys.filter((key) => !stuck.has(key)))
+      const kept = keys.filter((key) => stuck.has(key))
+      if (kept.length > 0) throw new DeleteFailure(kept).because(cause)
+    },
+  })
+  const error = await removeAllStories(store, HOUR).catch((error) => error)
+  t.type(error, DeleteFailure)
+  t.same([...error.keys].sort(), [...stuck].sort())
+  t.equal(error.cause, cause)
+  const whole = [`stories/${middle}/0.2.json`, `stories/${middle}/1.jpg`, `stories/${middle}/2.jpg`]
+  t.same(await listKeys(disk), [`stories/${early}/2.jpg`, ...whole, `stories/${late}/1.jpg`], 'one story stays whole')
+  for (const id of [early, middle, late]) await removeStory(disk, id as string)
+  t.same(await listKeys(disk), [], 'a repetition finishes it')
+})
+
+t.test('a list that fails on its way ends a removal of all, when what was begun is done', async (t) => {
+  const { store: disk, fill } = await inMemory.inspect(t)
+  const ids = timeOrdered(1500)
+  await fill(ids.flatMap((id) => [`stories/${id}/0.1.json`, `stories/${id}/1.jpg`]))
+  let running = 0
+  const store = {
+    ...disk,
+    async *list(options: ListOptions) {
+      let pages = 0
+      for await (const page of disk.list(options)) {
+        if (++pages === 3) throw new StoreUnavailable()
+        yield page
+      }
+    },
+    async delete(keys: readonly string[]) {
+      running++
+      await sleep(50)
+      await disk.delete(keys)
+      running--
+    },
+  }
+  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
+  t.equal(running, 0, 'nothing runs any more')
+  const left = await listKeys(disk)
+  t.ok(left.length >= 1000 && left.length < 3000, `what was listed is gone, ${left.length} keys are left`)
+  t.equal(left.filter((key) => key.endsWith('.json')).length, left.length / 2, 'stories are whole or gone')
+})
+
+t.test('a store that goes away ends a removal of all', async (t) => {
+  const { store: disk, fill } = await inMemory.inspect(t)
+  const ids = timeOrdered(20_000)
+  await fill(ids.map((id) => `stories/${id}/0.1.json`).concat(ids.map((id) => `stories/${id}/1.jpg`)))
+  let calls = 0
+  const store = recordCalls(disk, {
+    delete: async () => {
+      calls++
+      throw new StoreUnavailable()
+    },
+  })
+  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
+  t.ok(calls <= 32, `${calls} calls, not one for each of 40 batches`)
 })
 
 t.test('a removal of all that fails says so', async (t) => {
@@ -123,3 +235,8 @@ t.test('a removal of all that fails says so', async (t) => {
   const store = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
   t.match(await removeAllStories(store, HOUR).catch((error) => error), { keys: [/0\.1\.json$/] })
 })
+
+/** Ids of uploads long ago, in their order. */
+function timeOrdered(count: number): string[] {
+  return Array.from({ length: count }, (_, n) => v7({ msecs: 1_700_000_000_000 + n }))
+}

@@ -1,17 +1,20 @@
 import { DeleteObjectsCommand } from '@aws-sdk/client-s3'
 import { DeleteFailure } from '../../errors.ts'
+import { sideBySide } from '../../side-by-side.ts'
 import type { S3Bucket } from './bucket.ts'
 import { storeError } from './store-error.ts'
 
 /** Keys that one DeleteObjects call takes (AWS, "DeleteObjects"). */
 const DELETE_BATCH = 1000
 
+/** Calls of one deletion that run side by side. */
+const CALLS_AT_ONCE = 8
+
 /** `ObjectStore.delete` */
 export async function deleteObjects(bucket: S3Bucket, keys: readonly string[]): Promise<void> {
   const failed: string[] = []
   const causes: unknown[] = []
-  for (let at = 0; at < keys.length; at += DELETE_BATCH) {
-    const batch = keys.slice(at, at + DELETE_BATCH)
+  await sideBySide(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
     try {
       const answer = await bucket.client.send(
         new DeleteObjectsCommand({
@@ -29,6 +32,10 @@ export async function deleteObjects(bucket: S3Bucket, keys: readonly string[]): 
     } catch (error) {
       throw storeError(error)
     }
-  }
+  })
   if (failed.length > 0) throw new DeleteFailure(failed).because(causes[0])
+}
+
+function* batchesOf(keys: readonly string[]): Generator<readonly string[]> {
+  for (let at = 0; at < keys.length; at += DELETE_BATCH) yield keys.slice(at, at + DELETE_BATCH)
 }
