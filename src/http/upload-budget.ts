@@ -5,11 +5,13 @@ const MIB = 1024 * 1024
 /** Uploads of at most this many bytes, one part of a multipart upload, have a lane of their own. */
 export const SMALL_BYTES = 5 * MIB
 
-/** What an upload holds beside the bytes of its images, at most: room in the blocks of eight of them, and in the parser. */
-const SLACK_BYTES = 2.5 * MIB
-
-/** Images that are a little larger than the smallest block take the next one, of 256 KiB. */
+/**
+ * What an upload holds beside the bytes of its images, at most: nine of them are in the process at once, in blocks of 16 KiB, or of
+ * 256 KiB if they are larger; and what the parser holds.
+ */
+const LEAST_BYTES = 160 * 1024
 const MOST_PER_BYTE = 16
+const SLACK_BYTES = 2.5 * MIB
 
 /** One part, and two: with the second the client goes on while the first is on its way to the store. */
 export const LEAN_BYTES = SMALL_BYTES + SLACK_BYTES
@@ -55,7 +57,7 @@ export class UploadBudget {
    */
   async reserve(length: number | undefined, signal: AbortSignal): Promise<Reservation> {
     if (length !== undefined && length <= SMALL_BYTES) {
-      const bytes = Math.min(MOST_PER_BYTE * length, length + SLACK_BYTES)
+      const bytes = LEAST_BYTES + Math.min(MOST_PER_BYTE * length, length + SLACK_BYTES)
       return this.#small.reserve(bytes, bytes, signal)
     }
     const bytes = length === undefined ? WINDOW_BYTES : Math.min(WINDOW_BYTES, length + SLACK_BYTES)

@@ -3,6 +3,7 @@ import { constants } from 'node:fs'
 import { access, type FileHandle, open, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
+import { giveBack } from '../../blocks.ts'
 import { DeleteFailure, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore } from '../object-store.ts'
@@ -170,10 +171,12 @@ async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Pr
       size += chunk.length
       if (size < WRITE_BYTES && chunks.length < WRITE_CHUNKS) continue
       await writeAll(file, chunks, size)
+      chunks.forEach(giveBack)
       chunks = []
       size = 0
     }
     if (size > 0) await writeAll(file, chunks, size)
+    chunks.forEach(giveBack)
     // The bytes and the size, not the times (fdatasync(2))
     await file.datasync()
   } finally {

@@ -19,6 +19,12 @@ export const SOCKETS = 256
 /** Connections that are older than this are replaced, so that a change of the store's address is followed; in milliseconds. */
 const CONNECTION_AGE = 60_000
 
+/**
+ * How long an unused connection is kept, in milliseconds, unless the store says less. One that the store closes at the very moment it
+ * is used again costs a repetition by the SDK.
+ */
+const IDLE_MS = 30_000
+
 /** Longest answer that is read whole, in bytes: a list of 1,000 keys of 1,024 bytes, each of them escaped, is about 4 MB. */
 const MAX_ANSWER = 8 * 1024 * 1024
 
@@ -76,6 +82,7 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
   const pool = new Pool(origin, {
     connections: SOCKETS,
     clientTtl: CONNECTION_AGE,
+    keepAliveTimeout: IDLE_MS,
     headersTimeout: timeout,
     bodyTimeout: timeout,
     connect: { timeout: Math.min(5000, timeout) },

@@ -1,0 +1,25 @@
+/** Bytes of an image on their way are collected in blocks of this size. */
+export const BLOCK_BYTES = 256 * 1024
+
+/** Most blocks that are kept for later while nobody uses them: 32 MiB. */
+const KEPT = 128
+
+const unused: Buffer[] = []
+const lent = new WeakSet<ArrayBufferLike>()
+
+/** Memory that was written to before costs a third of new memory: no pages to map, nothing for the garbage collector. */
+export function takeBlock(): Buffer {
+  const block = unused.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
+  lent.add(block.buffer)
+  return block
+}
+
+/** Lets a block be used again. For whoever holds its bytes last; bytes that are not those of a block are left alone. */
+export function giveBack({ buffer }: Uint8Array): void {
+  if (lent.delete(buffer) && unused.length < KEPT) unused.push(Buffer.from(buffer))
+}
+
+/** Leaves a block to the garbage collector, since nobody can tell who holds its bytes last. */
+export function keepOut({ buffer }: Uint8Array): void {
+  lent.delete(buffer)
+}
