@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3'
 import {
@@ -187,7 +187,7 @@ class Signer extends SignatureV4Base {
     if (credentials.sessionToken) headers['x-amz-security-token'] = credentials.sessionToken
     const scope = createScope(shortDate, this.#region, this.service)
     const canonical = this.createCanonicalRequest(request, headers, headers['x-amz-content-sha256'] ?? '')
-    const text = await this.createStringToSign(longDate, scope, canonical, ALGORITHM_IDENTIFIER)
+    const text = `${ALGORITHM_IDENTIFIER}\n${longDate}\n${scope}\n${hash('sha256', canonical)}`
     const signature = createHmac('sha256', await this.#keyOf(credentials, shortDate))
       .update(text)
       .digest('hex')
