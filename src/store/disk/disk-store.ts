@@ -46,15 +46,16 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
       const path = filePath(root, key)
       const source = digested(body)
       const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
+      const { contentType, metadata } = options
+      const sidecar = JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar)
+      // Side by side, so that the file system can commit both at once
+      const written = [writeDurably(parts[0], source.bytes), writeDurably(parts[1], [Buffer.from(sidecar)])]
       try {
-        await writeDurably(parts[0], source.bytes)
-        const { contentType, metadata } = options
-        await writeDurably(parts[1], [
-          Buffer.from(JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar)),
-        ])
+        await Promise.all(written)
         await oneAtATime(path, () => moveInto(path, parts))
         return { size: source.size, sha256: source.digest.digest('hex') }
       } catch (error) {
+        await Promise.allSettled(written)
         await Promise.allSettled(parts.map(unlink))
         throw source.failed ? source.error : storeError(error)
       }
