@@ -129,6 +129,8 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number):
   file.once('end', () => finish(() => (file.truncated ? new FileTooLarge(number, maxFileSize) : undefined)))
   file.on('error', (error) => finish(() => multipartError(error, 0)))
   file.once('close', () => finish(() => new ClientGone()))
+  // One that broke while the image before it was stored says so no more
+  if (file.destroyed) finish(() => (file.errored ? multipartError(file.errored, 0) : new ClientGone()))
 
   const blocks: AsyncIterableIterator<Uint8Array> = {
     async next() {

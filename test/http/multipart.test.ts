@@ -93,6 +93,8 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
   ['a part that is an attachment', multipart([disposition('attachment; name="files"; filename="a.png"')]), 400],
   ['a missing last boundary', multipart([FILE], { last: false }), 400, BROKEN],
   ['a body that ends in the middle of a file', multipart([FILE]).subarray(0, -60), 400, BROKEN],
+  ['a body that ends in the middle of the second file', multipart([FILE, FILE]).subarray(0, -60), 400, BROKEN],
+  ['a body that ends in the last boundary', multipart([FILE, FILE]).subarray(0, -6), 400, BROKEN],
   ['a body that ends in the middle of a part header', Buffer.from('--XX\r\nContent-Dispo'), 400, BROKEN],
   ['another boundary', multipart([FILE], { boundary: 'YY' }), 400],
   ['LF only line ends', multipart([FILE], { eol: '\n' }), 400],

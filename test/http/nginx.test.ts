@@ -112,7 +112,7 @@ function run(binary: string): void {
           const pages = (2 * stories) / 100
           for (const path of ['/api/v1/images', '/api/v1/images/story-ids']) {
             for (const page of [2, pages]) {
-              standIn.fail({ operation: 'ListObjectsV2', nth: page }, 'access-denied')
+              standIn.fail({ operation: 'ListObjectsV2', nth: page }, 'access-denied', Number.POSITIVE_INFINITY)
               const what = `${path}, ${stories} stories, page ${page} of ${pages}`
               await t.rejects(
                 fetch(url + path).then((response) => response.text()),
@@ -120,7 +120,7 @@ function run(binary: string): void {
               )
               standIn.clearFaults()
 
-              standIn.fail({ operation: 'ListObjectsV2', nth: page }, 'access-denied')
+              standIn.fail({ operation: 'ListObjectsV2', nth: page }, 'access-denied', Number.POSITIVE_INFINITY)
               const client = await connectRaw(port)
               await client.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
               await client.end()

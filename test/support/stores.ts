@@ -33,7 +33,11 @@ export const storesUnderTest: readonly StoreUnderTest[] = [
   underTest('disk', inspectDisk),
   underTest('S3 stand-in', (t) => inspectStandIn(t, '')),
   underTest('S3 stand-in below a prefix', (t) => inspectStandIn(t, 'images/')),
-  ...engines.map((engine) => underTest(engine.name, (t) => inspectEngine(t, engine))),
+  underTest('S3 stand-in by the SDK alone', (t) => inspectStandIn(t, '', false)),
+  ...engines.flatMap((engine) => [
+    underTest(engine.name, (t) => inspectEngine(t, engine)),
+    underTest(`${engine.name} by the SDK alone`, (t) => inspectEngine(t, engine, false)),
+  ]),
 ]
 
 function underTest(name: string, inspect: StoreUnderTest['inspect']): StoreUnderTest {
@@ -69,10 +73,10 @@ async function openFilesBelow(root: string): Promise<number> {
   return targets.filter((target) => target.startsWith(root)).length
 }
 
-async function inspectStandIn(t: Test, prefix: string): Promise<InspectedStore> {
+async function inspectStandIn(t: Test, prefix: string, shortPath = true): Promise<InspectedStore> {
   const standIn = await startStandIn(t)
   return {
-    store: await openOnStandIn(t, standIn, { prefix }),
+    store: await openOnStandIn(t, standIn, { prefix, shortPath }),
     leftovers: async () => [...standIn.multipartUploads.values()].map((upload) => upload.key),
     held: async () => standIn.runningRequests,
     fill: async (keys) => {
@@ -104,9 +108,9 @@ export async function openOnStandIn(t: Test, standIn: S3StandIn, settings: Parti
   return store
 }
 
-async function inspectEngine(t: Test, engine: Engine): Promise<InspectedStore> {
+async function inspectEngine(t: Test, engine: Engine, shortPath = true): Promise<InspectedStore> {
   const { Bucket, client } = await makeBucket(t, engine)
-  const store = await openOnEngine(t, engine, Bucket, '')
+  const store = await openOnEngine(t, engine, Bucket, '', shortPath)
   return {
     store,
     // MinIO lists multipart uploads by exact key only
@@ -119,7 +123,13 @@ async function inspectEngine(t: Test, engine: Engine): Promise<InspectedStore> {
   }
 }
 
-export async function openOnEngine(t: Test, engine: Engine, bucket: string, prefix: string): Promise<ObjectStore> {
+export async function openOnEngine(
+  t: Test,
+  engine: Engine,
+  bucket: string,
+  prefix: string,
+  shortPath = true,
+): Promise<ObjectStore> {
   setCredentials(engine)
   const store = await openS3Store({
     bucket,
@@ -128,6 +138,7 @@ export async function openOnEngine(t: Test, engine: Engine, bucket: string, pref
     region: 'us-east-1',
     forcePathStyle: true,
     timeout: 10_000,
+    shortPath,
   })
   t.teardown(() => store.close())
   // The first call reads the credentials, once and for all

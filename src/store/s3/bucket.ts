@@ -1,6 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { ServiceError, StoreFailure } from '../../errors.ts'
 import { openShortPath, type ShortPath, SOCKETS } from './short-path.ts'
+import { errorName, storeError } from './store-error.ts'
 
 export interface S3Settings {
   readonly bucket: string
@@ -70,6 +71,8 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
       if (answer !== undefined) return answer
     } catch (error) {
       if (error instanceof ServiceError) throw error
+      // The caller wants no answer any more
+      if (errorName(error) === 'AbortError') throw storeError(error)
       reason = error
     }
     settings.onFallback?.(operation, reason)

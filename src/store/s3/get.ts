@@ -76,11 +76,15 @@ function download(
     let refusal = ''
     let body: Download | undefined
     let abort = () => {}
-    const onAbort = () => abort()
     const done = () => signal?.removeEventListener('abort', onAbort)
     const failed = (error: unknown) => {
       done()
       reject(error)
+    }
+    // Not only the call: it may still wait for a connection
+    const onAbort = () => {
+      abort()
+      failed(signal?.reason)
     }
     signal?.addEventListener('abort', onAbort)
     const handler: Dispatcher.DispatchHandler = {

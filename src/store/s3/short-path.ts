@@ -126,8 +126,13 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
         let size = 0
         let abort = () => {}
         const chunks: Buffer[] = []
-        const onAbort = () => abort()
         const done = () => signal?.removeEventListener('abort', onAbort)
+        // Not only the call: it may still wait for a connection
+        const onAbort = () => {
+          abort()
+          done()
+          reject(signal?.reason)
+        }
         signal?.addEventListener('abort', onAbort)
         dispatch(call, {
           onRequestStart(controller) {
