@@ -15,11 +15,14 @@ import { removeAllStoriesRoute } from './http/routes/remove-all-stories.ts'
 import { removeStoryRoute } from './http/routes/remove-story.ts'
 import { uploadStoryRoute } from './http/routes/upload-story.ts'
 import type { ObjectStore } from './store/object-store.ts'
+import { Sweeper } from './stories/sweep.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     readonly config: Config
     readonly store: ObjectStore
+    /** Sweeps only when it is told to. */
+    readonly sweeper: Sweeper
   }
   interface FastifySchema {
     operationId?: string
@@ -44,6 +47,7 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
 
   app.decorate('config', config)
   app.decorate('store', store)
+  app.decorate('sweeper', new Sweeper(store, config.UPLOAD_TIMEOUT))
 
   // The one kind of body that is read; every other one is left to the drain
   app.removeAllContentTypeParsers()

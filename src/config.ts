@@ -108,6 +108,11 @@ export const ConfigSchema = Type.Object({
     minimum: 100,
     maximum: HOUR,
   }),
+  SWEEP_INTERVAL: duration('How often what interrupted uploads and deletions left is removed; `0s` is never', {
+    default: HOUR,
+    minimum: 0,
+    maximum: 24 * HOUR,
+  }),
   SHUTDOWN_TIMEOUT: duration('How long running requests may take to finish after SIGTERM or SIGINT', {
     default: 5 * MINUTE,
     minimum: SECOND,

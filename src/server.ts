@@ -5,6 +5,7 @@ import { type Config, ConfigError, loadEnvFile, readConfig } from './config.ts'
 import { openDiskStore } from './store/disk/disk-store.ts'
 import type { ObjectStore } from './store/object-store.ts'
 import { STORIES } from './stories/key.ts'
+import { startSweeps } from './sweeps.ts'
 
 /** How long a server that failed may take to close. */
 const FAILED_EXIT_MS = 5000
@@ -31,18 +32,20 @@ async function main(): Promise<void> {
   const config = readConfig(process.env)
   const store = await openStore(config)
   const app = await buildApp(config, store)
+  let stopSweeps = async () => {}
   closeWithGrace({ delay: config.SHUTDOWN_TIMEOUT, logger: app.log }, async ({ signal, err }) => {
     if (err) {
       app.log.fatal({ err }, 'the server failed')
       // Whatever is still running, a supervisor can only start a process again that is gone
       setTimeout(() => process.exit(1), FAILED_EXIT_MS).unref()
     } else app.log.info({ signal }, 'shutting down: running requests may finish')
-    await app.close()
+    await Promise.all([app.close(), stopSweeps()])
     await store.close()
   })
   // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
   const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
   await app.listen({ host, port: config.PORT })
+  if (config.SWEEP_INTERVAL > 0) stopSweeps = startSweeps(app.sweeper, config.SWEEP_INTERVAL, app.log)
   app.log.info(
     config.S3_BUCKET === undefined
       ? `pictures are kept on disk in ${config.DATA_DIR}; set S3_BUCKET to keep them in a bucket`

@@ -1,9 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
-import type { ObjectStore } from '../store/object-store.ts'
-import type { Story } from '../stories/key.ts'
-import { listStories, pageOfStories } from '../stories/list.ts'
+import { pageOf } from '../stories/list.ts'
 import type { PageQuery } from './schemas.ts'
 
 /**
@@ -11,40 +9,42 @@ import type { PageQuery } from './schemas.ts'
  * next one (RFC 8288) when the client asks for a limit.
  *
  * The first page of the store is read before the headers go out, so a store out of reach is a 503 and not a broken array.
+ *
+ * @param list the stories behind the query's cursor, or their ids
  */
-export async function storiesReply(
+export async function storiesReply<Item>(
   reply: FastifyReply,
-  store: ObjectStore,
   query: Static<typeof PageQuery>,
-  json: (story: Story) => string,
+  list: AsyncGenerator<Item[]>,
+  idOf: (item: Item) => string,
+  json: (item: Item) => string,
 ): Promise<string | Readable> {
   reply.type('application/json; charset=utf-8').header('cache-control', 'no-store')
   if (query.limit !== undefined) {
-    const { stories, more } = await pageOfStories(store, query.limit, query.cursor)
-    const last = stories.at(-1)
-    if (more && last) {
+    const { items, more } = await pageOf(list, query.limit)
+    const last = items.at(-1)
+    if (more && last !== undefined) {
       const [path] = reply.request.url.split('?', 1)
-      reply.header('link', `<${path}?limit=${query.limit}&cursor=${last.id}>; rel="next"`)
+      reply.header('link', `<${path}?limit=${query.limit}&cursor=${idOf(last)}>; rel="next"`)
     }
-    return `[${stories.map(json).join(',')}]`
+    return `[${items.map(json).join(',')}]`
   }
-  const pages = listStories(store, query.cursor)
-  const first = await pages.next()
-  return Readable.from(arrayOf(first, pages, json, reply), { objectMode: false })
+  const first = await list.next()
+  return Readable.from(arrayOf(first, list, json, reply), { objectMode: false })
 }
 
-async function* arrayOf(
-  first: IteratorResult<Story[]>,
-  pages: AsyncGenerator<Story[]>,
-  json: (story: Story) => string,
+async function* arrayOf<Item>(
+  first: IteratorResult<Item[]>,
+  pages: AsyncGenerator<Item[]>,
+  json: (item: Item) => string,
   reply: FastifyReply,
 ): AsyncGenerator<string> {
   try {
     let text = '['
     let separator = ''
     for (let page = first; !page.done; page = await pages.next()) {
-      for (const story of page.value) {
-        text += separator + json(story)
+      for (const item of page.value) {
+        text += separator + json(item)
         separator = ','
       }
       if (text !== '') yield text

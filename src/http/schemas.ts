@@ -58,7 +58,3 @@ export function imagesJson(story: Story): string {
   }
   return text
 }
-
-export function storyIdJson(story: Story): string {
-  return `"${story.id}"`
-}

@@ -7,6 +7,7 @@ import type { ImageType } from './image-format.ts'
  *
  *   stories/<uuid>/0.<n>.json   the commit record of a story of n images, written last; its body is the manifest
  *   stories/<uuid>/<k>.<ext>    image k, from 1
+ *   stories/-deleting/…         marks of deletions: see deletion-mark.ts
  *
  * The commit rule: a story exists if and only if its record and all its n images are listed. `0.` sorts before every image, so
  * whoever reads keys in order meets the record first and then counts. Our own ids are UUIDv7. An id of another version is a
@@ -107,6 +108,8 @@ export function storyIdOf(key: string): string | undefined {
 export class StoryKeys {
   readonly records: string[] = []
   readonly images: StoredImage[] = []
+  /** Whether there are keys below the id that are not of our layout. */
+  hasOthers = false
   readonly #prefix: string
   #count = 0
   #isSorted = true
@@ -120,6 +123,11 @@ export class StoryKeys {
     return key.startsWith(this.#prefix)
   }
 
+  /** Those of our layout, records first. */
+  keys(): string[] {
+    return [...this.records, ...this.images.map(({ key }) => key)]
+  }
+
   /** Takes a listed object that is below this story id; false when it is not of our layout. */
   add({ key, modified }: ListedObject): boolean {
     const name = key.slice(NAME_START)
@@ -130,7 +138,10 @@ export class StoryKeys {
       return true
     }
     const record = RECORD_NAME.exec(name)
-    if (!record) return false
+    if (!record) {
+      this.hasOthers = true
+      return false
+    }
     this.records.push(key)
     this.#count = Number(record[1])
     return true

@@ -1,32 +1,47 @@
 import { StoryNotFound } from '../errors.ts'
-import type { ObjectStore } from '../store/object-store.ts'
-import { isStoryId, STORIES, STORY_SPACE, type Story, StoryKeys, storyIdOf, storyPrefix } from './key.ts'
+import { sideBySide } from '../side-by-side.ts'
+import type { ListOptions, ObjectStore } from '../store/object-store.ts'
+import { type DeletionMark, MARKS, readMarks } from './deletion-mark.ts'
+import { isOwnId, isStoryId, STORIES, STORY_SPACE, type Story, StoryKeys, storyIdOf, storyPrefix } from './key.ts'
 
 /**
- * Every story id that has keys of our layout, in id order, with what a listing shows of it: the one place that turns keys into
- * stories. Yields about one array for each page of the store; holds one page and the keys of one story.
+ * Every story id that has keys below it, in id order, with what a listing shows of it: the one place that turns keys into stories.
+ * Yields about one array for each page of the store; holds one page and the keys of one story.
  */
-export async function* readStoryKeys(store: ObjectStore, prefix: string, after?: string): AsyncGenerator<StoryKeys[]> {
+export async function* readStoryKeys(store: ObjectStore, options: ListOptions): AsyncGenerator<StoryKeys[]> {
   let current: StoryKeys | undefined
-  // Within one story there is nothing to cut
-  const space = prefix === STORIES ? { space: STORY_SPACE } : {}
-  for await (const page of store.list({ prefix, ...(after !== undefined && { after }), ...space })) {
+  for await (const page of store.list(options)) {
     const complete: StoryKeys[] = []
     for (const object of page) {
-      if (current?.covers(object.key)) {
-        current.add(object)
-        continue
+      if (!current?.covers(object.key)) {
+        const id = storyIdOf(object.key)
+        if (id === undefined) continue
+        if (current) complete.push(current)
+        current = new StoryKeys(id)
       }
-      const id = storyIdOf(object.key)
-      if (id === undefined) continue
-      const next = new StoryKeys(id)
-      if (!next.add(object)) continue
-      if (current) complete.push(current)
-      current = next
+      current.add(object)
     }
     yield complete
   }
   if (current) yield [current]
+}
+
+/** A part of the stories: those whose keys are above `after` and below `before`. */
+type Range = Pick<ListOptions, 'after' | 'before'>
+
+async function* storiesIn(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
+  for await (const found of readStoryKeys(store, { prefix: STORIES, space: STORY_SPACE, ...range })) {
+    yield found.map((keys) => keys.story()).filter((story) => story !== undefined)
+  }
+}
+
+/** Every key of the story is below this one, every key of the next story above. "0" is the character behind "/". */
+function endOf(id: string): string {
+  return `${STORIES}${id}0`
+}
+
+function behind(id: string | undefined): Range {
+  return id === undefined ? {} : { after: endOf(id) }
 }
 
 /**
@@ -34,41 +49,113 @@ export async function* readStoryKeys(store: ObjectStore, prefix: string, after?:
  *
  * @param after a story id: only stories behind it
  */
-export async function* listStories(store: ObjectStore, after?: string): AsyncGenerator<Story[]> {
-  // "0" is the character behind "/": above every key of the story, below every key of the next one
-  const key = after === undefined ? undefined : `${STORIES}${after}0`
-  for await (const found of readStoryKeys(store, STORIES, key)) yield existing(found)
+export function listStories(store: ObjectStore, after?: string): AsyncGenerator<Story[]> {
+  return storiesIn(store, behind(after))
+}
+
+/** What a sweep has made sure of. */
+export interface Settled {
+  /** Milliseconds since 1970. Every id of ours from before is a story if there is any key below it, */
+  readonly before: number
+  /** but for these, of which that can't be told. */
+  readonly unsure: ReadonlySet<string>
+}
+
+/** Of the ids that one page of the store brings: if more have to be looked at, all of their keys are fewer calls. */
+const DOUBTS_A_PAGE = 64
+const LOOKS_AT_ONCE = 16
+
+/** With more deletions under way, or interrupted, ids are read from keys. */
+const MOST_MARKS = 1000
+
+/**
+ * The ids of the stories of `listStories`, in the same order. What is settled needs no keys: with 8 images in each story that is a
+ * ninth of the calls.
+ *
+ * @param after a story id: only ids behind it
+ */
+export async function* listStoryIds(
+  store: ObjectStore,
+  settled: Settled | undefined,
+  after?: string,
+): AsyncGenerator<string[]> {
+  const end = settled && STORY_SPACE.keyAt(settled.before)
+  if (!settled || end === undefined || (after !== undefined && endOf(after) >= end)) {
+    yield* idsIn(store, behind(after))
+    return
+  }
+  // From the start of the list it is the list that shows whether there are marks
+  const marks = after === undefined ? undefined : await readMarks(store)
+  yield* settledIds(store, settled, { ...behind(after), before: end }, marks)
+  yield* idsIn(store, { after: end })
+}
+
+async function* idsIn(store: ObjectStore, range: Range): AsyncGenerator<string[]> {
+  for await (const stories of storiesIn(store, range)) yield stories.map(({ id }) => id)
+}
+
+/** @param marks of deletions, read before any id; undefined: to be read when the list shows that there are some */
+async function* settledIds(
+  store: ObjectStore,
+  settled: Settled,
+  range: Range,
+  marks: readonly DeletionMark[] | undefined,
+): AsyncGenerator<string[]> {
+  if (marks && (marks.length > MOST_MARKS || marks.some(({ id }) => id === 'all'))) {
+    yield* idsIn(store, range)
+    return
+  }
+  const marked = new Set(marks?.map(({ id }) => id))
+  for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, ...range })) {
+    if (!marks && page.includes(MARKS)) {
+      // From the start: what this page shows may have been deleted, and its mark too, before the marks are read
+      yield* settledIds(store, settled, range, await readMarks(store))
+      return
+    }
+    const ids = page.map(storyIdOf).filter((id) => id !== undefined)
+    const doubts = ids.filter((id) => !isOwnId(id) || settled.unsure.has(id) || marked.has(id))
+    if (doubts.length > DOUBTS_A_PAGE) {
+      yield* idsIn(store, { after: storyPrefix(ids[0] as string), before: endOf(ids.at(-1) as string) })
+      continue
+    }
+    const none = new Set<string>()
+    await sideBySide(doubts, LOOKS_AT_ONCE, async (id) => {
+      if (!(await lookUp(store, id))) none.add(id)
+    })
+    yield none.size === 0 ? ids : ids.filter((id) => !none.has(id))
+  }
 }
 
 /**
- * One page of whole stories.
+ * The first items of a list.
  *
- * @returns the stories, at most `limit`, and whether there are more behind them
+ * @returns at most `limit` of them, and whether there are more behind them
  */
-export async function pageOfStories(
-  store: ObjectStore,
+export async function pageOf<Item>(
+  list: AsyncIterable<Item[]>,
   limit: number,
-  after?: string,
-): Promise<{ stories: Story[]; more: boolean }> {
-  const stories: Story[] = []
-  for await (const found of listStories(store, after)) {
-    stories.push(...found)
-    if (stories.length > limit) return { stories: stories.slice(0, limit), more: true }
+): Promise<{ items: Item[]; more: boolean }> {
+  const items: Item[] = []
+  for await (const found of list) {
+    items.push(...found)
+    if (items.length > limit) return { items: items.slice(0, limit), more: true }
   }
-  return { stories, more: false }
+  return { items, more: false }
 }
 
 /** One story. Rejects with `StoryNotFound`, also when the id is no UUID. */
 export async function findStory(store: ObjectStore, id: string): Promise<Story> {
-  if (isStoryId(id)) {
-    for await (const found of readStoryKeys(store, storyPrefix(id))) {
-      const [story] = existing(found)
-      if (story) return story
-    }
-  }
-  throw new StoryNotFound(id)
+  const story = isStoryId(id) ? await lookUp(store, id) : undefined
+  if (!story) throw new StoryNotFound(id)
+  return story
 }
 
-function existing(found: readonly StoryKeys[]): Story[] {
-  return found.map((keys) => keys.story()).filter((story) => story !== undefined)
+async function lookUp(store: ObjectStore, id: string): Promise<Story | undefined> {
+  return (await keysOfStory(store, id))?.story()
+}
+
+/** What a listing shows of one story id; nothing when there are no keys below it. */
+export async function keysOfStory(store: ObjectStore, id: string): Promise<StoryKeys | undefined> {
+  for await (const [keys] of readStoryKeys(store, { prefix: storyPrefix(id) })) if (keys) return keys
+  return undefined
 }

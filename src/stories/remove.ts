@@ -1,8 +1,9 @@
 import { DeleteFailure, ObjectNotFound, StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isOwnId, isStoryId, isWrittenByUs, ownIdTime, STORIES, type StoryKeys, storyPrefix } from './key.ts'
-import { readStoryKeys } from './list.ts'
+import { putMark, readMarks } from './deletion-mark.ts'
+import { isOwnId, isStoryId, isWrittenByUs, ownIdTime, STORIES, STORY_SPACE, type StoryKeys } from './key.ts'
+import { keysOfStory, readStoryKeys } from './list.ts'
 
 /** S3's DeleteObjects takes 1,000 keys a call. */
 const BATCH = 1000
@@ -13,23 +14,38 @@ const BATCHES_AT_ONCE = 16
 /** Keys of one batch that are looked at side by side, to see who wrote them. */
 const HEADS_AT_ONCE = 8
 
+/** Looks and marks side by side. */
+const MARKS_AT_ONCE = 16
+
 /** Clocks of replicas differ, and an upload may end a little after its time. */
-const CLOCK_MARGIN_MS = 5 * 60_000
+export const CLOCK_MARGIN_MS = 5 * 60_000
 
 /**
  * Deletes a story: first its record, and with it the story, then its images. A repetition finishes what an earlier call left
  * behind, and is a success. Rejects with `StoryNotFound` when there is nothing of it.
+ *
+ * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  */
-export async function removeStory(store: ObjectStore, id: string): Promise<void> {
+export async function removeStory(store: ObjectStore, id: string, uploadTimeout: number): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
+  const needsMark = isSettling(id, uploadTimeout)
+  const [keys, earlier] = await Promise.all([keysOfStory(store, id), needsMark ? readMarks(store, id) : []])
+  const marks = earlier.map(({ key }) => key)
+  if (needsMark && keys?.story()) marks.push(await putMark(store, id))
   const removal = new Removal(store)
-  let found = false
-  for await (const stories of readStoryKeys(store, storyPrefix(id))) {
-    if (stories.length > 0) found = true
-    await removal.remove(stories)
-  }
-  if (!found) throw new StoryNotFound(id)
+  if (keys) await removal.remove([keys])
   removal.throwIfFailed()
+  // With something below its id that is none of ours it would still count as a story
+  if (marks.length > 0 && !keys?.hasOthers) await store.delete(marks)
+  if (!keys || keys.keys().length === 0) throw new StoryNotFound(id)
+}
+
+/**
+ * Whether a sweep may have seen the story whole, so that its deletion has to be marked. A younger one is still to be swept, and will
+ * not be before this deletion is over or given up; a foreign one is looked at in any case.
+ */
+function isSettling(id: string, uploadTimeout: number): boolean {
+  return isOwnId(id) && ownIdTime(id) < Date.now() - uploadTimeout
 }
 
 /**
@@ -43,11 +59,33 @@ export async function removeStory(store: ObjectStore, id: string): Promise<void>
  */
 export async function removeAllStories(store: ObjectStore, uploadTimeout: number): Promise<void> {
   const oldest = Date.now() - uploadTimeout - CLOCK_MARGIN_MS
+  const earlier = await readMarks(store)
+  const isRepetition = earlier.some(({ id }) => id === 'all')
   const removal = new Removal(store)
+  const own: Promise<string>[] = []
+  let marked = Number.NEGATIVE_INFINITY
   await sideBySide(readBatches(store, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
-    await removal.remove([...stories, ...(await leftoversOf(store, suspects))])
+    // A new one from time to time: a sweep takes an old one for that of a deletion that was interrupted
+    if (Date.now() - marked > uploadTimeout) {
+      marked = Date.now()
+      own.push(putMark(store, 'all'))
+    }
+    await own.at(-1)
+    const leftovers = await leftoversOf(store, suspects)
+    // Below these ids something stays that is no story, now or since an earlier removal
+    const lasting = [
+      ...stories.filter(({ id, hasOthers }) => hasOthers && isSettling(id, uploadTimeout)),
+      ...(isRepetition ? suspects.filter((keys) => !leftovers.includes(keys)) : []),
+    ]
+    await sideBySide(lasting, MARKS_AT_ONCE, async ({ id }) => void (await putMark(store, id)))
+    await removal.remove([...stories, ...leftovers])
   })
   removal.throwIfFailed()
+  const done = await Promise.all(own)
+  await sideBySide(earlier, MARKS_AT_ONCE, async ({ key, id }) => {
+    if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
+  })
+  await store.delete(done)
 }
 
 /** Of at most 1,000 keys, unless a single story has more. */
@@ -60,11 +98,12 @@ interface Batch {
 async function* readBatches(store: ObjectStore, oldest: number): AsyncGenerator<Batch> {
   let batch: Batch = { stories: [], suspects: [] }
   let size = 0
-  for await (const found of readStoryKeys(store, STORIES)) {
+  for await (const found of readStoryKeys(store, { prefix: STORIES, space: STORY_SPACE })) {
     for (const keys of found) {
       const isStory = keys.story() !== undefined
       if (!isStory && !(isOwnId(keys.id) && ownIdTime(keys.id) < oldest)) continue
       const count = keys.images.length + keys.records.length
+      if (count === 0) continue
       if (size > 0 && size + count > BATCH) {
         yield batch
         batch = { stories: [], suspects: [] }
@@ -78,15 +117,23 @@ async function* readBatches(store: ObjectStore, oldest: number): AsyncGenerator<
   if (size > 0) yield batch
 }
 
-/** Those that we wrote every object of. Files that were copied in by hand never are leftovers. */
-async function leftoversOf(store: ObjectStore, suspects: readonly StoryKeys[]): Promise<StoryKeys[]> {
+/**
+ * Those that we wrote every object of. Files that were copied in by hand never are leftovers.
+ *
+ * @param before milliseconds since 1970; what has an object from later is none either
+ */
+export async function leftoversOf(
+  store: ObjectStore,
+  suspects: readonly StoryKeys[],
+  before = Number.POSITIVE_INFINITY,
+): Promise<StoryKeys[]> {
   const foreign = new Set<StoryKeys>()
-  const objects = suspects.flatMap((keys) => keysOf(keys).map((key) => ({ keys, key })))
+  const objects = suspects.flatMap((keys) => keys.keys().map((key) => ({ keys, key })))
   await sideBySide(objects, HEADS_AT_ONCE, async ({ keys, key }) => {
     if (foreign.has(keys)) return
     try {
-      const { metadata } = await store.head(key)
-      if (!isWrittenByUs(metadata)) foreign.add(keys)
+      const { metadata, lastModified } = await store.head(key)
+      if (!isWrittenByUs(metadata) || lastModified.getTime() >= before) foreign.add(keys)
     } catch (error) {
       // deleted meanwhile
       if (!(error instanceof ObjectNotFound)) throw error
@@ -95,14 +142,10 @@ async function leftoversOf(store: ObjectStore, suspects: readonly StoryKeys[]): 
   return suspects.filter((keys) => !foreign.has(keys))
 }
 
-function keysOf({ records, images }: StoryKeys): string[] {
-  return [...records, ...images.map((image) => image.key)]
-}
-
 /** Deletes the keys of stories, and remembers those that the store kept. */
-class Removal {
+export class Removal {
+  readonly kept = new Set<string>()
   readonly #store: ObjectStore
-  readonly #kept = new Set<string>()
   #cause: unknown
 
   constructor(store: ObjectStore) {
@@ -112,24 +155,27 @@ class Removal {
   /**
    * Records before images: a reader who comes in between sees no story, never a part of one. A story whose record could not be
    * deleted keeps its images.
+   *
+   * @returns the stories of which no key of our layout is left
    */
-  async remove(stories: readonly StoryKeys[]): Promise<void> {
-    await this.#delete(stories.flatMap(({ records }) => records))
-    const gone = stories.filter(({ records }) => !records.some((key) => this.#kept.has(key)))
-    await this.#delete(gone.flatMap(({ images }) => images.map((image) => image.key)))
+  async remove(stories: readonly StoryKeys[]): Promise<StoryKeys[]> {
+    await this.delete(stories.flatMap(({ records }) => records))
+    const gone = stories.filter(({ records }) => !records.some((key) => this.kept.has(key)))
+    await this.delete(gone.flatMap(({ images }) => images.map((image) => image.key)))
+    return gone.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
   }
 
   throwIfFailed(): void {
-    if (this.#kept.size > 0) throw new DeleteFailure([...this.#kept]).because(this.#cause)
+    if (this.kept.size > 0) throw new DeleteFailure([...this.kept]).because(this.#cause)
   }
 
-  async #delete(keys: readonly string[]): Promise<void> {
+  async delete(keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return
     try {
       await this.#store.delete(keys)
     } catch (error) {
       if (!(error instanceof DeleteFailure)) throw error
-      for (const key of error.keys) this.#kept.add(key)
+      for (const key of error.keys) this.kept.add(key)
       this.#cause ??= error.cause
     }
   }

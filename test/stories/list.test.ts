@@ -3,7 +3,7 @@ import t from 'tap'
 import { v7 } from 'uuid'
 import { StoryNotFound } from '../../src/errors.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
-import { findStory, listStories, pageOfStories } from '../../src/stories/list.ts'
+import { findStory, listStories, pageOf } from '../../src/stories/list.ts'
 import { putBytes } from '../support/bodies.ts'
 import { putStory } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
@@ -93,9 +93,9 @@ t.test('pages hold whole stories, as many as asked for, and say whether there ar
     [2, ownId(3), ids.slice(2, 4), true],
     [2, '00000000-0000-0000-0000-000000000000', ids.slice(0, 2), true],
   ] as const) {
-    const page = await pageOfStories(store, limit, after)
-    t.same({ ids: page.stories.map((story) => story.id), more: page.more }, { ids: expected, more })
-    for (const story of page.stories) t.equal(story.images.length, 2)
+    const page = await pageOf(listStories(store, after), limit)
+    t.same({ ids: page.items.map((story) => story.id), more: page.more }, { ids: expected, more })
+    for (const story of page.items) t.equal(story.images.length, 2)
   }
   t.same(await idsOf(store, ids[2]), ids.slice(3))
 })
@@ -103,7 +103,7 @@ t.test('pages hold whole stories, as many as asked for, and say whether there ar
 t.test('an empty store has no stories', async (t) => {
   const store = await open(t)
   t.same(await idsOf(store), [])
-  t.same(await pageOfStories(store, 10), { stories: [], more: false })
+  t.same(await pageOf(listStories(store), 10), { items: [], more: false })
 })
 
 t.test('a story that is not there, or by no rule, is StoryNotFound', async (t) => {
@@ -143,7 +143,7 @@ t.test('a reader who has enough ends the work of the store', async (t) => {
       }
     },
   }
-  t.equal((await pageOfStories(counting, 10)).stories.length, 10)
+  t.equal((await pageOf(listStories(counting), 10)).items.length, 10)
   t.equal(pages, 1)
   t.equal((await held()) ?? 0, 0)
 })

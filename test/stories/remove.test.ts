@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { v7 } from 'uuid'
 import { DeleteFailure, StoreUnavailable, StoryNotFound } from '../../src/errors.ts'
-import type { ListOptions } from '../../src/store/object-store.ts'
+import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
+import { MARKS, putMark, readMarks } from '../../src/stories/deletion-mark.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
@@ -21,7 +22,7 @@ t.test('a story goes record first, then its images, and nothing else goes', asyn
   await putStory(store, other, ['1.jpg'])
   await putBytes(store, `stories/${id}/notes.txt`)
   store.calls.length = 0
-  await removeStory(store, id)
+  await removeStory(store, id, HOUR)
   const record = `delete stories/${id}/0.2.json`
   const images = `delete stories/${id}/1.jpg stories/${id}/2.png`
   t.same(store.calls, [record, `${record} done`, images, `${images} done`])
@@ -36,7 +37,7 @@ t.test('what is not there is StoryNotFound', async (t) => {
   const junk = randomUUID()
   await putBytes(store, `stories/${junk}/notes.txt`)
   for (const id of [v7(), randomUUID(), junk, 'x', '', '..', `${junk}/notes.txt`]) {
-    await t.rejects(removeStory(store, id), StoryNotFound, id)
+    await t.rejects(removeStory(store, id, HOUR), StoryNotFound, id)
   }
   t.same(await listKeys(store), [`stories/${junk}/notes.txt`])
 })
@@ -54,15 +55,15 @@ t.test(
           await disk.delete(keys)
         },
       })
-    t.match(await removeStory(failing('.json'), id).catch((error) => error), { keys: [`stories/${id}/0.2.json`] })
+    t.match(await removeStory(failing('.json'), id, HOUR).catch((error) => error), { keys: [`stories/${id}/0.2.json`] })
     t.equal((await listKeys(disk)).length, 3, 'the story is whole')
-    t.match(await removeStory(failing('.jpg'), id).catch((error) => error), {
+    t.match(await removeStory(failing('.jpg'), id, HOUR).catch((error) => error), {
       keys: [`stories/${id}/1.jpg`, `stories/${id}/2.jpg`],
     })
     t.same(await listKeys(disk), [`stories/${id}/1.jpg`, `stories/${id}/2.jpg`], 'the record is gone')
-    await removeStory(disk, id)
+    await removeStory(disk, id, HOUR)
     t.same(await listKeys(disk), [])
-    await t.rejects(removeStory(disk, id), StoryNotFound)
+    await t.rejects(removeStory(disk, id, HOUR), StoryNotFound)
   },
 )
 
@@ -70,7 +71,7 @@ t.test('a story of more images than a page of the store goes whole', async (t) =
   const { store, fill } = await inspect(t)
   const id = v7()
   await fill([`stories/${id}/0.2300.json`, ...Array.from({ length: 2300 }, (_, i) => `stories/${id}/${i + 1}.jpg`)])
-  await removeStory(store, id)
+  await removeStory(store, id, HOUR)
   t.same(await listKeys(store), [])
 })
 
@@ -181,9 +182,16 @@ t.test('a removal of all names every key that the store kept, and deletes all th
   t.same([...error.keys].sort(), [...stuck].sort())
   t.equal(error.cause, cause)
   const whole = [`stories/${middle}/0.2.json`, `stories/${middle}/1.jpg`, `stories/${middle}/2.jpg`]
-  t.same(await listKeys(disk), [`stories/${early}/2.jpg`, ...whole, `stories/${late}/1.jpg`], 'one story stays whole')
-  for (const id of [early, middle, late]) await removeStory(disk, id as string)
-  t.same(await listKeys(disk), [], 'a repetition finishes it')
+  t.same(
+    await keysOfStories(disk),
+    [`stories/${early}/2.jpg`, ...whole, `stories/${late}/1.jpg`],
+    'one story stays whole',
+  )
+  for (const id of [early, middle, late]) await removeStory(disk, id as string, HOUR)
+  t.same(await keysOfStories(disk), [], 'repetitions finish it')
+  t.equal((await readMarks(disk, 'all')).length, 1, 'the mark of all is for a removal of all')
+  await removeAllStories(disk, HOUR)
+  t.same(await listKeys(disk), [])
 })
 
 t.test('a list that fails on its way ends a removal of all, when what was begun is done', async (t) => {
@@ -209,7 +217,7 @@ t.test('a list that fails on its way ends a removal of all, when what was begun 
   }
   await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
   t.equal(running, 0, 'nothing runs any more')
-  const left = await listKeys(disk)
+  const left = await keysOfStories(disk)
   t.ok(left.length >= 1000 && left.length < 3000, `what was listed is gone, ${left.length} keys are left`)
   t.equal(left.filter((key) => key.endsWith('.json')).length, left.length / 2, 'stories are whole or gone')
 })
@@ -235,6 +243,104 @@ t.test('a removal of all that fails says so', async (t) => {
   const store = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
   t.match(await removeAllStories(store, HOUR).catch((error) => error), { keys: [/0\.1\.json$/] })
 })
+
+t.test('the deletion of an old story is marked from before its first step until nothing is left', async (t) => {
+  const store = recordCalls(await open(t))
+  const [id] = timeOrdered(1) as [string]
+  await putStory(store, id, ['1.jpg'])
+  store.calls.length = 0
+  await removeStory(store, id, HOUR)
+  const [mark] = /stories\/-deleting\/\S+/.exec(store.calls[0] ?? '') ?? []
+  t.ok(mark?.startsWith(`stories/-deleting/${id}.`))
+  t.same(
+    store.calls.filter((call) => !call.endsWith(' done')),
+    [`put ${mark}`, `delete stories/${id}/0.1.json`, `delete stories/${id}/1.jpg`, `delete ${mark}`],
+  )
+  t.same(await listKeys(store), [])
+})
+
+t.test('the deletion of a young story, or of a foreign one, needs no mark', async (t) => {
+  const store = recordCalls(await open(t))
+  const [young, foreign] = [v7({ msecs: Date.now() - HOUR / 2 }), randomUUID()]
+  await putStory(store, young, ['1.jpg'])
+  await putBytes(store, `stories/${foreign}/1.jpg`)
+  store.calls.length = 0
+  for (const id of [young, foreign]) await removeStory(store, id, HOUR)
+  t.notMatch(store.calls, [/-deleting/])
+  t.same(await listKeys(store), [])
+})
+
+t.test('without a mark nothing is deleted', async (t) => {
+  const disk = await open(t)
+  const [id] = timeOrdered(1) as [string]
+  await putStory(disk, id, ['1.jpg'])
+  const before = await listKeys(disk)
+  const store = recordCalls(disk, { put: () => Promise.reject(new StoreUnavailable()) })
+  await t.rejects(removeStory(store, id, HOUR), StoreUnavailable)
+  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
+  t.same(await listKeys(disk), before)
+})
+
+t.test('a deletion that was interrupted leaves its mark, and a repetition removes it', async (t) => {
+  const disk = await open(t)
+  const [id, other] = timeOrdered(2) as [string, string]
+  await putStory(disk, id, ['1.jpg'])
+  await putMark(disk, other)
+  for (const part of ['.json', '1.jpg', '-deleting']) {
+    const failing = recordCalls(disk, {
+      delete: async (keys) => {
+        if (keys.some((key) => key.includes(part))) throw new StoreUnavailable()
+        await disk.delete(keys)
+      },
+    })
+    await t.rejects(removeStory(failing, id, HOUR), StoreUnavailable)
+    t.ok((await readMarks(disk, id)).length > 0, `at ${part}`)
+  }
+  await t.rejects(removeStory(disk, id, HOUR), StoryNotFound, 'only marks were left')
+  t.match(await listKeys(disk), [new RegExp(other)], 'those of another story stay')
+})
+
+t.test('what keeps an id in the bucket keeps the mark of its deletion', async (t) => {
+  for (const removeIt of [removeStory, (store: ObjectStore) => removeAllStories(store, HOUR)]) {
+    const store = await open(t)
+    const [id] = timeOrdered(1) as [string]
+    await putStory(store, id, ['1.jpg'])
+    await putBytes(store, `stories/${id}/notes.txt`)
+    await removeIt(store, id, HOUR)
+    t.equal((await readMarks(store, id)).length, 1)
+    await t.rejects(removeStory(store, id, HOUR), StoryNotFound)
+    await removeAllStories(store, HOUR)
+    t.equal((await readMarks(store, id)).length, 1)
+    await store.delete([`stories/${id}/notes.txt`])
+    await removeAllStories(store, HOUR)
+    t.same(await listKeys(store), [])
+  }
+})
+
+t.test('a removal of all is marked from before its first deletion, again and again, until it has worked', async (t) => {
+  const disk = await open(t)
+  await putStory(disk, v7(), ['1.jpg'])
+  const failing = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
+  await t.rejects(removeAllStories(failing, HOUR), DeleteFailure)
+  const marks = await readMarks(disk)
+  t.match(marks, [{ id: 'all' }])
+  t.ok(failing.calls.indexOf(`put ${marks[0]?.key} done`) < failing.calls.findIndex((call) => /^delete/.test(call)))
+  await removeAllStories(disk, HOUR)
+  t.same(await listKeys(disk), [], 'the one that has worked removes the marks of those that have not')
+
+  const { store: memory, fill } = await inMemory.inspect(t)
+  await fill(timeOrdered(1200).flatMap((id) => [`stories/${id}/0.1.json`, `stories/${id}/1.jpg`]))
+  const slow = recordCalls(memory, { delete: (keys) => sleep(20).then(() => memory.delete(keys)) })
+  // As a removal that takes longer than an upload may
+  await removeAllStories(slow, -1)
+  const puts = slow.calls.filter((call) => /^put .* done$/.test(call)).length
+  t.ok(puts > 1, `${puts} marks`)
+  t.same(await listKeys(memory), [])
+})
+
+async function keysOfStories(store: ObjectStore): Promise<string[]> {
+  return (await listKeys(store)).filter((key) => !key.startsWith(MARKS))
+}
 
 /** Ids of uploads long ago, in their order. */
 function timeOrdered(count: number): string[] {

@@ -78,7 +78,7 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
 /**
  * Runs the built server and waits until it listens on a loopback port.
  *
- * @param environment its settings; PORT is any free one unless given
+ * @param environment its settings; PORT is any free one, and there are no sweeps, unless given
  * @throws {Error} with all that it wrote, when it ends instead or does not listen in time
  */
 export async function startServer(
@@ -86,7 +86,7 @@ export async function startServer(
   options: { cwd?: string } = {},
 ): Promise<ServerProcess> {
   const begin = performance.now()
-  const defaults = { HOST: '127.0.0.1', PORT: '0', SHUTDOWN_TIMEOUT: '10s' }
+  const defaults = { HOST: '127.0.0.1', PORT: '0', SHUTDOWN_TIMEOUT: '10s', SWEEP_INTERVAL: '0s' }
   const launch = launchServer({ ...defaults, ...environment }, options.cwd)
   let ended = false
   void launch.exit.then(() => {

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { listStories } from '../../stories/list.ts'
 import { storiesReply } from '../list-reply.ts'
 import { errors, Images, imagesJson, PageQuery, written } from '../schemas.ts'
 
@@ -13,6 +14,9 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: written(Images), ...errors(400, 503) },
       },
     },
-    (request, reply) => storiesReply(reply, app.store, request.query, imagesJson),
+    (request, reply) => {
+      const stories = listStories(app.store, request.query.cursor)
+      return storiesReply(reply, request.query, stories, ({ id }) => id, imagesJson)
+    },
   )
 }

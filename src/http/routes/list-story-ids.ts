@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { listStoryIds } from '../../stories/list.ts'
 import { storiesReply } from '../list-reply.ts'
-import { errors, PageQuery, StoryIds, storyIdJson, written } from '../schemas.ts'
+import { errors, PageQuery, StoryIds, written } from '../schemas.ts'
 
 export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -13,6 +14,15 @@ export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
         response: { 200: written(StoryIds), ...errors(400, 503) },
       },
     },
-    (request, reply) => storiesReply(reply, app.store, request.query, storyIdJson),
+    (request, reply) => {
+      const ids = listStoryIds(app.store, app.sweeper.settled, request.query.cursor)
+      return storiesReply(
+        reply,
+        request.query,
+        ids,
+        (id) => id,
+        (id) => `"${id}"`,
+      )
+    },
   )
 }

@@ -14,7 +14,7 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request) => {
-      await removeStory(app.store, request.params.story_id)
+      await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT)
       return { success: true as const, message: 'Images deleted successfully' }
     },
   )

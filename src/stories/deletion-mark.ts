@@ -1,0 +1,46 @@
+import { v7 } from 'uuid'
+import type { ObjectStore } from '../store/object-store.ts'
+import { isStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
+
+/**
+ * Where marks of deletions are: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before
+ * every id.
+ *
+ * A story that a sweep has seen whole counts as one as long as there is anything below its id. Its deletion, which for a while or,
+ * when it is interrupted, for good leaves some of it, has a mark from before its first step until nothing is left.
+ */
+export const MARKS = `${STORIES}-deleting/`
+
+export interface DeletionMark {
+  readonly key: string
+  /** The story's, or "all". */
+  readonly id: string
+  /** When it was put, in milliseconds since 1970. */
+  readonly time: number
+}
+
+/** Resolves to the key of a new mark; once it does, every reader knows of the deletion. */
+export async function putMark(store: ObjectStore, id: string): Promise<string> {
+  const key = `${MARKS}${id}.${v7()}`
+  async function* body() {
+    yield Buffer.from('A deletion is under way, or was interrupted.\n')
+  }
+  await store.put(key, body(), { contentType: 'text/plain', metadata: WRITTEN_BY_US })
+  return key
+}
+
+/**
+ * Every mark, or those of one deletion.
+ *
+ * @param id a story's, or "all"
+ */
+export async function readMarks(store: ObjectStore, id?: string): Promise<DeletionMark[]> {
+  const marks: DeletionMark[] = []
+  for await (const page of store.list({ prefix: id === undefined ? MARKS : `${MARKS}${id}.` })) {
+    for (const { key } of page) {
+      const [of = '', mark = ''] = key.slice(MARKS.length).split('.')
+      if ((of === 'all' || isStoryId(of)) && isStoryId(mark)) marks.push({ key, id: of, time: ownIdTime(mark) })
+    }
+  }
+  return marks
+}

@@ -1,0 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Sweeper } from './stories/sweep.ts'
+
+/** How long a sweep may take to end when the server closes. */
+const STOP_MS = 5000
+
+/**
+ * Sweeps now and then again and again, never twice at once. A sweep that fails is logged, and tried again when the next one is due.
+ *
+ * @param interval milliseconds between two sweeps; up to a tenth longer, so that servers that began together spread
+ * @returns ends the sweeps; resolves once none runs any more, within 5 seconds
+ */
+export function startSweeps(sweeper: Pick<Sweeper, 'sweep'>, interval: number, log: FastifyBaseLogger) {
+  const stop = new AbortController()
+  const { signal } = stop
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        const report = await sweeper.sweep({ signal })
+        if (report.stories + report.kept > 0)
+          log.info(report, 'removed what interrupted uploads and deletions had left')
+        else log.debug(report, 'swept')
+      } catch (err) {
+        if (!signal.aborted) log.warn({ err }, 'a sweep failed')
+      }
+      await sleep(interval * (1 + Math.random() / 10), undefined, { ref: false, signal }).catch(() => {})
+    }
+  }
+
+  const running = run()
+  return async (): Promise<void> => {
+    stop.abort()
+    await Promise.race([running, sleep(STOP_MS, undefined, { ref: false })])
+  }
+}
