@@ -132,7 +132,11 @@ for (const [name, path] of [
         t.ok(await killAt(standIn, server, moment, () => remove(server, path)), `${what}: it was killed`)
         server = await start()
         const ids = await wholeStories(t, server, images, what)
-        t.equal(ids.length, standIn.objects.has(`stories/${OLD}/0.3.json`) ? 1 : 0, `${what}: without its record it is gone`)
+        t.equal(
+          ids.length,
+          standIn.objects.has(`stories/${OLD}/0.3.json`) ? 1 : 0,
+          `${what}: without its record it is gone`,
+        )
         const again = await remove(server, path)
         t.ok(again.status === 200 || (standIn.objects.size === 0 && path !== IMAGES), `${what}: it can be repeated`)
         t.same(await listImages(server), [], what)
