@@ -7,7 +7,7 @@ COPY . .
 RUN npm run build && npm prune --omit=dev
 
 FROM node:24.21-trixie-slim
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
+ENV NODE_ENV=production UV_THREADPOOL_SIZE=16 HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
 WORKDIR /app
 # Made here, so that a new named volume belongs to the user too.
 RUN install -d -o node -g node /data

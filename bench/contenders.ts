@@ -33,15 +33,39 @@ const nodePeer = (folder: string) => (place: Place) => ({
   env: { ...settings(place), ...NO_TRAILERS },
 })
 
+/** The peers log nothing either. The size of the thread pool is that of the image. */
+const OURS = {
+  HOST: '127.0.0.1',
+  LOG_LEVEL: 'warn',
+  MAX_FILE_SIZE: '100MiB',
+  SWEEP_INTERVAL: '0s',
+  UV_THREADPOOL_SIZE: '16',
+}
+
 export const ours: Contender = {
   name: 'story-images',
   role: 'ours',
   command: (place) => ({
     argv: [process.execPath, join(DIST, 'server.js')],
-    // The peers log nothing either
-    env: { ...settings(place), HOST: '127.0.0.1', LOG_LEVEL: 'warn', MAX_FILE_SIZE: '100MiB', LIST_CONCURRENCY: '16' },
+    env: { ...settings(place), ...OURS },
     cwd: SCRATCH,
   }),
+}
+
+/** For a store that is far away, as it is by default on AWS. */
+export const oursFar: Contender = withEnv(ours, { LIST_CONCURRENCY: '16' })
+
+/** With its sweeps, which the other rows leave out since the peers have none. */
+export const oursSweeping: Contender = withEnv(oursFar, { SWEEP_INTERVAL: '1h' })
+
+function withEnv(contender: Contender, env: Readonly<Record<string, string>>): Contender {
+  return {
+    ...contender,
+    command(place, port) {
+      const command = contender.command(place, port)
+      return { ...command, env: { ...command.env, ...env } }
+    },
+  }
 }
 
 export const libStorage: Contender = {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { compare } from '../check.ts'
-import { type Contender, ours, paginator, sdkDelete } from '../contenders.ts'
+import { type Contender, ours, oursFar, oursSweeping, paginator, sdkDelete } from '../contenders.ts'
 import { curl, digest } from '../load.ts'
-import type { Running } from '../process.ts'
+import { type Running, sleep } from '../process.ts'
 import { WrongResult } from '../result.ts'
 import { CPU_SECONDS, count, FIRST_BYTE, GROWTH, LIST, MIB, type Row, SECONDS } from '../row.ts'
 import { BUCKET, SCRATCH } from '../setup.ts'
@@ -51,7 +51,7 @@ export function farListRow(name: string, spread: Spread, ids: string): Row {
       const expected = expectedList(makeLibrary(spread, images), 'images')
       const far = await startFar(spread, images)
       try {
-        const who = [ours, paginator]
+        const who = [oursFar, paginator]
         return await once(
           who,
           at(far),
@@ -70,15 +70,18 @@ export const storyIds: Row = {
   name: 'story-ids',
   group: `Lists of a store where every call takes ${FAR_MS} ms longer`,
   title: ({ quick }) =>
-    `the ids of all ${count(millionOr(quick) / 8)} stories; the peer lists prefixes, so it would show broken uploads too`,
+    `the ids of all ${count(millionOr(quick) / 8)} stories, after the first sweep; the peer lists prefixes, so it would show broken uploads too`,
   figures: LIST_FIGURES,
   async measure({ effort }) {
     const images = millionOr(effort.quick)
     const expected = expectedList(makeLibrary('year', images), 'ids')
     const far = await startFar('year', images)
     try {
-      const who = [ours, paginator]
-      const list = (server: Running, { name }: Contender) => listOnce(server, name, `${LIST}/story-ids`, expected)
+      const who = [oursSweeping, paginator]
+      const list = async (server: Running, { name }: Contender) => {
+        await isQuiet(far)
+        return listOnce(server, name, `${LIST}/story-ids`, expected)
+      }
       return await once(who, at(far), Math.min(3, effort.rounds), list, far)
     } finally {
       await far.stop()
@@ -99,7 +102,7 @@ export const listOne: Row = {
     const { ids } = makeLibrary('year', images)
     const far = await startFar('year', images)
     try {
-      return await once([ours], at(far), effort.rounds, async (server) => {
+      return await once([oursFar], at(far), effort.rounds, async (server) => {
         const id = ids[ids.length >> 1]
         // A first call opens connections
         await fetch(`${server.url}${LIST}/${ids[0]}`)
@@ -121,6 +124,14 @@ export const listOne: Row = {
   },
 }
 
+/** Resolves once nobody has asked the store anything for two seconds. */
+async function isQuiet(far: Running): Promise<void> {
+  do {
+    await farStats(far)
+    await sleep(2000)
+  } while ((await farStats(far)).calls > 0)
+}
+
 async function farStats(far: Running): Promise<{ calls: number; left: number }> {
   return (await (await fetch(`${far.url}/_stats`)).json()) as { calls: number; left: number }
 }
@@ -133,7 +144,7 @@ export const deleteAll: Row = {
   async measure({ effort }) {
     const far = await startFar('year', effort.quick ? 8_000 : 100_000)
     try {
-      const who = [ours, sdkDelete]
+      const who = [oursFar, sdkDelete]
       return await once(who, at(far), Math.min(3, effort.rounds), async (server, { name }) => {
         await fetch(`${far.url}/_reset`)
         const before = server.cpu()

@@ -75,6 +75,11 @@ function answer(request: IncomingMessage, url: URL, body: string, response: Serv
     response.end('<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>')
     return
   }
+  // Marks of deletions, which nobody has to find again
+  if (request.method === 'PUT') {
+    response.setHeader('etag', '"0"').end()
+    return
+  }
   const name = decodeURIComponent(url.pathname.slice(url.pathname.indexOf('/', 1) + 1))
   const index = firstFrom(name)
   const found = index < total && key(index) === name && !deleted[index]
