@@ -1,16 +1,18 @@
 import { lookup } from 'node:dns/promises'
 import closeWithGrace from 'close-with-grace'
+import type { FastifyBaseLogger } from 'fastify'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, loadEnvFile, readConfig } from './config.ts'
 import { openDiskStore } from './store/disk/disk-store.ts'
 import type { ObjectStore } from './store/object-store.ts'
+import type { S3Settings } from './store/s3/s3-store.ts'
 import { STORIES } from './stories/key.ts'
 import { startSweeps } from './sweeps.ts'
 
 /** How long a server that failed may take to close. */
 const FAILED_EXIT_MS = 5000
 
-async function openStore(config: Config): Promise<ObjectStore> {
+async function openStore(config: Config, onFallback: NonNullable<S3Settings['onFallback']>): Promise<ObjectStore> {
   if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR)
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./store/s3/s3-store.ts')
@@ -24,14 +26,21 @@ async function openStore(config: Config): Promise<ObjectStore> {
     timeout: config.S3_TIMEOUT,
     listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
     probe: STORIES,
+    onFallback,
   })
 }
 
 async function main(): Promise<void> {
   loadEnvFile('.env', process.env)
   const config = readConfig(process.env)
-  const store = await openStore(config)
+  let log: FastifyBaseLogger | undefined
+  let repeated = 0
+  const store = await openStore(config, (operation, err) => {
+    repeated += 1
+    log?.info({ operation, err, repeated }, 'the SDK makes a call to the store again')
+  })
   const app = await buildApp(config, store)
+  log = app.log
   let stopSweeps = async () => {}
   closeWithGrace({ delay: config.SHUTDOWN_TIMEOUT, logger: app.log }, async ({ signal, err }) => {
     if (err) {

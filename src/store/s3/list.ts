@@ -97,8 +97,8 @@ interface Probe<Entry> {
 const STRIDE = 1.85
 
 /** Pages that may be asked for and not handed over yet, for each call that may run: those of one list, and of all. */
-const AHEAD = 3
-const AHEAD_OF_ALL = 6
+const AHEAD = 2
+const AHEAD_OF_ALL = 4
 
 /**
  * Reads pages at estimated places of the key space side by side, and hands them over in order.

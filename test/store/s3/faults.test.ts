@@ -217,3 +217,25 @@ t.test('a body is read once, however often the put is tried', async (t) => {
   t.equal(count('PutObject'), 3)
   t.equal(standIn.objects.get('o')?.body.length, 100_000)
 })
+
+t.test('each call that the SDK makes again is told, with the reason', async (t) => {
+  const standIn = await startStandIn(t)
+  const told: [string, unknown][] = []
+  const store = await openOnStandIn(t, standIn, { timeout: 5000, onFallback: (...call) => told.push(call) })
+  await putBytes(store, 'o')
+  await readAll((await store.get('o')).body)
+  await store.head('o')
+  t.same(await listKeys(store), ['o'])
+  await t.rejects(store.head('missing'), ObjectNotFound)
+  t.same(told, [], 'none for what the short path can answer')
+  for (const operation of ON_SHORT_PATH) standIn.fail({ operation }, 'reset', 1)
+  await putBytes(store, 'o')
+  await readAll((await store.get('o')).body)
+  await store.head('o')
+  t.same(await listKeys(store), ['o'])
+  t.same(
+    told.map(([operation]) => operation),
+    ['PutObject', 'GetObject', 'HeadObject', 'ListObjectsV2'],
+  )
+  t.ok(told.every(([, reason]) => reason instanceof Error))
+})
