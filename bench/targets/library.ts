@@ -6,8 +6,8 @@ export type Spread = 'uniform' | 'year' | 'hour'
 const IMAGES_PER_STORY = 8
 const YEAR_MS = 365 * 24 * 3600_000
 const HOUR_MS = 3600_000
-/** 2026-01-01, the beginning of the year and of the hour. */
-const BEGIN_MS = Date.UTC(2026, 0, 1)
+/** 2025-01-01, the beginning of the year and of the hour: all of it is over. */
+const BEGIN_MS = Date.UTC(2025, 0, 1)
 
 export interface Library {
   /** Sorted. */
