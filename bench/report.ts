@@ -92,11 +92,11 @@ It needs wrk, nginx, curl, Python with venv, and Go for MinIO, on Linux.
 
 - The contenders are in [bench/peers](../bench/peers), each as its documentation teaches it. Their packages are pinned there.
 - One process each, with production settings, all on this machine, over loopback. story-images runs with \`LOG_LEVEL=warn\`, since the
-  peers log nothing either. The peers leave out the SDK's checksum trailers, which makes them faster.
+  peers log nothing either, with the thread pool of its image (\`UV_THREADPOOL_SIZE=16\`), and without sweeps but where they are part of the row. The peers leave out the SDK's checksum trailers, which makes them faster.
 - Under load (figures per second): every contender is warmed up, then measured for 5 seconds in turn, A B C A B C, five rounds. Load comes
   from wrk with a body that was built before. Of the requests under way at the end of a round, half is counted.
 - Large uploads, lists and deletions: one request by curl to a new process, up to three rounds in turn; a contender that takes more than
-  a minute has one. story-images has \`LIST_CONCURRENCY=16\` in these rows and in all others.
+  a minute has one. In the rows of a store that is far away story-images has \`LIST_CONCURRENCY=16\`, its default on AWS.
 - Figures are medians, with the least and the greatest of the rounds in brackets. Less than 5 % of difference is called the same. CPU is the time of the server's process and its children.
 - "The store that only acknowledges" reads what it is sent and answers at once; the store that is far away answers after 60 ms, with pages
   that it made before. The lines below the tables say how busy they were.

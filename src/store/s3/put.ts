@@ -7,7 +7,7 @@ import {
   PutObjectCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { ObjectNotFound } from '../../errors.ts'
+import { ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { headObject } from './get.ts'
@@ -55,7 +55,10 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
     const size = await putInParts(bucket, key, object, first, next, onTheWay)
     return { size, sha256: digest.digest('hex') }
   } catch (error) {
-    throw bodyFailed ? bodyError : storeError(error, key)
+    if (bodyFailed) throw bodyError
+    const failure = storeError(error, key)
+    // Of a put it says that there is no bucket
+    throw failure instanceof ObjectNotFound ? new StoreFailure().because(error) : failure
   } finally {
     // Not awaited: with a read under way it ends only with the sender's next bytes
     parts.return(undefined).catch(() => {})

@@ -239,3 +239,9 @@ t.test('each call that the SDK makes again is told, with the reason', async (t) 
   )
   t.ok(told.every(([, reason]) => reason instanceof Error))
 })
+
+t.test('a put that is answered 404 is a failure of the store, not an object that is missing', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'PutObject' }, { status: 404, code: 'NotFound' })
+  await t.rejects(putBytes(store, 'o'), StoreFailure)
+})
