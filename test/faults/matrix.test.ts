@@ -256,7 +256,7 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'conditional GET of an image: HeadObject',
     match: { operation: 'HeadObject' },
     prepare: stories,
-    act: get(IMAGE, { 'if-modified-since': new Date(Date.now() + 60_000).toUTCString() }),
+    act: get(IMAGE, { 'if-modified-since': new Date(Date.now() + 3_600_000).toUTCString() }),
     healed: 304,
     kind: 'read',
   },

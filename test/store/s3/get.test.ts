@@ -109,8 +109,11 @@ for (const shortPath of [true, false]) {
     const { body } = await store.get('o')
     await once(body, 'readable')
     body.destroy()
-    await until(() => standIn.openConnections === 0)
+    await until(() => standIn.runningRequests === 0)
+    // undici connects again for a request that was aborted, and uses that connection again
+    if (!shortPath) await until(() => standIn.openConnections === 0)
     t.equal((await readAll((await store.get('small')).body)).toString(), 'small')
+    t.ok(standIn.openConnections <= 2, `${standIn.openConnections} connections are open`)
   })
 
   t.test(`${by}: a signal ends a get that is not answered`, async (t) => {
