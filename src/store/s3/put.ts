@@ -105,7 +105,7 @@ async function putInParts(
   const { UploadId = '' } = created
   const upload = { Bucket, Key, UploadId }
   const Parts: CompletedPart[] = []
-  const onTheWay: Promise<void>[] = []
+  const onTheWay: Promise<CompletedPart>[] = []
   let size = 0
   let fail: (error: unknown) => void = () => {}
   const failure = new Promise<never>((_resolve, reject) => {
@@ -113,18 +113,15 @@ async function putInParts(
   })
   failure.catch(() => {})
 
-  async function sendPart(part: Part, PartNumber: number): Promise<void> {
+  async function sendPart(part: Part, PartNumber: number): Promise<CompletedPart> {
     const query = { partNumber: String(PartNumber), uploadId: UploadId }
     const call = { method: 'PUT', key: Key, query, body: part } as const
     const tag = withChecksums ? undefined : await send(bucket, 'UploadPart', call, part.sha256())
-    if (tag !== undefined) {
-      Parts[PartNumber - 1] = { PartNumber, ETag: tag }
-      return
-    }
+    if (tag !== undefined) return { PartNumber, ETag: tag }
     const Body = Buffer.concat(part.bytes)
     const command = new UploadPartCommand({ ...upload, PartNumber, Body, ChecksumAlgorithm })
     const { ETag, ChecksumCRC32 } = await client.send(command, bucket.bounded())
-    Parts[PartNumber - 1] = { PartNumber, ETag, ChecksumCRC32 }
+    return { PartNumber, ETag, ChecksumCRC32 }
   }
 
   try {
@@ -134,11 +131,11 @@ async function putInParts(
       const sent = sendPart(part, ++number)
       sent.catch(fail)
       onTheWay.push(sent)
-      if (onTheWay.length === atOnce) await onTheWay.shift()
+      if (onTheWay.length === atOnce) Parts.push(await (onTheWay.shift() as Promise<CompletedPart>))
       // A part that fails ends the wait for a client that sends nothing
       part = await Promise.race([next(), failure])
     }
-    await Promise.all(onTheWay)
+    Parts.push(...(await Promise.all(onTheWay)))
     const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
     await client.send(complete, bucket.bounded()).catch(async (error) => {
       // A repetition meets its own first try, whose answer was lost
