@@ -19,6 +19,18 @@ const post = (server: Running, body: Body, connections: number): Load => ({
   type: MULTIPART,
 })
 
+function entrantsOf(
+  servers: readonly { readonly contender: Contender; readonly process: Running }[],
+  body: Body,
+  connections: number,
+): Entrant[] {
+  return servers.map(({ contender, process }) => ({
+    ...contender,
+    process,
+    load: post(process, body, connections),
+  }))
+}
+
 export function uploadRow(
   name: string,
   count: number,
@@ -44,12 +56,7 @@ export function uploadRow(
       const store = await startTarget('null-store')
       const servers = await startAll(who, at(store))
       try {
-        const entrants = servers.map(({ contender, process }) => ({
-          ...contender,
-          process,
-          load: post(process, body, connections),
-        }))
-        return await underLoad(entrants, effort, store)
+        return await underLoad(entrantsOf(servers, body, connections), effort, store)
       } finally {
         await stopAll([...servers.map(({ process }) => process), store])
       }
@@ -71,11 +78,6 @@ export const uploadMinio: Row = {
     writeFileSync(image, picture(200_000))
     const servers = await startAll(who, { s3: env })
     try {
-      const entrants: Entrant[] = servers.map(({ contender, process }) => ({
-        ...contender,
-        process,
-        load: post(process, body, 16),
-      }))
       const direct: Load = {
         url: env.S3_ENDPOINT,
         connections: 16,
@@ -84,8 +86,8 @@ export const uploadMinio: Row = {
         type: 'image/jpeg',
         keys: `/${BUCKET}/direct-${Date.now()}/`,
       }
-      entrants.push({ name: 'MinIO, directly', role: 'limit', load: direct, divisor: 8 })
-      return await underLoad(entrants, effort)
+      const limit: Entrant = { name: 'MinIO, directly', role: 'limit', load: direct, divisor: 8 }
+      return await underLoad([...entrantsOf(servers, body, 16), limit], effort)
     } finally {
       await stopAll(servers.map(({ process }) => process))
     }
@@ -109,12 +111,7 @@ export const diskUpload: Row = {
       servers.push(...(await startAll([contender], { folder })))
     }
     try {
-      const entrants = servers.map(({ contender, process }) => ({
-        ...contender,
-        process,
-        load: post(process, body, 16),
-      }))
-      return await underLoad(entrants, effort)
+      return await underLoad(entrantsOf(servers, body, 16), effort)
     } finally {
       await stopAll(servers.map(({ process }) => process))
     }
