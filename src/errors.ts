@@ -121,6 +121,17 @@ export const UploadsBusy = failure(
   () => 'Too many uploads are under way; try again in a few seconds',
   5,
 )
+export const KeyInUse = failure(
+  'KeyInUse',
+  409,
+  () => 'The first upload with this Idempotency-Key is still running, or was interrupted; try again later',
+  10,
+)
+export const KeyReused = failure(
+  'KeyReused',
+  422,
+  () => 'This Idempotency-Key was used for an upload with other pictures; use a new key for each story',
+)
 export const OutcomeUnknown = failure(
   'OutcomeUnknown',
   503,
@@ -173,6 +184,8 @@ export class DeleteFailure extends StoreFailure {
 }
 /** The key can't be a key of this store, for instance because it would leave the store's folder. */
 export const InvalidKey = failure('InvalidKey', 500, () => 'The image store can not hold such a key')
+/** Something is stored under the key already, or is being stored at this moment. */
+export const ObjectExists = failure('ObjectExists', 409, () => 'There is such an object already')
 /** There is no object under the key. */
 export class ObjectNotFound extends failure('ObjectNotFound', 404, () => 'There is no such object') {
   constructor(readonly key: string) {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { OutcomeUnknown } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { recordKey, WRITTEN_BY_US } from './key.ts'
 
@@ -13,16 +12,20 @@ export interface ManifestImage {
   readonly sha256: string
 }
 
+/** SHA-256 of the images' digests, one after another, in hexadecimal. */
+export function fingerprintOf(manifest: readonly ManifestImage[]): string {
+  const digests = createHash('sha256')
+  for (const image of manifest) digests.update(image.sha256, 'hex')
+  return digests.digest('hex')
+}
+
 /**
- * Writes the commit record. If the store's answer gets lost, what is stored decides.
- *
- * @throws {OutcomeUnknown} when it can't be told whether the record is there
+ * Writes the commit record. If the store's answer gets lost, what is stored decides. A record whose write has failed can still
+ * arrive.
  */
 export async function writeRecord(store: ObjectStore, id: string, manifest: readonly ManifestImage[]): Promise<void> {
   const key = recordKey(id, manifest.length)
-  const digests = createHash('sha256')
-  for (const image of manifest) digests.update(image.sha256, 'hex')
-  const record = Buffer.from(JSON.stringify({ version: 1, images: manifest, fingerprint: digests.digest('hex') }))
+  const record = Buffer.from(JSON.stringify({ version: 1, images: manifest, fingerprint: fingerprintOf(manifest) }))
   async function* body() {
     yield record
   }
@@ -33,11 +36,6 @@ export async function writeRecord(store: ObjectStore, id: string, manifest: read
       () => true,
       () => false,
     )
-    if (isThere) return
-    // Late or not, the record must not come to stand beside images that are being removed
-    await store.delete([key]).catch((deletion) => {
-      throw new OutcomeUnknown().because(deletion)
-    })
-    throw error
+    if (!isThere) throw error
   }
 }

@@ -1,9 +1,11 @@
-import { NoFiles, OutcomeUnknown } from '../errors.ts'
+import { KeyInUse, NoFiles, OutcomeUnknown, UploadTimeout } from '../errors.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
+import { Claim, type ClaimedStory, claimKey } from './claim.ts'
 import { CONTENT_TYPES } from './image-format.ts'
-import { imageKey, newStoryId, WRITTEN_BY_US } from './key.ts'
+import { imageKey, newStoryId, ownIdTime, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
 import { readHead } from './read-head.ts'
-import { type ManifestImage, writeRecord } from './record.ts'
+import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
+import { CLOCK_MARGIN_MS } from './remove.ts'
 
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
 const UNSTORED_BYTES = 5 * 1024 * 1024
@@ -16,6 +18,10 @@ export interface UploadOptions {
   readonly readAhead: boolean
   /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal
+  /** Milliseconds after which an upload of ours can't be running any more. */
+  readonly uploadTimeout: number
+  /** Only one upload with this name makes a story: SHA-256 of an idempotency key and of who sent it, in hexadecimal. */
+  readonly claim?: string | undefined
   /** Is told what a failed upload could not remove. No list shows it. */
   readonly onLeftover: (error: unknown) => void
 }
@@ -24,6 +30,8 @@ export interface UploadedStory {
   readonly id: string
   /** Of the images, in their order. */
   readonly keys: readonly string[]
+  /** Whether it is the story of an earlier upload with the same idempotency key. */
+  readonly isReplay: boolean
 }
 
 /**
@@ -31,7 +39,8 @@ export interface UploadedStory {
  * exist. A failure stores no record and removes the images.
  *
  * @param images one body after another, each to be read to its end before the next one comes
- * @throws {ServiceError} with what is wrong with an image or the store; what the iteration throws; the signal's reason
+ * @throws {ServiceError} with what is wrong with an image, the idempotency key or the store; what the iteration throws; the
+ *   signal's reason
  */
 export async function uploadStory(
   store: ObjectStore,
@@ -49,23 +58,27 @@ export async function uploadStory(
     }
     await upload.orFailure(upload.allStored())
     if (upload.keys.length === 0) throw new NoFiles()
+    const earlier = await upload.claim()
+    if (earlier) {
+      await upload.undo()
+      return { id: earlier.id, keys: earlier.names.map((name) => storyPrefix(earlier.id) + name), isReplay: true }
+    }
     options.signal.throwIfAborted()
-    upload.isRecordSent = true
-    await writeRecord(store, id, upload.manifest)
-    return { id, keys: upload.keys }
+    await upload.commit()
   } catch (error) {
-    await upload.undo(error)
-    throw error
+    if (await upload.giveUp(error)) throw error
   } finally {
     upload.release()
   }
+  return { id, keys: upload.keys, isReplay: false }
 }
 
 /** What is under way of one upload. */
 class RunningUpload {
   readonly keys: string[] = []
-  readonly manifest: ManifestImage[] = []
-  isRecordSent = false
+  readonly #manifest: ManifestImage[] = []
+  #claim: Claim | undefined
+  #isRecordSent = false
   readonly #store: ObjectStore
   readonly #id: string
   readonly #options: UploadOptions
@@ -152,7 +165,7 @@ class RunningUpload {
       .then(
         ({ size, sha256 }) => {
           const name = `${number}.${type}`
-          this.manifest[number - 1] = { name, type: CONTENT_TYPES[type], size, width, height, sha256 }
+          this.#manifest[number - 1] = { name, type: CONTENT_TYPES[type], size, width, height, sha256 }
         },
         (error) => this.#fail(error),
       )
@@ -168,20 +181,66 @@ class RunningUpload {
     await Promise.all(this.#stores.values())
   }
 
+  /** Claims the idempotency key, if there is one; returns the story that it stands for already. */
+  async claim(): Promise<ClaimedStory | undefined> {
+    const { claim: name, uploadTimeout } = this.#options
+    if (name === undefined) return undefined
+    const names = this.#manifest.map((image) => image.name)
+    const own = { id: this.#id, names, fingerprint: fingerprintOf(this.#manifest) }
+    const claim = await claimKey(this.#store, name, own, uploadTimeout)
+    if (!(claim instanceof Claim)) return claim
+    this.#claim = claim
+    return undefined
+  }
+
+  /** Writes the record. Until it resolves the upload must not be acknowledged. */
+  async commit(): Promise<void> {
+    this.#isRecordSent = true
+    await writeRecord(this.#store, this.#id, this.#manifest)
+    // A process that stood still for that long may find that a sweep has taken the images for what a crash left
+    const age = Date.now() - ownIdTime(this.#id)
+    if (age > this.#options.uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(this.#options.uploadTimeout)
+    await this.#claim?.commit().catch((error) => {
+      // The record is there, and whoever sends the upload again finds it
+      throw error instanceof KeyInUse ? error : new OutcomeUnknown().because(error)
+    })
+  }
+
+  /**
+   * After a failure: makes sure that there will be no story.
+   *
+   * @returns false when another upload with the same idempotency key has found the record and answered with the story: it stays
+   * @throws {OutcomeUnknown} when it can't be told whether there is a story
+   */
+  async giveUp(error: unknown): Promise<boolean> {
+    this.#fail(error)
+    await this.allStored()
+    // A story that may be there must not lose an image
+    if (error instanceof OutcomeUnknown) return true
+    try {
+      if (this.#claim && !(await this.#claim.giveUp())) return false
+    } catch (failure) {
+      if (this.#isRecordSent) throw new OutcomeUnknown().because(failure)
+    }
+    await this.undo()
+    return true
+  }
+
   /**
    * Leaves nothing behind that a list shows, and if it can, nothing at all.
    *
    * @throws {OutcomeUnknown} when a record that may still land could find its images
    */
-  async undo(error: unknown): Promise<void> {
-    this.#fail(error)
-    await Promise.all(this.#stores.values())
-    // A story that may be there must not lose an image
-    if (this.keys.length === 0 || error instanceof OutcomeUnknown) return
+  async undo(): Promise<void> {
+    if (this.keys.length === 0) return
+    if (this.#isRecordSent) {
+      await this.#store.delete([recordKey(this.#id, this.keys.length)]).catch((deletion) => {
+        throw new OutcomeUnknown().because(deletion)
+      })
+    }
     await this.#store.delete(this.keys).catch((deletion) => {
       this.#options.onLeftover(deletion)
-      // A record that lands late would find its images
-      if (this.isRecordSent) throw new OutcomeUnknown().because(error)
+      if (this.#isRecordSent) throw new OutcomeUnknown().because(deletion)
     })
   }
 

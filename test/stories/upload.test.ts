@@ -39,6 +39,7 @@ const silence = () => new Promise<never>(() => {})
 function upload(store: ObjectStore, images: AsyncIterable<Body>, options: Partial<UploadOptions> = {}) {
   return uploadStory(store, images, {
     maxPixels: 1_000_000_000,
+    uploadTimeout: 3_600_000,
     readAhead: true,
     signal: new AbortController().signal,
     onLeftover: (error) => t.fail('there are leftovers', { error }),

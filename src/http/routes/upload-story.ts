@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { ClientGone, NotMultipart, UploadStalled, UploadTimeout } from '../../errors.ts'
+import { BadRequest, ClientGone, NotMultipart, UploadStalled, UploadTimeout } from '../../errors.ts'
 import { onStall } from '../../stall.ts'
 import { publicPath } from '../../stories/key.ts'
 import { uploadStory } from '../../stories/upload.ts'
@@ -19,11 +20,12 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'uploadStory',
         summary: 'Upload the images of a new story',
         consumes: ['multipart/form-data'],
-        response: { 200: Uploaded, ...errors(400, 408, 413, 415, 503, 507) },
+        response: { 200: Uploaded, ...errors(400, 408, 409, 413, 415, 422, 503, 507) },
       },
     },
     async (request, reply) => {
       if (!request.isMultipart()) throw new NotMultipart()
+      const claim = claimName(request)
       const deadline = uploadDeadline(request, reply)
       try {
         const reservation = await budget.reserve(contentLength(request), deadline.signal)
@@ -36,11 +38,14 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
               maxPixels: config.MAX_PIXELS,
               readAhead: reservation.readAhead,
               signal: deadline.signal,
+              uploadTimeout: config.UPLOAD_TIMEOUT,
+              claim,
               onLeftover: (err) =>
                 request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
             },
           )
           request.log.debug({ story: story.id, images: story.keys.length }, 'stored')
+          if (story.isReplay) reply.header('idempotent-replayed', 'true')
           return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: story.keys.length }
         } finally {
           reservation.release()
@@ -80,4 +85,19 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
 function contentLength(request: FastifyRequest): number | undefined {
   const header = request.headers['content-length']
   return header === undefined ? undefined : Number(header)
+}
+
+/**
+ * What an upload with an Idempotency-Key is known by: the key is its sender's alone. As in the IETF's draft "The Idempotency-Key HTTP
+ * Header Field", whose quotes are optional here and part of the key.
+ *
+ * @throws {BadRequest}
+ */
+function claimName(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new BadRequest('The Idempotency-Key header has to be 1 to 255 visible ASCII characters, without spaces')
+  }
+  return createHash('sha256').update(key).digest('hex')
 }

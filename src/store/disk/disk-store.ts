@@ -1,10 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, open, readFile, rename, unlink } from 'node:fs/promises'
+import { access, type FileHandle, lstat, open, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { giveBack } from '../../blocks.ts'
-import { DeleteFailure, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
+import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore } from '../object-store.ts'
 import { createFolder, removeFolderIfEmpty, removeStaleFiles, syncFolder } from './folder.ts'
@@ -52,7 +52,7 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
       const written = [writeDurably(parts[0], source.bytes), writeDurably(parts[1], [Buffer.from(sidecar)])]
       try {
         await Promise.all(written)
-        await oneAtATime(path, () => moveInto(path, parts))
+        await oneAtATime(path, () => moveInto(path, parts, options.ifNoneMatch === '*'))
         return { size: source.size, sha256: source.digest.digest('hex') }
       } catch (error) {
         await Promise.allSettled(written)
@@ -207,7 +207,8 @@ async function oneAtATime(path: string, move: () => Promise<void>): Promise<void
 }
 
 /** The object last: it is visible with all that belongs to it, or not at all. */
-async function moveInto(path: string, [object, sidecar]: readonly [string, string]): Promise<void> {
+async function moveInto(path: string, [object, sidecar]: readonly [string, string], onlyNew: boolean): Promise<void> {
+  if (onlyNew && (await isThere(path))) throw new ObjectExists()
   const folder = dirname(path)
   const moves: [from: string, to: string][] = [
     [sidecar, sidecarPath(path)],
@@ -279,6 +280,16 @@ function resolveRange(range: ByteRange, size: number): { start: number; end: num
 async function emptyBody(file: FileHandle): Promise<Readable> {
   await file.close()
   return Readable.from([])
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
 }
 
 async function unlinkIfThere(path: string): Promise<void> {

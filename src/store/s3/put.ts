@@ -7,7 +7,7 @@ import {
   PutObjectCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { ObjectNotFound, StoreFailure } from '../../errors.ts'
+import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { headObject } from './get.ts'
@@ -29,6 +29,9 @@ interface NewObject {
   readonly Metadata: Record<string, string>
 }
 
+/** What goes with the call that makes the object visible. */
+type Condition = { readonly IfNoneMatch?: string }
+
 /** `ObjectStore.put`: less than a part in one call, more in a multipart upload. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
   /** Of all parts, once it is known that there are several. */
@@ -45,14 +48,15 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
       throw error
     }
   }
-  const { contentType: ContentType, metadata } = options
+  const { contentType: ContentType, metadata, ifNoneMatch } = options
+  const condition: Condition = ifNoneMatch ? { IfNoneMatch: ifNoneMatch } : {}
   const object = { Bucket: bucket.settings.bucket, Key: bucket.full(key), ContentType, Metadata: { ...metadata } }
   try {
     const first = (await next()) ?? new Part()
-    if (first.size < PART_BYTES) return await putWhole(bucket, object, first)
+    if (first.size < PART_BYTES) return await putWhole(bucket, object, condition, first)
     digest = first.copyDigest()
     const onTheWay = options.readAhead === false ? 1 : PARTS_ON_THE_WAY
-    const size = await putInParts(bucket, key, object, first, next, onTheWay)
+    const size = await putInParts(bucket, key, object, condition, first, next, onTheWay)
     return { size, sha256: digest.digest('hex') }
   } catch (error) {
     if (bodyFailed) throw bodyError
@@ -65,13 +69,14 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
   }
 }
 
-async function putWhole(bucket: S3Bucket, object: NewObject, part: Part): Promise<PutResult> {
+async function putWhole(bucket: S3Bucket, object: NewObject, condition: Condition, part: Part): Promise<PutResult> {
   const result = { size: part.size, sha256: part.sha256() }
   const headers: Record<string, string> = { 'content-type': object.ContentType }
   for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
+  if (condition.IfNoneMatch) headers['if-none-match'] = condition.IfNoneMatch
   const tag = await send(bucket, 'PutObject', { method: 'PUT', key: object.Key, headers, body: part }, result.sha256)
   if (tag === undefined) {
-    const command = new PutObjectCommand({ ...object, Body: Buffer.concat(part.bytes) })
+    const command = new PutObjectCommand({ ...object, ...condition, Body: Buffer.concat(part.bytes) })
     await bucket.client.send(command, bucket.bounded())
   }
   return result
@@ -89,6 +94,7 @@ async function putInParts(
   bucket: S3Bucket,
   key: string,
   object: NewObject,
+  condition: Condition,
   first: Part,
   next: () => Promise<Part | undefined>,
   atOnce: number,
@@ -136,7 +142,7 @@ async function putInParts(
       part = await Promise.race([next(), failure])
     }
     Parts.push(...(await Promise.all(onTheWay)))
-    const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
+    const complete = new CompleteMultipartUploadCommand({ ...upload, ...condition, MultipartUpload: { Parts } })
     await client.send(complete, bucket.bounded()).catch(async (error) => {
       // A repetition meets its own first try, whose answer was lost
       if (errorName(error) !== 'NoSuchUpload' || !(await isStored(bucket, key, size))) throw error
@@ -159,6 +165,7 @@ async function putInParts(
 async function send(bucket: S3Bucket, operation: string, call: ShortCall & { body: Part }, sha256: string) {
   const tag = await bucket.short(operation, async (path) => {
     const { status, headers } = await path.request({ ...call, sha256 })
+    if (status === 412) throw new ObjectExists()
     return status === 200 && typeof headers.etag === 'string' ? headers.etag : undefined
   })
   // Only now is it certain that the connection has let go of them

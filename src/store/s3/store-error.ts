@@ -1,4 +1,5 @@
 import {
+  ObjectExists,
   ObjectNotFound,
   RangeNotSatisfiable,
   ServiceError,
@@ -21,6 +22,8 @@ export function storeError(error: unknown, key = ''): Error {
   const name = errorName(error) ?? ''
   const status = statusOf(error)
   if (name === 'NoSuchKey' || name === 'NotFound') return new ObjectNotFound(key)
+  // The second one: somebody else is writing it at this moment (AWS, "Add preconditions to S3 operations with conditional requests")
+  if (name === 'PreconditionFailed' || name === 'ConditionalRequestConflict') return new ObjectExists().because(error)
   if (name === 'InvalidRange' || status === 416) return new RangeNotSatisfiable()
   if (FULL.has(name) || status === 507) return new StoreFull().because(error)
   // Without an answer the SDK has the error of the connection: refused, reset, timed out, not found
