@@ -10,7 +10,10 @@ export interface PutOptions {
   readonly contentType: string
   /** Short ASCII values under lower-case ASCII names; S3 allows 2 KB in all (AWS, "Working with object metadata"). */
   readonly metadata: Readonly<Record<string, string>>
-  /** Stores only what is new (RFC 9110 section 13.1.2): rejects with `ObjectExists` when there is an object under the key. */
+  /**
+   * Stores only what is new (RFC 9110 section 13.1.2): rejects with `ObjectExists` when there is an object under the key. For bodies
+   * below 5 MiB: not every S3 server keeps that promise at the end of a multipart upload.
+   */
   readonly ifNoneMatch?: '*'
   /** Whether the store may read on in the body while a part of it is on its way, so holds two parts and not one. */
   readonly readAhead?: boolean

@@ -133,6 +133,7 @@ export async function sweepClaims(
     }
     const last = keys.at(-1) as string
     if (dryRun || last.endsWith('.end') || (times.at(-1) as number) >= interrupted) continue
+    if (!(await areOurs(store, [last]))) continue
     const { id } = await read<ClaimedStory>(store, last)
     if ((await keysOfStory(store, id))?.story()) await settle(store, last, true)
   }
@@ -245,5 +246,9 @@ async function read<T>(store: ObjectStore, key: string): Promise<T> {
   }
   const chunks: Buffer[] = []
   for await (const chunk of body) chunks.push(chunk as Buffer)
-  return JSON.parse(Buffer.concat(chunks).toString()) as T
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) as T
+  } catch (error) {
+    throw new StoreFailure().because(error)
+  }
 }

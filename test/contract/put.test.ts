@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { ObjectNotFound } from '../../src/errors.ts'
+import { ObjectExists, ObjectNotFound } from '../../src/errors.ts'
 import { failing, forEach, inChunks, listKeys, MIB, putBytes, readAll } from '../support/bodies.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -118,6 +118,39 @@ for (const { name, open, inspect } of storesUnderTest) {
       await forEach(keys, (key) => putBytes(store, key), 64)
       t.same(await listKeys(store), keys.sort())
       for (const key of keys.slice(0, 20)) t.equal((await readAll((await store.get(key)).body)).toString(), key)
+    })
+
+    for (const size of [1000, 5 * MIB - 1]) {
+      t.test(`a put of ${size} bytes only if there is none leaves the one that is there`, async (t) => {
+        const { store, leftovers } = await inspect(t)
+        const bytes = randomBytes(size)
+        await store.put('folder/o', inChunks(bytes), { ...IMAGE, ifNoneMatch: '*' })
+        const first = await store.head('folder/o')
+        await t.rejects(
+          store.put('folder/o', inChunks(randomBytes(size)), { ...IMAGE, metadata: {}, ifNoneMatch: '*' }),
+          ObjectExists,
+        )
+        const { body, range, ...found } = await store.get('folder/o')
+        t.ok(bytes.equals(await readAll(body)))
+        t.same(found, first)
+        t.same(await leftovers('folder/o'), [])
+      })
+    }
+
+    t.test('of puts of one key at once that want none to be there, one is stored', async (t) => {
+      const store = await open(t)
+      for (let round = 0; round < 10; round++) {
+        const key = `folder/${round}`
+        const puts = ['a', 'b', 'c', 'd'].map((letter) =>
+          store.put(key, inChunks(letter), { contentType: 'text/plain', metadata: { letter }, ifNoneMatch: '*' }),
+        )
+        const results = await Promise.allSettled(puts)
+        const stored = results.flatMap(({ status }, i) => (status === 'fulfilled' ? ['abcd'.charAt(i)] : []))
+        t.equal(stored.length, 1)
+        for (const result of results) if (result.status === 'rejected') t.ok(result.reason instanceof ObjectExists)
+        const { body, metadata } = await store.get(key)
+        t.same([(await readAll(body)).toString(), metadata.letter], [stored[0], stored[0]])
+      }
     })
 
     t.test('of puts of one key at once, one whole object stays', async (t) => {

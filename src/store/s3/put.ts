@@ -29,9 +29,6 @@ interface NewObject {
   readonly Metadata: Record<string, string>
 }
 
-/** What goes with the call that makes the object visible. */
-type Condition = { readonly IfNoneMatch?: string }
-
 /** `ObjectStore.put`: less than a part in one call, more in a multipart upload. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
   /** Of all parts, once it is known that there are several. */
@@ -49,14 +46,15 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
     }
   }
   const { contentType: ContentType, metadata, ifNoneMatch } = options
-  const condition: Condition = ifNoneMatch ? { IfNoneMatch: ifNoneMatch } : {}
   const object = { Bucket: bucket.settings.bucket, Key: bucket.full(key), ContentType, Metadata: { ...metadata } }
   try {
     const first = (await next()) ?? new Part()
-    if (first.size < PART_BYTES) return await putWhole(bucket, object, condition, first)
+    if (first.size < PART_BYTES) return await putWhole(bucket, object, first, ifNoneMatch)
+    // Ceph RGW would complete such an upload in any case
+    if (ifNoneMatch) throw new StoreFailure()
     digest = first.copyDigest()
     const onTheWay = options.readAhead === false ? 1 : PARTS_ON_THE_WAY
-    const size = await putInParts(bucket, key, object, condition, first, next, onTheWay)
+    const size = await putInParts(bucket, key, object, first, next, onTheWay)
     return { size, sha256: digest.digest('hex') }
   } catch (error) {
     if (bodyFailed) throw bodyError
@@ -69,14 +67,19 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
   }
 }
 
-async function putWhole(bucket: S3Bucket, object: NewObject, condition: Condition, part: Part): Promise<PutResult> {
+async function putWhole(
+  bucket: S3Bucket,
+  object: NewObject,
+  part: Part,
+  ifNoneMatch: '*' | undefined,
+): Promise<PutResult> {
   const result = { size: part.size, sha256: part.sha256() }
   const headers: Record<string, string> = { 'content-type': object.ContentType }
   for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
-  if (condition.IfNoneMatch) headers['if-none-match'] = condition.IfNoneMatch
+  if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
   const tag = await send(bucket, 'PutObject', { method: 'PUT', key: object.Key, headers, body: part }, result.sha256)
   if (tag === undefined) {
-    const command = new PutObjectCommand({ ...object, ...condition, Body: Buffer.concat(part.bytes) })
+    const command = new PutObjectCommand({ ...object, IfNoneMatch: ifNoneMatch, Body: Buffer.concat(part.bytes) })
     await bucket.client.send(command, bucket.bounded())
   }
   return result
@@ -94,7 +97,6 @@ async function putInParts(
   bucket: S3Bucket,
   key: string,
   object: NewObject,
-  condition: Condition,
   first: Part,
   next: () => Promise<Part | undefined>,
   atOnce: number,
@@ -142,7 +144,7 @@ async function putInParts(
       part = await Promise.race([next(), failure])
     }
     Parts.push(...(await Promise.all(onTheWay)))
-    const complete = new CompleteMultipartUploadCommand({ ...upload, ...condition, MultipartUpload: { Parts } })
+    const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
     await client.send(complete, bucket.bounded()).catch(async (error) => {
       // A repetition meets its own first try, whose answer was lost
       if (errorName(error) !== 'NoSuchUpload' || !(await isStored(bucket, key, size))) throw error

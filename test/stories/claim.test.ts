@@ -1,0 +1,283 @@
+import { createHash } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { v7 } from 'uuid'
+import { KeyInUse, KeyReused, OutcomeUnknown, StoreFailure, StoreUnavailable, UploadTimeout } from '../../src/errors.ts'
+import type { Body, ObjectStore } from '../../src/store/object-store.ts'
+import { CLAIM_AGE_MS, type Claim, claimKey, sweepClaims } from '../../src/stories/claim.ts'
+import { recordKey } from '../../src/stories/key.ts'
+import { findStory } from '../../src/stories/list.ts'
+import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
+import { inChunks, listKeys, putBytes } from '../support/bodies.ts'
+import { makeImage } from '../support/images.ts'
+import { putOurs, recordCalls } from '../support/recording-store.ts'
+import { storesUnderTest } from '../support/stores.ts'
+
+const HOUR = 3_600_000
+const JPG = await makeImage({ type: 'jpg', width: 40, height: 30 })
+const PNG = await makeImage({ type: 'png', width: 20, height: 50 })
+const nameOf = (key: string) => createHash('sha256').update(key).digest('hex')
+const A = nameOf('a')
+const B = nameOf('b')
+const C = nameOf('c')
+const D = nameOf('d')
+
+async function* bodies(images: readonly Uint8Array[]): AsyncGenerator<Body> {
+  for (const image of images) yield inChunks(image)
+}
+
+function upload(
+  store: ObjectStore,
+  claim: string | undefined,
+  images: readonly Uint8Array[],
+  options: Partial<UploadOptions> = {},
+) {
+  return uploadStory(store, bodies(images), {
+    maxPixels: 1_000_000_000,
+    readAhead: true,
+    signal: new AbortController().signal,
+    uploadTimeout: HOUR,
+    claim,
+    onLeftover: () => {},
+    ...options,
+  })
+}
+
+const storyKeys = (store: ObjectStore) => listKeys(store, { prefix: 'stories/' })
+const claimKeys = async (store: ObjectStore) =>
+  (await listKeys(store, { prefix: 'idempotency/' })).map((key) => key.slice('idempotency/'.length + 64))
+
+/** An upload of an hour and a half ago whose process died behind its claim. */
+async function crash(store: ObjectStore, name: string, names = ['1.jpg', '2.png'], age = 1.5 * HOUR) {
+  const { fingerprint } = await upload(store, undefined, [JPG, PNG]).then(async ({ id }) => {
+    const { body } = await store.get(recordKey(id, 2))
+    const chunks: Buffer[] = []
+    for await (const chunk of body) chunks.push(chunk as Buffer)
+    await removeStory(store, id, HOUR)
+    return JSON.parse(Buffer.concat(chunks).toString()) as { fingerprint: string }
+  })
+  const id = v7({ msecs: Date.now() - age })
+  for (const file of names) await putOurs(store, `stories/${id}/${file}`)
+  const claim = (await claimKey(store, name, { id, names, fingerprint }, HOUR)) as Claim
+  return { id, claim }
+}
+
+for (const { name, open } of storesUnderTest.filter((store) => !store.name.endsWith('alone'))) {
+  t.test(name, async (t) => {
+    const store = await open(t)
+    await theContract(t, store)
+  })
+}
+
+async function theContract(t: Test, store: ObjectStore): Promise<void> {
+  const first = await upload(store, A, [JPG, PNG])
+  const stored = await storyKeys(store)
+  t.equal(first.isReplay, false)
+  t.same(await claimKeys(store), ['.1', '.1.end'])
+
+  const again = await upload(store, A, [JPG, PNG])
+  t.same(again, { ...first, isReplay: true }, 'the answer of the first one')
+  await t.rejects(upload(store, A, [PNG, JPG]), KeyReused, 'the same images in another order are another story')
+  t.same(await storyKeys(store), stored, 'neither has left anything')
+
+  const results = await Promise.allSettled(Array.from({ length: 6 }, () => upload(store, B, [JPG])))
+  const ids = new Set(results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.id] : [])))
+  t.equal(ids.size, 1, 'of uploads at once one is stored')
+  for (const result of results) if (result.status === 'rejected') t.type(result.reason, KeyInUse)
+  const [id = ''] = ids
+  t.same([(await upload(store, B, [JPG])).id, (await findStory(store, id)).images.length], [id, 1])
+  t.equal((await storyKeys(store)).length, stored.length + 2)
+
+  await removeStory(store, first.id, HOUR)
+  await removeAllStories(store, HOUR)
+  t.same(await upload(store, A, [JPG, PNG]), { ...first, isReplay: true }, 'a late retry brings nothing back')
+  t.same(await upload(store, B, [JPG]), { id, keys: [`stories/${id}/1.jpg`], isReplay: true })
+  t.same(await storyKeys(store), [])
+
+  await t.test('an interrupted upload is waited for, and then taken over', async (t) => {
+    const young = await crash(store, C, ['1.jpg', '2.png'], HOUR)
+    await t.rejects(upload(store, C, [JPG, PNG]), KeyInUse)
+    t.same(await storyKeys(store), [`stories/${young.id}/1.jpg`, `stories/${young.id}/2.png`])
+    t.equal(await young.claim.giveUp(), true)
+    const second = await upload(store, C, [JPG, PNG])
+    t.equal(second.isReplay, false, 'one that was given up stands in nobody’s way')
+    t.same((await listKeys(store, { prefix: `idempotency/${C}` })).length, 4, 'two claims, two ends')
+    await t.rejects(young.claim.commit(), KeyInUse, 'and has no say any more')
+    await putOurs(store, recordKey(young.id, 2))
+    await t.rejects(findStory(store, young.id), 'its late record finds no images')
+    await store.delete([recordKey(young.id, 2)])
+    await removeStory(store, second.id, HOUR)
+  })
+
+  const dead = await crash(store, D)
+  const heir = await upload(store, D, [JPG])
+  t.equal(heir.isReplay, false, 'what an interrupted upload has claimed is not bound to its images')
+  t.ok(
+    (await storyKeys(store)).every((key) => key.includes(heir.id)),
+    'whose are gone',
+  )
+  await t.rejects(dead.claim.commit(), KeyInUse)
+  t.equal(await dead.claim.giveUp(), true)
+  t.equal((await findStory(store, heir.id)).images.length, 1)
+}
+
+const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
+
+t.test('a record whose process died before it said so counts', async (t) => {
+  const store = await open(t)
+  const { id, claim } = await crash(store, A)
+  await putOurs(store, recordKey(id, 2))
+  const replay = await upload(store, A, [JPG, PNG])
+  t.same(replay, { id, keys: [`stories/${id}/1.jpg`, `stories/${id}/2.png`], isReplay: true })
+  t.equal(await claim.giveUp(), false, 'its own upload can not take it back now')
+  await claim.commit()
+  await removeStory(store, id, HOUR)
+  t.same(await upload(store, A, [JPG, PNG]), replay)
+})
+
+t.test('an upload whose record another one has found is a success', async (t) => {
+  const disk = await open(t)
+  let other: Awaited<ReturnType<typeof upload>> | undefined
+  const store = recordCalls(disk, {
+    put: async (key, body, options) => {
+      const result = await disk.put(key, body, options)
+      if (!/\/0\.\d+\.json$/.test(key)) return result
+      other = await upload(disk, A, [JPG])
+      throw new StoreUnavailable()
+    },
+    head: async (key, options) => {
+      if (key.endsWith('.json')) throw new StoreUnavailable()
+      return disk.head(key, options)
+    },
+  })
+  const own = await upload(store, A, [JPG])
+  t.equal(own.isReplay, false)
+  t.match(other, { id: own.id, isReplay: true })
+  t.equal((await findStory(disk, own.id)).images.length, 1)
+})
+
+t.test('a record that could not be stored leaves the key to the next upload', async (t) => {
+  const disk = await open(t)
+  let broken = true
+  const store = recordCalls(disk, {
+    put: async (key, body, options) => {
+      if (broken && /\/0\.\d+\.json$/.test(key)) throw new StoreUnavailable()
+      return disk.put(key, body, options)
+    },
+  })
+  await t.rejects(upload(store, A, [JPG]), StoreUnavailable)
+  t.same(await storyKeys(disk), [])
+  broken = false
+  const { id } = await upload(store, A, [PNG])
+  t.equal((await findStory(disk, id)).images.length, 1)
+  t.same(await claimKeys(disk), ['.1', '.1.end', '.2', '.2.end'])
+})
+
+t.test('when the end can not be written the outcome is unknown, and the next upload finds out', async (t) => {
+  const disk = await open(t)
+  const store = recordCalls(disk, {
+    put: async (key, body, options) => {
+      if (key.endsWith('.end')) throw new StoreUnavailable()
+      return disk.put(key, body, options)
+    },
+  })
+  await t.rejects(upload(store, A, [JPG]), OutcomeUnknown)
+  const [key = ''] = await storyKeys(disk)
+  t.equal((await findStory(disk, key.split('/')[1] as string)).images.length, 1)
+  t.match(await upload(disk, A, [JPG]), { id: key.split('/')[1], isReplay: true })
+})
+
+t.test('an answer that got lost is the own one', async (t) => {
+  const disk = await open(t)
+  const store = recordCalls(disk, {
+    put: async (key, body, options) => {
+      if (!key.startsWith('idempotency/')) return disk.put(key, body, options)
+      const chunks: Uint8Array[] = []
+      for await (const chunk of body) chunks.push(chunk)
+      await disk.put(key, chunks as unknown as Body, options)
+      // The retry meets the first try
+      return disk.put(key, chunks as unknown as Body, options)
+    },
+  })
+  const { id, isReplay } = await upload(store, A, [JPG])
+  t.equal(isReplay, false)
+  t.equal((await findStory(disk, id)).images.length, 1)
+})
+
+for (const claim of [undefined, A]) {
+  t.test(`an upload that stood still for hours is taken back ${claim ? 'with' : 'without'} a key`, async (t) => {
+    const { now } = Date
+    t.teardown(() => {
+      Date.now = now
+    })
+    const disk = await open(t)
+    const store = recordCalls(disk, {
+      put: async (key, body, options) => {
+        const result = await disk.put(key, body, options)
+        if (/\/0\.\d+\.json$/.test(key)) Date.now = () => now() + 2 * HOUR
+        return result
+      },
+    })
+    await t.rejects(upload(store, claim, [JPG]), UploadTimeout)
+    t.same(await storyKeys(disk), [])
+    t.same(await claimKeys(disk), claim ? ['.1', '.1.end'] : [])
+  })
+}
+
+t.test('a sweep removes claims after a day, and nothing else', async (t) => {
+  const store = await open(t)
+  const { id } = await upload(store, A, [JPG])
+  await crash(store, B)
+  const others = ['idempotency/notes.txt', `idempotency/${C}.1`, `idempotency/${A}.1.start`, 'idempotency/a/1']
+  for (const key of others) await putBytes(store, key)
+  const all = await listKeys(store)
+  const later = (ms: number) => ({ now: Date.now() + ms })
+  await sweepClaims(store, HOUR, later(CLAIM_AGE_MS - HOUR))
+  t.same(await listKeys(store), all)
+
+  const seen: string[] = []
+  const onRemove = (key: string) => seen.push(key)
+  await sweepClaims(store, HOUR, { ...later(CLAIM_AGE_MS + 1000), dryRun: true, onRemove })
+  t.same(await listKeys(store), all)
+  t.same(seen.length, 3)
+  await sweepClaims(store, HOUR, { ...later(CLAIM_AGE_MS + 1000), onRemove })
+  t.same(seen.slice(3), seen.slice(0, 3), 'as announced')
+  t.same(
+    await listKeys(store),
+    all.filter((key) => !seen.includes(key)),
+  )
+  t.same(await listKeys(store, { prefix: 'idempotency/' }), others.sort())
+  t.equal((await findStory(store, id)).images.length, 1)
+  t.not((await upload(store, A, [JPG])).id, id, 'then the key is as good as new')
+
+  const long = 24 * HOUR
+  await sweepClaims(store, long, later(CLAIM_AGE_MS + 60_000))
+  t.equal((await claimKeys(store)).filter((key) => key === '.1.end').length, 1, 'never while its upload may run')
+})
+
+t.test('a sweep says that what has a record is committed', async (t) => {
+  const store = await open(t)
+  const whole = await crash(store, A)
+  await putOurs(store, recordKey(whole.id, 2))
+  const broken = await crash(store, B)
+  const running = await crash(store, C, ['1.jpg'], 0)
+  const signal = AbortSignal.abort(new Error('stopped'))
+  await t.rejects(sweepClaims(store, HOUR, { signal, now: Date.now() + 2 * HOUR }), /stopped/)
+  await sweepClaims(store, HOUR, { now: Date.now() + 2 * HOUR, dryRun: true })
+  t.same(await claimKeys(store), ['.1', '.1', '.1'])
+  await sweepClaims(store, HOUR, { now: Date.now() + 2 * HOUR })
+  t.equal((await claimKeys(store)).length, 4)
+  t.equal(await whole.claim.giveUp(), false)
+  await removeStory(store, whole.id, HOUR)
+  t.match(await upload(store, A, [JPG, PNG]), { id: whole.id, isReplay: true })
+  for (const { claim } of [broken, running]) t.equal(await claim.giveUp(), true)
+})
+
+t.test('what is no claim, or longer than any of ours, is the failure of one upload', async (t) => {
+  const store = await open(t)
+  for (const content of ['x', ' '.repeat(2 ** 20 + 1)]) {
+    await putBytes(store, `idempotency/${A}.1`, content)
+    await t.rejects(upload(store, A, [JPG]), StoreFailure)
+    t.same(await storyKeys(store), [])
+  }
+})
