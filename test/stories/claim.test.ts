@@ -7,6 +7,7 @@ import { CLAIM_AGE_MS, type Claim, claimKey, sweepClaims } from '../../src/stori
 import { recordKey } from '../../src/stories/key.ts'
 import { findStory } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { Sweeper } from '../../src/stories/sweep.ts'
 import { type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
 import { inChunks, listKeys, putBytes } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
@@ -223,6 +224,53 @@ for (const claim of [undefined, A]) {
     t.same(await claimKeys(disk), claim ? ['.1', '.1.end'] : [])
   })
 }
+
+t.test('a process that dies at any call of an upload with a key: retries make one story', async (t) => {
+  const { now } = Date
+  t.teardown(() => {
+    Date.now = now
+  })
+  for (let moment = 1; ; moment++) {
+    const begin = 3 * HOUR * moment
+    Date.now = () => now() + begin
+    const disk = await open(t)
+    let calls = 0
+    // Behind the moment nothing reaches the store, as after the death of the process
+    const isDead = () => calls > moment
+    const mortal = <T>(call: () => Promise<T>, isWrite: boolean): Promise<T> => {
+      if (isWrite) calls++
+      return isDead() ? Promise.reject(new StoreUnavailable()) : call()
+    }
+    const store = recordCalls(disk, {
+      put: (key, body, options) => mortal(() => disk.put(key, body, options), true),
+      delete: (keys) => mortal(() => disk.delete(keys), true),
+      head: (key, options) => mortal(() => disk.head(key, options), false),
+    })
+    const first = await upload(store, A, [JPG, PNG]).catch(() => undefined)
+    const what = `dead behind call ${moment}`
+    const retry = () =>
+      upload(disk, A, [JPG, PNG]).catch((error) => {
+        t.type(error, KeyInUse, what)
+        return undefined
+      })
+    const soon = await retry()
+    Date.now = () => now() + begin + 2 * HOUR
+    const late = await retry()
+    await new Sweeper(disk, HOUR).sweep()
+    t.ok(late, `${what}: in the end there is a story`)
+    if (first) t.match(soon, { id: first.id, isReplay: true }, what)
+    if (soon) t.equal(late?.id, soon.id, what)
+    const ids = new Set((await storyKeys(disk)).map((key) => key.split('/')[1]))
+    t.same([...ids], [late?.id], `${what}: and nothing else`)
+    await removeStory(disk, late?.id ?? '', HOUR)
+    t.match(await retry(), { id: late?.id, isReplay: true }, what)
+    t.same(await storyKeys(disk), [], `${what}: it stays deleted`)
+    if (!isDead()) {
+      t.equal(calls, 5, 'two images, the claim, the record, the end')
+      break
+    }
+  }
+})
 
 t.test('a sweep removes claims after a day, and nothing else', async (t) => {
   const store = await open(t)
