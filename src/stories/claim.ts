@@ -18,7 +18,7 @@ import { CLOCK_MARGIN_MS, leftoversOf, Removal } from './remove.ts'
 const CLAIMS = 'idempotency/'
 const CLAIM_NAME = /^([0-9a-f]{64})\.([1-9]\d{0,8})(\.end)?$/
 
-/** Milliseconds for which a key is remembered at least. */
+/** Milliseconds for which a key is remembered, beyond the time that an upload can take. */
 export const CLAIM_AGE_MS = 24 * 60 * 60_000
 
 /** No claim is longer, in bytes: the names of 10,000 images are 140 KB. */
@@ -102,7 +102,7 @@ export class Claim {
 }
 
 /**
- * Removes claims that are older than `CLAIM_AGE_MS`, and says of those whose upload was interrupted behind its record that they are
+ * Removes claims that no upload of the last `CLAIM_AGE_MS` can need, and says of those whose upload was interrupted behind its record that they are
  * committed.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
@@ -117,7 +117,8 @@ export async function sweepClaims(
 ): Promise<void> {
   const { now = Date.now(), signal, onRemove, dryRun = false } = options
   const interrupted = now - uploadTimeout - CLOCK_MARGIN_MS
-  const expired = Math.min(now - CLAIM_AGE_MS, interrupted)
+  // A ticket is good for a day, and an upload with it that began in time may still claim it
+  const expired = interrupted - CLAIM_AGE_MS
   for await (const objects of readClaims(store)) {
     signal?.throwIfAborted()
     const times = objects.map(({ modified }) => Date.parse(modified))
