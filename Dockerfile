@@ -7,6 +7,7 @@ COPY . .
 RUN npm run build && npm prune --omit=dev
 
 FROM node:24.21-trixie-slim
+# Beyond the container the server listens only with API_KEYS, or ALLOW_OPEN=true: see docs/security.md.
 ENV NODE_ENV=production UV_THREADPOOL_SIZE=16 HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
 WORKDIR /app
 # Made here, so that a new named volume belongs to the user too.

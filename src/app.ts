@@ -1,10 +1,14 @@
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
-import type { Config } from './config.ts'
+import { type Config, listed } from './config.ts'
+import { accessPlugin } from './http/plugins/access.ts'
+import { browsersPlugin } from './http/plugins/browsers.ts'
 import { drainPlugin } from './http/plugins/drain.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
 import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
+import { openapiPlugin } from './http/plugins/openapi.ts'
+import { overloadPlugin } from './http/plugins/overload.ts'
 import { requestId, requestLogPlugin } from './http/plugins/request-log.ts'
 import { healthRoutes } from './http/routes/health.ts'
 import { imageRoutes } from './http/routes/image.ts'
@@ -13,7 +17,10 @@ import { listStoryRoute } from './http/routes/list-story.ts'
 import { listStoryIdsRoute } from './http/routes/list-story-ids.ts'
 import { removeAllStoriesRoute } from './http/routes/remove-all-stories.ts'
 import { removeStoryRoute } from './http/routes/remove-story.ts'
+import { signedUrlRoutes } from './http/routes/signed-urls.ts'
+import { ticketRoutes } from './http/routes/tickets.ts'
 import { uploadStoryRoute } from './http/routes/upload-story.ts'
+import { errorForLog } from './logged-error.ts'
 import type { ObjectStore } from './store/object-store.ts'
 import { Sweeper } from './stories/sweep.ts'
 
@@ -24,23 +31,28 @@ declare module 'fastify' {
     /** Sweeps only when it is told to. */
     readonly sweeper: Sweeper
   }
-  interface FastifySchema {
-    operationId?: string
-    summary?: string
-    consumes?: string[]
-  }
 }
 
 /** The server, ready to listen. The store stays the caller's: closing the app does not close it. */
 export async function buildApp(config: Config, store: ObjectStore): Promise<FastifyInstance> {
   const app = Fastify({
-    logger: { level: config.LOG_LEVEL },
+    logger: {
+      level: config.LOG_LEVEL,
+      // The multipart plugin would log the headers of each upload with its options
+      serializers: { err: errorForLog(config.S3_ENDPOINT), busboyOptions: () => undefined },
+    },
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     exposeHeadRoutes: false,
     // A request in the middle of the shutdown is answered like any other
     return503OnClosing: false,
-    http: { requireHostHeader: false },
+    http: {
+      requireHostHeader: false,
+      headersTimeout: config.HEADERS_TIMEOUT,
+      connectionsCheckingInterval: Math.min(5000, config.HEADERS_TIMEOUT / 2),
+    },
+    trustProxy: config.TRUST_PROXY !== undefined && listed(config.TRUST_PROXY),
+    keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT,
     frameworkErrors: sendFrameworkError,
     clientErrorHandler: sendParserError,
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -55,9 +67,14 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
   await app.register(multipart, { throwFileSizeLimit: false })
 
   await app.register(requestLogPlugin)
+  await app.register(browsersPlugin)
   await app.register(errorsPlugin)
   await app.register(drainPlugin)
   await app.register(gracefulClosePlugin)
+  // Before whatever waits or counts on behalf of somebody
+  await app.register(accessPlugin)
+  await app.register(overloadPlugin)
+  await app.register(openapiPlugin)
 
   await app.register(healthRoutes)
   await app.register(listImagesRoute)
@@ -67,5 +84,7 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
   await app.register(removeStoryRoute)
   await app.register(removeAllStoriesRoute)
   await app.register(imageRoutes)
+  await app.register(ticketRoutes)
+  await app.register(signedUrlRoutes)
   return app
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
@@ -10,11 +11,28 @@ const SECOND = 1000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
-const text = (description: string, options: { default?: string; example: string; pattern?: string; must?: string }) =>
+interface TextOptions {
+  readonly example: string
+  readonly pattern?: string
+  readonly must?: string
+  /** What no pattern can tell. */
+  readonly isGood?: (value: string) => boolean
+  /** No message shows what it was. */
+  readonly isSecret?: true
+}
+
+const text = (description: string, options: TextOptions & { default?: string }) =>
   Type.String({ description, minLength: 1, must: 'some text', ...options })
 
-const optionalText = (description: string, options: { example: string; pattern?: string; must?: string }) =>
-  Type.Optional(text(description, options))
+const optionalText = (description: string, options: TextOptions) => Type.Optional(text(description, options))
+
+const flag = (description: string) => Type.Boolean({ description, default: false, example: 'true' })
+
+/** One or more, with commas between them. */
+const listOf = (pattern: string) => `^\\s*${pattern}(\\s*,\\s*${pattern})*\\s*$`
+
+/** The values of an option that is a list. */
+export const listed = (value: string | undefined): string[] => value?.split(',').map((item) => item.trim()) ?? []
 
 const count = (description: string, options: { default: number; minimum: number; maximum: number }) =>
   Type.Integer({ description, unit: 'count', example: String(options.default), ...options })
@@ -25,6 +43,9 @@ const size = (description: string, options: { default: number; minimum: number; 
 const duration = (description: string, options: { default: number; minimum: number; maximum: number }) =>
   Type.Integer({ description, unit: 'milliseconds', example: formatDuration(options.default), ...options })
 
+/** How long images may be kept, and by whom, that not everybody may see. */
+export const PRIVATE_CACHE_CONTROL = 'private, max-age=3600, immutable'
+
 /** Every environment variable that the server reads, but for those of the AWS SDK (credentials, AWS_REGION and the like). */
 export const ConfigSchema = Type.Object({
   HOST: text('Address to listen on. `localhost` keeps other machines out; `0.0.0.0` is every IPv4 address', {
@@ -32,6 +53,44 @@ export const ConfigSchema = Type.Object({
     example: '0.0.0.0',
   }),
   PORT: count('TCP port; 0 takes any free one', { default: 8000, minimum: 0, maximum: 65535 }),
+  API_KEYS: optionalText('The keys that open the API, as `name:scope+scope:sha256`, with commas between them', {
+    example: `web:read+write:${'0123456789abcdef'.repeat(4)}`,
+    pattern: listOf(
+      '[A-Za-z0-9][\\w.-]{0,63}:(read|write|delete|delete-all)(\\+(read|write|delete|delete-all))*:[0-9a-f]{64}',
+    ),
+    must: 'a list of name:scope+scope:sha256, each key in it once, with the scopes read, write, delete and delete-all and the SHA-256 of the key as 64 hexadecimal digits in lower case',
+    isGood: (value) => {
+      const hashes = listed(value).map((key) => key.slice(-64))
+      return new Set(hashes).size === hashes.length
+    },
+    isSecret: true,
+  }),
+  ALLOW_OPEN: flag('Lets a server without `API_KEYS` listen beyond this machine: for a private network'),
+  SIGNING_SECRETS: optionalText(
+    'Secrets that upload tickets and signed URLs are signed with, each of 32 characters or more, with commas between them. The first one signs, all of them verify',
+    {
+      example: 'what-openssl-rand-hex-32-prints-for-you',
+      pattern: listOf('[!-+\\x2d-~]{32,1024}'),
+      must: 'a list of secrets of 32 to 1024 visible ASCII characters, with commas between them',
+      isSecret: true,
+    },
+  ),
+  PRIVATE_IMAGES: flag('Whether images need a signed URL, or a key that may read'),
+  RATE_LIMIT: count('Requests per minute from one key or, without one, one address; `0` is any number', {
+    default: 0,
+    minimum: 0,
+    maximum: 1_000_000,
+  }),
+  CORS_ORIGINS: optionalText('Origins whose pages may use the API, with commas between them; `*` is every origin', {
+    example: 'https://app.example.org',
+    pattern: `^\\*$|${listOf('https?://[a-z0-9.:\\[\\]-]+')}`,
+    must: 'a list of origins (https://host or https://host:port, in lower case, without a slash at the end), or *',
+  }),
+  TRUST_PROXY: optionalText('Addresses and networks of the proxies whose `X-Forwarded-For` counts', {
+    example: '10.0.0.0/8',
+    must: 'a list of IP addresses and networks (10.0.0.0/8), but not of every address there is',
+    isGood: (value) => listed(value).every(isNetwork),
+  }),
   DATA_DIR: text('Folder of the disk store, which is used while `S3_BUCKET` is not set', {
     default: './data',
     example: '/var/lib/story-images',
@@ -98,6 +157,10 @@ export const ConfigSchema = Type.Object({
     minimum: 100,
     maximum: HOUR,
   }),
+  UPLOAD_MIN_RATE: size(
+    'Bytes per second that an upload has to bring, over each `UPLOAD_IDLE_TIMEOUT` in which only its client was waited for; `0` is any',
+    { default: KIB, minimum: 0, maximum: GIB },
+  ),
   UPLOAD_MEMORY: size('Memory for the bytes of all uploads that run at once; further ones wait', {
     default: 256 * MIB,
     minimum: 48 * MIB,
@@ -108,22 +171,67 @@ export const ConfigSchema = Type.Object({
     minimum: 100,
     maximum: HOUR,
   }),
+  READER_TIMEOUT: duration('How long a client may take no byte of an answer that waits for it', {
+    default: 30 * SECOND,
+    minimum: 100,
+    maximum: HOUR,
+  }),
+  HEADERS_TIMEOUT: duration('How long the headers of a request may take to arrive, on a new connection too', {
+    default: 20 * SECOND,
+    minimum: 100,
+    maximum: 10 * MINUTE,
+  }),
+  KEEP_ALIVE_TIMEOUT: duration(
+    'How long a connection may wait for its next request; longer than with the load balancer in front of the server',
+    { default: 72 * SECOND, minimum: SECOND, maximum: HOUR },
+  ),
+  MAX_CONNECTIONS: count('Most connections of clients; further ones are closed at once', {
+    default: 10_000,
+    minimum: 1,
+    maximum: 1_000_000,
+  }),
+  MAX_LISTS: count('Most lists of all stories that are on their way at once; each holds a page of the store', {
+    default: 64,
+    minimum: 1,
+    maximum: 100_000,
+  }),
+  MAX_DOWNLOADS: count('Most images that are on their way at once; each holds 384 KiB at most', {
+    default: 1024,
+    minimum: 1,
+    maximum: 100_000,
+  }),
+  MAX_WAITING: count(
+    'Most small uploads, large uploads, lists and images, each, that wait for their turn; further ones are refused at once',
+    { default: 1000, minimum: 0, maximum: 1_000_000 },
+  ),
+  MAX_EVENT_LOOP_DELAY: duration('From what delay of the event loop on, over two seconds, requests are refused', {
+    default: 500,
+    minimum: 10,
+    maximum: MINUTE,
+  }),
   SWEEP_INTERVAL: duration('How often what interrupted uploads and deletions left is removed; `0s` is never', {
     default: HOUR,
     minimum: 0,
     maximum: 24 * HOUR,
   }),
-  SHUTDOWN_TIMEOUT: duration('How long running requests may take to finish after SIGTERM or SIGINT', {
+  SHUTDOWN_DELAY: duration(
+    'How long the server goes on after SIGTERM or SIGINT, not ready, until load balancers have noticed; behind one `10s` is good',
+    { default: 0, minimum: 0, maximum: 10 * MINUTE },
+  ),
+  SHUTDOWN_TIMEOUT: duration('How long running requests may take to finish after that', {
     default: 5 * MINUTE,
     minimum: SECOND,
     maximum: 24 * HOUR,
   }),
-  CACHE_CONTROL: text('`Cache-Control` of images: a deleted image is out of every cache after `max-age`', {
-    default: 'public, max-age=86400, immutable',
-    example: 'public, max-age=3600',
-    pattern: '^[\\x20-\\x7e]+$',
-    must: 'one line of ASCII',
-  }),
+  CACHE_CONTROL: text(
+    '`Cache-Control` of images: a deleted image is out of every cache after `max-age`. By default `private, max-age=3600, immutable` with `PRIVATE_IMAGES`',
+    {
+      default: 'public, max-age=86400, immutable',
+      example: 'public, max-age=3600',
+      pattern: '^[\\x20-\\x7e]+$',
+      must: 'one line of ASCII',
+    },
+  ),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
     { description: 'Least severity that is logged', default: 'info', example: 'debug' },
@@ -152,8 +260,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       continue
     }
     const value = parseOption(raw, schema)
-    if (!Value.Check(schema, value)) {
-      throw new ConfigError(`${name} has to be ${allowed(schema)}, not "${raw}"; for example ${name}=${schema.example}`)
+    if (!Value.Check(schema, value) || schema.isGood?.(raw) === false) {
+      // A URL may hold a password
+      const what = schema.isSecret ? '' : `, not "${raw.replace(/\/\/.*@/, '//…@')}"`
+      throw new ConfigError(`${name} has to be ${allowed(schema)}${what}; for example ${name}=${schema.example}`)
     }
     values[name] = value
   }
@@ -162,7 +272,20 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (config.S3_BUCKET === undefined && idle !== undefined) {
     throw new ConfigError(`${idle} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`)
   }
+  if (config.PRIVATE_IMAGES && config.SIGNING_SECRETS === undefined) {
+    throw new ConfigError('PRIVATE_IMAGES needs SIGNING_SECRETS, which make the signed URLs')
+  }
+  // What only some may see is not for caches that many share
+  if (config.PRIVATE_IMAGES && !environment.CACHE_CONTROL) config.CACHE_CONTROL = PRIVATE_CACHE_CONTROL
   return config
+}
+
+/** An address, or a network as `address/bits` that is not all of them. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/')
+  const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
+  if (bits === undefined) return most > 0
+  return more.length === 0 && /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= most
 }
 
 /**
@@ -186,6 +309,8 @@ type OptionSchema = TSchema & {
   readonly description: string
   readonly example: string
   readonly must?: string
+  readonly isGood?: TextOptions['isGood']
+  readonly isSecret?: true
   readonly minimum?: number
   readonly maximum?: number
   readonly anyOf?: readonly { readonly const: string }[]
@@ -218,11 +343,13 @@ function allowed({ type, unit, must, minimum = 0, maximum = 0, anyOf }: OptionSc
 }
 
 function formatBytes(value: number): string {
+  if (value === 0) return '0'
   if (value % GIB === 0) return `${value / GIB}GiB`
   return value % MIB === 0 ? `${value / MIB}MiB` : `${value / KIB}KiB`
 }
 
 function formatDuration(value: number): string {
+  if (value === 0) return '0s'
   if (value % HOUR === 0) return `${value / HOUR}h`
   if (value % MINUTE === 0) return `${value / MINUTE}m`
   return value % SECOND === 0 ? `${value / SECOND}s` : `${value}ms`

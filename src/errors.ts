@@ -57,6 +57,22 @@ export const BrokenMultipart = failure(
   400,
   () => 'The multipart body is broken or ends before its last boundary',
 )
+export const UnusablePart = failure(
+  'UnusablePart',
+  400,
+  (number: number, limit: number) =>
+    `The headers of part ${number} can't be used: each part needs Content-Disposition: form-data with a name, and at most ${bytes(limit)} of headers`,
+)
+export const ReservedName = failure(
+  'ReservedName',
+  400,
+  () => 'A part has a reserved name, such as "constructor" or "__proto__"; give it another one',
+)
+export const InvalidJsonField = failure(
+  'InvalidJsonField',
+  400,
+  (limit: number) => `A text field of type application/json is no JSON, or larger than ${bytes(limit)}`,
+)
 export const UnsupportedImage = failure(
   'UnsupportedImage',
   415,
@@ -109,6 +125,12 @@ export const UploadStalled = failure(
   408,
   (milliseconds: number) => `No bytes of the upload arrived for ${milliseconds / 1000} seconds`,
 )
+export const UploadTooSlow = failure(
+  'UploadTooSlow',
+  408,
+  (rate: number, milliseconds: number) =>
+    `The upload brought less than ${bytes(rate)} per second for ${milliseconds / 1000} seconds`,
+)
 export const UploadTimeout = failure(
   'UploadTimeout',
   408,
@@ -140,6 +162,90 @@ export const OutcomeUnknown = failure(
   10,
 )
 
+// Who may do what: RFC 6750 section 3
+const CHALLENGE = 'Bearer realm="story-images"'
+export class KeyMissing extends failure(
+  'KeyMissing',
+  401,
+  () => 'This needs an API key, as "Authorization: Bearer KEY" or "X-API-Key: KEY"',
+) {
+  override headers = { 'www-authenticate': CHALLENGE }
+}
+export class KeyUnknown extends failure('KeyUnknown', 401, () => 'There is no such API key') {
+  override headers = { 'www-authenticate': `${CHALLENGE}, error="invalid_token"` }
+}
+export class ScopeMissing extends failure(
+  'ScopeMissing',
+  403,
+  (scope: string) => `This API key does not have the scope "${scope}"`,
+) {
+  constructor(scope: string) {
+    super(scope)
+    this.headers = { 'www-authenticate': `${CHALLENGE}, error="insufficient_scope", scope="${scope}"` }
+  }
+}
+export const TicketInvalid = failure(
+  'TicketInvalid',
+  403,
+  () => 'This upload ticket is not valid; ask for a new one whoever gave it to you',
+)
+export const TicketExpired = failure(
+  'TicketExpired',
+  403,
+  () => 'This upload ticket has expired; ask for a new one whoever gave it to you',
+)
+export const TicketTooManyFiles = failure(
+  'TicketTooManyFiles',
+  413,
+  (limit: number) => `There are more than ${limit} files, the limit of this upload ticket`,
+)
+export const TicketTooManyBytes = failure(
+  'TicketTooManyBytes',
+  413,
+  (limit: number) => `The files are larger than ${bytes(limit)} together, the limit of this upload ticket`,
+)
+export const SignatureInvalid = failure(
+  'SignatureInvalid',
+  403,
+  () => 'The signature of this URL is not valid: the path, "expires" or "signature" is not what was signed',
+)
+export const SignatureExpired = failure('SignatureExpired', 403, () => 'This signed URL has expired')
+export class TooManyRequests extends failure(
+  'TooManyRequests',
+  429,
+  (seconds: number) => `Too many requests; try again in ${seconds} seconds`,
+) {
+  constructor(seconds: number) {
+    super(seconds)
+    this.headers = { 'retry-after': String(seconds) }
+  }
+}
+
+// Bodies of JSON
+export const NotJson = failure('NotJson', 415, () => 'Send the body as application/json')
+export const BrokenJson = failure('BrokenJson', 400, () => 'The body is not the JSON of an object')
+export const JsonTooLarge = failure(
+  'JsonTooLarge',
+  413,
+  (limit: number) => `The body is larger than ${bytes(limit)}, the limit for this request`,
+)
+export const JsonTimeout = failure(
+  'JsonTimeout',
+  408,
+  (milliseconds: number) => `The body took longer than ${milliseconds / 1000} seconds to arrive`,
+)
+export const BadMember = failure(
+  'BadMember',
+  400,
+  (name: string, allowed: string) => `The member ${quoted(name)} of the body has to be ${allowed}`,
+)
+export const UnknownMember = failure(
+  'UnknownMember',
+  400,
+  (name: string, known: readonly string[]) =>
+    `The body has a member ${quoted(name)}, but can only have ${known.join(', ')}`,
+)
+
 // Requests for what is not there, or not understood
 export const StoryNotFound = failure('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
 export const ImageNotFound = failure('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
@@ -148,13 +254,25 @@ export const RouteNotFound = failure(
   404,
   (method: string, path: string) => `There is no route ${method} ${quoted(path)}`,
 )
+/** Of a path that has routes, for other methods; `Allow` names those (RFC 9110 section 15.5.6). */
+export class MethodNotAllowed extends failure(
+  'MethodNotAllowed',
+  405,
+  (method: string, path: string, allowed: readonly string[]) =>
+    `There is no method ${method} of ${quoted(path)}, only ${allowed.join(' and ')}`,
+) {
+  constructor(method: string, path: string, allowed: readonly string[]) {
+    super(method, path, allowed)
+    this.headers = { allow: allowed.join(', ') }
+  }
+}
 export const BadQuery = failure(
   'BadQuery',
   400,
   (name: string, allowed: string) => `The query parameter "${name}" has to be ${allowed}`,
 )
 export const BadRequest = failure('BadRequest', 400, (what: string) => what)
-export const MissingHost = failure('MissingHost', 400, () => 'An HTTP/1.1 request needs a Host header')
+export const MissingHost = failure('MissingHost', 400, () => 'An HTTP/1.1 request needs a Host header, and only one')
 export const ExpectationFailed = failure(
   'ExpectationFailed',
   417,
@@ -167,6 +285,20 @@ export const RangeNotSatisfiable = failure(
 )
 
 // What the server or its store could not do
+export const ServerBusy = failure(
+  'ServerBusy',
+  503,
+  () => 'The server has more to do than it can; try again in a few seconds',
+  5,
+)
+export const ShuttingDown = failure('ShuttingDown', 503, () => 'The server is shutting down', 5)
+/** Every connection to the store is taken. */
+export const StoreBusy = failure(
+  'StoreBusy',
+  503,
+  () => 'The image store has more to do than it can; try again in a few seconds',
+  5,
+)
 export const StoreUnavailable = failure(
   'StoreUnavailable',
   503,

@@ -7,6 +7,9 @@ import { ConfigError, ConfigSchema, describeConfig, loadEnvFile, readConfig } fr
 const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
+const HASH = 'ab'.repeat(32)
+const OTHER_HASH = 'cd'.repeat(32)
+const SECRETS = ['API_KEYS', 'SIGNING_SECRETS']
 const NAMES = Object.keys(ConfigSchema.properties)
 
 /** Each option: default, values that are taken and what they come to, values that are refused. */
@@ -26,6 +29,79 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
       ['65535', 65535],
     ],
     invalid: ['65536', '-1', '80.5', 'http', '8000 ', '0x50', '1e3'],
+  },
+  API_KEYS: {
+    valid: [
+      [`web:read:${HASH}`, `web:read:${HASH}`],
+      [
+        `a:read+delete-all:${HASH}, a.b-c_1:write:${OTHER_HASH}`,
+        `a:read+delete-all:${HASH}, a.b-c_1:write:${OTHER_HASH}`,
+      ],
+      [`a:read:${HASH},a:read:${OTHER_HASH}`, `a:read:${HASH},a:read:${OTHER_HASH}`],
+    ],
+    invalid: [
+      'my-secret-key',
+      `web:${HASH}`,
+      `web:all:${HASH}`,
+      `web:read+:${HASH}`,
+      `:read:${HASH}`,
+      `a b:read:${HASH}`,
+      `web:read:${HASH.toUpperCase()}`,
+      `web:read:${HASH.slice(1)}`,
+      `web:read:${HASH},`,
+      `a:read:${HASH},b:write:${HASH}`,
+    ],
+  },
+  ALLOW_OPEN: {
+    default: false,
+    valid: [
+      ['true', true],
+      ['false', false],
+    ],
+    invalid: ['yes', '1'],
+  },
+  SIGNING_SECRETS: {
+    valid: [
+      ['x'.repeat(32), 'x'.repeat(32)],
+      [`${'x'.repeat(32)},${'y'.repeat(40)}`, `${'x'.repeat(32)},${'y'.repeat(40)}`],
+    ],
+    invalid: ['x'.repeat(31), `${'x'.repeat(32)},short`, `${'x'.repeat(32)},`, ` ${'x'.repeat(16)} ${'x'.repeat(16)}`],
+  },
+  PRIVATE_IMAGES: { default: false, valid: [['true', true]], invalid: ['yes'] },
+  RATE_LIMIT: { default: 0, valid: [['600', 600]], invalid: ['1000001', '-1', '10/s'] },
+  CORS_ORIGINS: {
+    valid: [
+      ['*', '*'],
+      ['https://a.example', 'https://a.example'],
+      ['http://localhost:5173, https://a.example', 'http://localhost:5173, https://a.example'],
+    ],
+    invalid: [
+      'a.example',
+      'https://a.example/',
+      'https://A.example',
+      'null',
+      '*,https://a.example',
+      'https://*.a.example',
+    ],
+  },
+  TRUST_PROXY: {
+    valid: [
+      ['10.0.0.1', '10.0.0.1'],
+      ['10.0.0.0/8, fd00::/8,::1', '10.0.0.0/8, fd00::/8,::1'],
+    ],
+    invalid: [
+      'true',
+      '1',
+      '*',
+      'proxy',
+      '0.0.0.0/0',
+      '::/0',
+      '10.0.0.0/33',
+      '10.0.0.0/8/8',
+      '10.0.0',
+      '10.0.0.1,',
+      '::/129',
+    ],
   },
   DATA_DIR: { default: './data', valid: [['/srv/pictures', '/srv/pictures']], invalid: [] },
   S3_BUCKET: {
@@ -112,6 +188,14 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['99ms', '61m', '0s'],
   },
+  UPLOAD_MIN_RATE: {
+    default: KIB,
+    valid: [
+      ['0', 0],
+      ['1GiB', GIB],
+    ],
+    invalid: ['2GiB', '1KB', '1KiB/s'],
+  },
   UPLOAD_MEMORY: {
     default: 256 * MIB,
     valid: [
@@ -119,6 +203,50 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
       ['64GiB', 64 * GIB],
     ],
     invalid: ['47MiB', '65GiB', '0'],
+  },
+  READER_TIMEOUT: {
+    default: 30_000,
+    valid: [
+      ['100ms', 100],
+      ['1h', 3_600_000],
+    ],
+    invalid: ['99ms', '61m', '0s'],
+  },
+  HEADERS_TIMEOUT: {
+    default: 20_000,
+    valid: [
+      ['100ms', 100],
+      ['10m', 600_000],
+    ],
+    invalid: ['99ms', '11m', '0s'],
+  },
+  KEEP_ALIVE_TIMEOUT: {
+    default: 72_000,
+    valid: [
+      ['1s', 1000],
+      ['1h', 3_600_000],
+    ],
+    invalid: ['999ms', '61m', '0s'],
+  },
+  MAX_CONNECTIONS: { default: 10_000, valid: [['1', 1]], invalid: ['0', '1000001'] },
+  MAX_LISTS: { default: 64, valid: [['1', 1]], invalid: ['0', '100001'] },
+  MAX_DOWNLOADS: { default: 1024, valid: [['1', 1]], invalid: ['0', '100001'] },
+  MAX_WAITING: { default: 1000, valid: [['0', 0]], invalid: ['-1', '1000001'] },
+  MAX_EVENT_LOOP_DELAY: {
+    default: 500,
+    valid: [
+      ['10ms', 10],
+      ['1m', 60_000],
+    ],
+    invalid: ['9ms', '2m', '0s'],
+  },
+  SHUTDOWN_DELAY: {
+    default: 0,
+    valid: [
+      ['0s', 0],
+      ['10m', 600_000],
+    ],
+    invalid: ['11m', '10'],
   },
   SHUTDOWN_TIMEOUT: {
     default: 300_000,
@@ -148,7 +276,8 @@ t.test('every option has its default, takes what is valid, and refuses the rest 
   const defaults = readConfig({}) as Record<string, unknown>
   for (const [name, { default: fallback, valid, invalid }] of Object.entries(OPTIONS)) {
     // The options of the bucket are refused without one
-    const beside = name.startsWith('S3_') && name !== 'S3_BUCKET' ? { S3_BUCKET: 'abc' } : {}
+    const beside: Record<string, string> = name.startsWith('S3_') && name !== 'S3_BUCKET' ? { S3_BUCKET: 'abc' } : {}
+    if (name === 'PRIVATE_IMAGES') beside.SIGNING_SECRETS = 'x'.repeat(32)
     t.ok(NAMES.includes(name), name)
     t.equal(defaults[name], fallback, `${name} by default`)
     t.equal(
@@ -164,7 +293,8 @@ t.test('every option has its default, takes what is valid, and refuses the rest 
       t.ok(error instanceof ConfigError, `${name}=${raw} is refused`)
       if (!(error instanceof Error)) continue
       t.ok(error.message.startsWith(`${name} has to be `), error.message)
-      t.ok(error.message.includes(`not "${raw}"`), 'says what it was')
+      if (SECRETS.includes(name)) t.notOk(error.message.includes(raw), 'does not say what it was')
+      else t.ok(error.message.includes(`not "${raw}"`), 'says what it was')
       t.match(error.message, new RegExp(`; for example ${name}=\\S`), 'gives an example')
     }
   }
@@ -181,7 +311,7 @@ function refusal(environment: Record<string, string>): unknown {
 
 t.test('the example and the default of every option are valid themselves', async (t) => {
   const schemas = ConfigSchema.properties as unknown as Record<string, { example: string }>
-  const bucket = { S3_BUCKET: 'abc' }
+  const bucket = { S3_BUCKET: 'abc', SIGNING_SECRETS: 'x'.repeat(32) }
   for (const { name, default: fallback } of describeConfig()) {
     t.doesNotThrow(() => readConfig({ ...bucket, [name]: schemas[name]?.example }), `${name}=${schemas[name]?.example}`)
     if (fallback === '') continue
@@ -250,3 +380,13 @@ t.test('the table of the README is the one of the schema', async (t) => {
 function tidy(row: string): string {
   return row.replace(/\s*(?<!\\)\|\s*/g, '|')
 }
+
+t.test('private images need secrets, and are not for shared caches unless that is said', async (t) => {
+  t.throws(
+    () => readConfig({ PRIVATE_IMAGES: 'true' }),
+    new ConfigError('PRIVATE_IMAGES needs SIGNING_SECRETS, which make the signed URLs'),
+  )
+  const privately = { PRIVATE_IMAGES: 'true', SIGNING_SECRETS: 'x'.repeat(32) }
+  t.equal(readConfig(privately).CACHE_CONTROL, 'private, max-age=3600, immutable')
+  t.equal(readConfig({ ...privately, CACHE_CONTROL: 'no-store' }).CACHE_CONTROL, 'no-store')
+})

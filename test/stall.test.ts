@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { onStall } from '../src/stall.ts'
+import { onStall, type TooSlow } from '../src/stall.ts'
 import { eventually, type Teardown } from './support/app.ts'
 
 const TIMEOUT = 400
@@ -65,6 +65,59 @@ t.test('a sender that drips is no stall', async (t) => {
     await sleep(TIMEOUT / 10)
   }
   t.equal(watched.stalls, 0)
+})
+
+t.test('a sender that brings less than the least rate is found, after a whole stretch of it', async (t) => {
+  const { message, sender } = await receive(t, 1000)
+  message.resume()
+  const start = Date.now()
+  const found = new Promise<TooSlow | undefined>((resolve) => onStall(message, TIMEOUT, resolve, { usual: 1000 }))
+  const drip = setInterval(() => sender.write('x'), TIMEOUT / 10)
+  t.same(await found, { rate: 1000, milliseconds: TIMEOUT }, 'slow, not silent')
+  clearInterval(drip)
+  t.ok(Date.now() - start >= TIMEOUT, 'not too early')
+  t.ok(Date.now() - start < 3 * TIMEOUT)
+})
+
+t.test(
+  'a sender that brings the least rate in bursts is not too slow, and neither is one whose reader is',
+  async (t) => {
+    const bursts = await receive(t, 100_000)
+    bursts.message.resume()
+    const unread = await receive(t, 100_000)
+    unread.sender.write('x')
+    const seen = { slow: 0 }
+    const found = () => {
+      seen.slow++
+    }
+    for (const { message } of [bursts, unread]) t.teardown(onStall(message, TIMEOUT, found, { usual: 1000 }))
+    const burst = setInterval(() => bursts.sender.write('x'.repeat(TIMEOUT)), TIMEOUT * 0.7)
+    await sleep(4 * TIMEOUT)
+    clearInterval(burst)
+    t.equal(seen.slow, 0)
+  },
+)
+
+t.test('a sender that has to hurry is found after a quarter of that, and only while it has to', async (t) => {
+  const { message, sender } = await receive(t, 1_000_000)
+  message.resume()
+  let rate = 0
+  let missed: TooSlow | undefined
+  onStall(
+    message,
+    TIMEOUT,
+    (found) => {
+      missed = found
+    },
+    { usual: 0, now: () => rate },
+  )
+  const drip = setInterval(() => sender.write('x'), TIMEOUT / 10)
+  await sleep(2 * TIMEOUT)
+  t.equal(missed, undefined)
+  rate = 100_000
+  t.ok(await eventually(() => missed !== undefined))
+  clearInterval(drip)
+  t.same(missed, { rate: 100_000, milliseconds: TIMEOUT / 4 })
 })
 
 t.test('a reader that is slow is no stall, until it has read all there is', async (t) => {

@@ -1,44 +1,58 @@
-import type { OutgoingHttpHeaders } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 
 /** How many bytes may wait for a reader in the process. An image of this size never makes its connection to the store wait. */
 const WAITING_BYTES = 256 * 1024
 
-/** How long a reader may take no byte, in milliseconds. What the kernel holds for it, up to some MiB, is taken in its eyes. */
-const READER_MS = 30_000
-
 /**
  * Answers with the bytes of an object, past Fastify, whose way of sending a stream costs several times as much processor time as
  * the bytes. When they break off, the connection does. A reader that stops reading loses its connection, a slow one does not.
  *
  * @param reply with status and headers, `content-length` among them
+ * @param readerTimeout milliseconds
  */
-export function deliver(reply: FastifyReply, body: Readable, readerTimeout = READER_MS): FastifyReply {
+export function deliver(
+  reply: FastifyReply,
+  body: Readable,
+  readerTimeout = reply.server.config.READER_TIMEOUT,
+): FastifyReply {
   const { raw, request } = reply
   // What the hooks that Fastify would call do: a body that was not read can't be told from the next request
   if (!request.raw.complete || !reply.server.server.listening) reply.header('connection', 'close')
   reply.hijack()
   raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders)
 
+  let left = Number(reply.getHeader('content-length'))
   body.on('data', (chunk) => {
+    left -= chunk.length
     if (raw.write(chunk) || raw.writableLength < WAITING_BYTES) return
     body.pause()
     raw.once('drain', () => body.resume())
   })
-  body.once('end', () => raw.end())
-  body.once('error', (error) => {
-    if (!raw.destroyed) request.log.error({ err: error }, 'an image broke off')
+  const breakOff = (err: Error) => {
+    if (!raw.destroyed) request.log.error({ err }, 'an image broke off')
     raw.destroy()
-  })
+  }
+  // A file that somebody has cut short since its head was read: the next answer would be taken for the rest of this one
+  body.once('end', () => (left === 0 ? raw.end() : breakOff(new Error(`${left} bytes are missing`))))
+  body.once('error', breakOff)
   raw.once('close', () => body.destroy())
   if (raw.destroyed) body.destroy()
 
-  raw.setTimeout(readerTimeout, () => {
+  endWhenUnread(raw, readerTimeout)
+  return reply
+}
+
+/**
+ * Closes the connection of an answer whose reader takes no byte for so many milliseconds. What the kernel holds for it, up to some
+ * MiB, is taken in its eyes.
+ */
+export function endWhenUnread(raw: ServerResponse, timeout: number): void {
+  raw.setTimeout(timeout, () => {
     // With nothing left to write it is the store who is slow, and has a timeout of its own
     if (raw.writableLength > 0) raw.destroy()
   })
   // Before Node sets that of the connection's next request
   raw.prependOnceListener('finish', () => raw.setTimeout(0))
-  return reply
 }

@@ -21,10 +21,11 @@ export async function storiesReply<Item>(
 ): Promise<string | Readable> {
   reply.type('application/json; charset=utf-8').header('cache-control', 'no-store')
   if (query.limit !== undefined) {
-    const { items, more } = await pageOf(list, query.limit)
+    const { items, more } = await pageOf(list, Number(query.limit))
     const last = items.at(-1)
     if (more && last !== undefined) {
-      const [path] = reply.request.url.split('?', 1)
+      // Not the URL of the request, which may have a fragment, or another form of the same path
+      const path = reply.request.routeOptions.url
       reply.header('link', `<${path}?limit=${query.limit}&cursor=${idOf(last)}>; rel="next"`)
     }
     return `[${items.map(json).join(',')}]`

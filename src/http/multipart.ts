@@ -1,3 +1,5 @@
+import type { EventEmitter } from 'node:events'
+import type { Readable } from 'node:stream'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { BLOCK_BYTES, takeBlock } from '../blocks.ts'
@@ -7,10 +9,13 @@ import {
   FieldTooLarge,
   FilesAsText,
   FileTooLarge,
+  InvalidJsonField,
   NoBoundary,
+  ReservedName,
   ServiceError,
   TooManyFields,
   TooManyFiles,
+  UnusablePart,
   WrongPartName,
 } from '../errors.ts'
 import type { Body } from '../store/object-store.ts'
@@ -23,6 +28,9 @@ const MAX_PART_HEADERS = 32
 
 /** Bytes that the parser may be ahead of whoever reads; then the client has to wait. */
 const READ_AHEAD = 256 * 1024
+
+/** Bytes of whole files that may wait to be read; the parser alone would take any number of files below `READ_AHEAD`. */
+const WAITING_BYTES = 1024 * 1024
 
 /** What the first chunks of a file are collected in: for a small one that is all. */
 const SMALL_BYTES = 16 * 1024
@@ -40,7 +48,10 @@ export async function* readImages(
   request: FastifyRequest,
   limits: { readonly maxFiles: number; readonly maxFileSize: number },
 ): AsyncGenerator<Body> {
+  // To the parser an empty boundary is one
+  if (!/;\s*boundary\s*=\s*"?[^\s";]/i.test(request.headers['content-type'] ?? '')) throw new NoBoundary()
   const parts = request.parts({
+    isPartAFile: watchParts(request),
     // With less the parser would stop and start the connection for every chunk of it
     highWaterMark: READ_AHEAD,
     fileHwm: READ_AHEAD,
@@ -51,7 +62,8 @@ export async function* readImages(
       fieldSize: MAX_FIELD_BYTES,
       parts: limits.maxFiles + MAX_FIELDS + 1,
       headerPairs: MAX_PART_HEADERS,
-      headerSize: MAX_PART_HEADER_BYTES,
+      // What is longer gets cut, so that one too long is still to be seen
+      headerSize: 2 * MAX_PART_HEADER_BYTES,
     },
   })
   let number = 0
@@ -68,6 +80,68 @@ export async function* readImages(
     }
   } catch (error) {
     throw multipartError(error, limits.maxFiles)
+  }
+}
+
+/** What busboy does not show of itself. */
+interface Parser extends EventEmitter {
+  readonly hitPartsLimit?: true
+  readonly _parser: { readonly parser: EventEmitter }
+}
+type PartHeaders = Readonly<Record<string, readonly string[]>>
+
+/**
+ * Does what busboy does not. It passes over a part whose headers do not say what it is, without a word, and that may be a picture:
+ * here the upload fails. And it takes more files while those before are not read yet: here the client has to wait.
+ *
+ * @returns busboy's question whether a part is a file, which it asks for every part that it does not pass over
+ */
+function watchParts({ raw }: FastifyRequest): (name?: string, type?: string, filename?: string) => boolean {
+  let number = 0
+  let isUnclear = false
+  const watch = (parser: Parser) => {
+    const check = () => {
+      if (isUnclear && !parser.hitPartsLimit) parser.emit('error', new UnusablePart(number, MAX_PART_HEADER_BYTES))
+      isUnclear = false
+    }
+    const onPart = (part: EventEmitter) => {
+      // One that is over before its headers are has said nothing
+      check()
+      number++
+      isUnclear = true
+      part.on('header', (headers: PartHeaders) => {
+        isUnclear ||= Object.entries(headers).flat(2).join('').length > MAX_PART_HEADER_BYTES
+        check()
+      })
+    }
+    parser._parser.parser.on('part', onPart).on('finish', check)
+
+    const unread = new Set<Readable>()
+    const isFull = () => {
+      let count = 0
+      for (const file of unread) count += file.readableLength
+      // The last one still gets its bytes, and stops the parser by itself
+      return unread.size > 1 && count > WAITING_BYTES
+    }
+    parser.on('file', (_name: string, file: Readable) => {
+      unread.add(file)
+      if (isFull()) raw.pause()
+      file.once('close', () => {
+        unread.delete(file)
+        if (raw.isPaused() && !isFull()) raw.resume()
+      })
+    })
+  }
+  // The plugin makes the parser when the first part is asked for, and shows it to nobody but the request
+  const { pipe } = raw
+  raw.pipe = (destination, options) => {
+    raw.pipe = pipe
+    if ('_parser' in destination) watch(destination as unknown as Parser)
+    return raw.pipe(destination, options)
+  }
+  return (name, type, filename) => {
+    isUnclear = name === undefined
+    return filename !== undefined || type === 'application/octet-stream'
   }
 }
 
@@ -161,6 +235,11 @@ function multipartError(error: unknown, maxFiles: number): unknown {
       return new TooManyFiles(maxFiles)
     case 'FST_FIELDS_LIMIT':
       return new TooManyFields(MAX_FIELDS)
+    // The parser keeps fields in an object and takes no name of a member that every object has, and reads JSON by itself
+    case 'FST_PROTO_VIOLATION':
+      return new ReservedName()
+    case 'FST_INVALID_JSON_FIELD_ERROR':
+      return new InvalidJsonField(MAX_FIELD_BYTES)
     case 'FST_MP_PREMATURE_CLOSE':
     case 'ECONNRESET':
       return new ClientGone().because(error)

@@ -2,34 +2,46 @@ import type { Readable } from 'node:stream'
 import { type TSchema, Type } from 'typebox'
 import { createdAt, publicPath, STORY_ID_PATTERN, type Story } from '../stories/key.ts'
 
+/** The members of an answer are those of the contract, and no others. */
+const only = { additionalProperties: false } as const
+
 /** The JSON of the contract. */
-export const Image = Type.Object({
-  id: Type.String({ description: 'Number of the image in its story, from "1"' }),
-  story_id: Type.String({ format: 'uuid' }),
-  path: Type.String({ description: 'Where the image is fetched, relative to the root of the server' }),
-  created_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
-})
+export const Image = Type.Object(
+  {
+    id: Type.String({ description: 'Number of the image in its story, from "1"' }),
+    story_id: Type.String({ format: 'uuid' }),
+    path: Type.String({ description: 'Where the image is fetched, relative to the root of the server' }),
+    created_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
+  },
+  only,
+)
 export const Images = Type.Array(Image)
 export const StoryIds = Type.Array(Type.String({ format: 'uuid' }))
 
-export const Uploaded = Type.Object({
-  story_id: Type.String({ format: 'uuid' }),
-  image_paths: Type.Array(Type.String()),
-  image_count: Type.Integer({ minimum: 1 }),
-})
+export const Uploaded = Type.Object(
+  {
+    story_id: Type.String({ format: 'uuid' }),
+    image_paths: Type.Array(Type.String()),
+    image_count: Type.Integer({ minimum: 1 }),
+  },
+  only,
+)
 
-export const Deleted = Type.Object({ success: Type.Literal(true), message: Type.String() })
+export const Deleted = Type.Object({ success: Type.Literal(true), message: Type.String() }, only)
 
-export const Failure = Type.Object({ detail: Type.String() })
+export const Failure = Type.Object({ detail: Type.String() }, only)
 
 export const StoryParams = Type.Object({ story_id: Type.String() })
 
 export const ImageParams = Type.Object({ story_id: Type.String(), name: Type.String() })
 
-/** The descriptions end the sentence 'The query parameter "limit" has to be …'. */
+/**
+ * The descriptions end the sentence 'The query parameter "limit" has to be …'. The limit is text, since Ajv would take `1e2` and `+5`
+ * for numbers too.
+ */
 export const PageQuery = Type.Object({
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1000, description: 'a whole number of stories from 1 to 1000' }),
+    Type.String({ pattern: '^([1-9]\\d{0,2}|1000)$', description: 'a whole number of stories from 1 to 1000' }),
   ),
   cursor: Type.Optional(
     Type.String({

@@ -1,4 +1,5 @@
 import { UploadsBusy } from '../errors.ts'
+import { Room, type RoomOptions } from './room.ts'
 
 const MIB = 1024 * 1024
 
@@ -21,20 +22,27 @@ export const WINDOW_BYTES = 2 * SMALL_BYTES + SLACK_BYTES
 export interface Reservation {
   /** Whether it may read on while a part is on its way to the store. */
   readonly readAhead: boolean
+  /** Whether others wait for what it holds. */
+  isWanted(): boolean
   /** Gives the room back; calling it again does nothing. */
   release(): void
 }
 
-interface Waiter {
-  readonly lean: number
-  readonly admit: () => void
+export interface Sender {
+  /** Of several senders the one that holds least comes next. */
+  readonly who?: string
+  /** Resolves when the body has begun to arrive; asked only when room is scarce. */
+  readonly begun?: () => Promise<void>
 }
 
 /**
  * Memory for the bytes of all uploads of this process. An upload reserves once, before its body is read, and never asks for
- * more, so uploads cannot deadlock on each other; its sender's bytes wait in the socket meanwhile. Whoever does not fit waits in
- * order. Small uploads have a quarter of the memory for themselves, so that large slow ones do not hold them up. Once half of the
+ * more, so uploads cannot deadlock on each other; its sender's bytes wait in the socket meanwhile. Whoever does not fit
+ * waits. Small uploads have a quarter of the memory for themselves, so that large slow ones do not hold them up. Once half of the
  * rest is taken, large ones get by with one part, so that more of them run at once.
+ *
+ * While at least half is free, nobody is asked for anything. Beyond that only an upload whose body has begun to arrive gets room:
+ * thousands of senders who open an upload and drip do not keep the others out.
  */
 export class UploadBudget {
   readonly #small: Lane
@@ -43,11 +51,13 @@ export class UploadBudget {
   /**
    * @param bytes memory for all uploads
    * @param patience milliseconds after which a waiting upload is refused
+   * @param waiting most uploads that may wait for each half of the house, the small and the large ones
    */
-  constructor(bytes: number, patience: number) {
+  constructor(bytes: number, patience: number, waiting: number) {
     const quarter = Math.floor(bytes / 4)
-    this.#small = new Lane(quarter, patience)
-    this.#large = new Lane(bytes - quarter, patience)
+    const options = { patience, waiting, busy: () => new UploadsBusy() }
+    this.#small = new Lane(quarter, options)
+    this.#large = new Lane(bytes - quarter, options)
   }
 
   /**
@@ -55,81 +65,39 @@ export class UploadBudget {
    *
    * @param length bytes of the request's body, if it says so
    */
-  async reserve(length: number | undefined, signal: AbortSignal): Promise<Reservation> {
+  async reserve(length: number | undefined, signal: AbortSignal, sender: Sender = {}): Promise<Reservation> {
     if (length !== undefined && length <= SMALL_BYTES) {
       const bytes = LEAST_BYTES + Math.min(MOST_PER_BYTE * length, length + SLACK_BYTES)
-      return this.#small.reserve(bytes, bytes, signal)
+      return this.#small.reserve(bytes, bytes, signal, sender)
     }
     const bytes = length === undefined ? WINDOW_BYTES : Math.min(WINDOW_BYTES, length + SLACK_BYTES)
-    return this.#large.reserve(Math.min(LEAN_BYTES, bytes), bytes, signal)
+    return this.#large.reserve(Math.min(LEAN_BYTES, bytes), bytes, signal, sender)
   }
 }
 
 class Lane {
-  #free: number
+  readonly #room: Room
   readonly #half: number
-  readonly #waiting: Waiter[] = []
 
-  constructor(
-    bytes: number,
-    readonly patience: number,
-  ) {
-    this.#free = bytes
+  constructor(bytes: number, options: RoomOptions) {
+    this.#room = new Room(bytes, options)
     this.#half = bytes / 2
   }
 
-  async reserve(lean: number, window: number, signal: AbortSignal): Promise<Reservation> {
-    signal.throwIfAborted()
-    if (this.#waiting.length > 0 || lean > this.#free) await this.#wait(lean, signal)
-    else this.#free -= lean
+  async reserve(lean: number, window: number, signal: AbortSignal, { who = '', begun }: Sender): Promise<Reservation> {
+    const room = this.#room
+    if (begun && room.free - lean < this.#half) await begun()
+    await room.take(lean, who, signal)
     const more = window - lean
-    const readAhead = more === 0 || this.#free - more >= this.#half
-    let held = lean
-    if (readAhead) {
-      this.#free -= more
-      held += more
-    }
+    const readAhead = more === 0 || (room.free - more >= this.#half && room.tryTake(more, who))
+    let held = readAhead ? window : lean
     return {
       readAhead,
+      isWanted: () => held > 0 && room.isScarce,
       release: () => {
-        this.#free += held
+        room.give(held, who)
         held = 0
-        this.#admit()
       },
-    }
-  }
-
-  #wait(lean: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = (error: unknown) => {
-        this.#waiting.splice(this.#waiting.indexOf(waiter), 1)
-        done()
-        reject(error)
-        this.#admit()
-      }
-      const aborted = () => leave(signal.reason)
-      const timer = setTimeout(() => leave(new UploadsBusy()), this.patience)
-      const done = () => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', aborted)
-      }
-      const waiter = {
-        lean,
-        admit: () => {
-          done()
-          resolve()
-        },
-      }
-      signal.addEventListener('abort', aborted)
-      this.#waiting.push(waiter)
-    })
-  }
-
-  #admit(): void {
-    for (let next = this.#waiting[0]; next && next.lean <= this.#free; next = this.#waiting[0]) {
-      this.#waiting.shift()
-      this.#free -= next.lean
-      next.admit()
     }
   }
 }

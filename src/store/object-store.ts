@@ -64,6 +64,17 @@ export interface ListOptions {
   readonly space?: KeySpace
 }
 
+export interface TidyOptions {
+  /** Ends with "/": what is tidied is between it and the next one, */
+  readonly prefix: string
+  /** in these parts of the list. */
+  readonly ranges: readonly Pick<ListOptions, 'after' | 'before'>[]
+  /** Milliseconds since 1970. */
+  readonly olderThan: number
+  /** Yields the names, and removes nothing. */
+  readonly dryRun: boolean
+}
+
 /**
  * Positions of keys, as numbers in the order of the keys. They may be inexact: what is wrong about them costs time, and no key is
  * missed for it.
@@ -101,6 +112,11 @@ export interface ObjectStore {
   listPrefixes(options: ListOptions): AsyncIterable<string[]>
   /** Any number of keys; one that is not there is fine. Rejects with `DeleteFailure`, naming the keys that are left. */
   delete(keys: readonly string[]): Promise<void>
+  /**
+   * Removes what interrupted puts and deletes have left that is no object, and that nobody has changed since `olderThan`; yields the
+   * name of each. Of stores that leave such things.
+   */
+  tidy?(options: TidyOptions): AsyncIterable<string>
   /** Resolves when the store can serve now. */
   ready(): Promise<void>
   /** Lets go of every connection and file. */

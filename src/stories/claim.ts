@@ -107,15 +107,20 @@ export class Claim {
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  * @param options.signal ends it before the next claim; it rejects with the signal's reason
- * @param options.onRemove is told of each key that is removed
+ * @param options.onRemoved is told which keys were removed, those of one claim after another
  * @param options.dryRun changes nothing
  */
 export async function sweepClaims(
   store: ObjectStore,
   uploadTimeout: number,
-  options: { now?: number; signal?: AbortSignal; onRemove?: (key: string) => void; dryRun?: boolean } = {},
+  options: {
+    now?: number
+    signal?: AbortSignal | undefined
+    dryRun?: boolean
+    onRemoved?: (keys: readonly string[]) => void
+  } = {},
 ): Promise<void> {
-  const { now = Date.now(), signal, onRemove, dryRun = false } = options
+  const { now = Date.now(), signal, onRemoved, dryRun = false } = options
   const interrupted = now - uploadTimeout - CLOCK_MARGIN_MS
   // A ticket is good for a day, and an upload with it that began in time may still claim it
   const expired = interrupted - CLAIM_AGE_MS
@@ -125,11 +130,12 @@ export async function sweepClaims(
     const keys = objects.map(({ key }) => key)
     if (times.every((time) => time < expired)) {
       if (!(await areOurs(store, keys))) continue
-      for (const key of keys) onRemove?.(key)
-      if (dryRun) continue
-      // An end without its claim would be that of the next upload with this key
-      await store.delete(keys.filter((key) => key.endsWith('.end')))
-      await store.delete(keys)
+      if (!dryRun) {
+        // An end without its claim would be that of the next upload with this key
+        await store.delete(keys.filter((key) => key.endsWith('.end')))
+        await store.delete(keys)
+      }
+      onRemoved?.(keys)
       continue
     }
     const last = keys.at(-1) as string

@@ -1,6 +1,7 @@
 import type { ObjectStore } from '../store/object-store.ts'
-import { putMark, readMarks } from './deletion-mark.ts'
-import { isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys } from './key.ts'
+import { sweepClaims } from './claim.ts'
+import { type DeletionMark, putMark, readMarks } from './deletion-mark.ts'
+import { isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
 import { keysOfStory, readStoryKeys, type Settled } from './list.ts'
 import { CLOCK_MARGIN_MS, leftoversOf, Removal } from './remove.ts'
 
@@ -13,11 +14,31 @@ const MOST_DOUBTS = 10_000
 /** Ids that get a mark of their own in place of the one of a deletion of all. */
 const MOST_MARKS = 1000
 
+/** Sweeps by the hour are less than this apart, in milliseconds: the last minute of one hour, the first of the next but one. */
+const HOURLY_MS = 2 * 60 * 60_000
+
+export interface SweepOptions {
+  /** Ends it before the next page; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Says what would be removed, and changes nothing. */
+  readonly dryRun?: boolean
+  /** For processes that live for one sweep: reads what the hour of the day picks, and settles nothing. */
+  readonly byHour?: boolean
+  /** Is told what was removed, page after page: all that is ours below a story id, the mark of a deletion, or a claim. */
+  readonly onRemoved?: (what: string, keys: readonly string[]) => void
+  /** Is told which keys the store did not delete. */
+  readonly onKept?: (keys: readonly string[]) => void
+  /** Is told what was removed that the store has beside objects. */
+  readonly onTidied?: (name: string) => void
+}
+
 export interface SweepReport {
   /** Ids of which something was removed, and nothing of our layout is left. */
   readonly stories: number
   /** Their keys. */
   readonly keys: number
+  /** Idempotency-Keys that were forgotten. */
+  readonly claims: number
   /** Keys that the store did not delete; a later sweep tries again. */
   readonly kept: number
 }
@@ -43,6 +64,7 @@ type Span = readonly [from: number, to: number]
  */
 export class Sweeper {
   readonly #store: ObjectStore
+  readonly #uploadTimeout: number
   readonly #age: number
   readonly #now: () => number
   #swept: Swept | undefined
@@ -51,6 +73,7 @@ export class Sweeper {
   /** @param uploadTimeout milliseconds after which an upload of ours can't be running any more */
   constructor(store: ObjectStore, uploadTimeout: number, now = Date.now) {
     this.#store = store
+    this.#uploadTimeout = uploadTimeout
     this.#age = uploadTimeout + CLOCK_MARGIN_MS
     this.#now = now
   }
@@ -64,71 +87,113 @@ export class Sweeper {
 
   /**
    * One sweep: the first one, and one that finds a deletion of all interrupted, reads every key of ours that is old enough; any
-   * other one what has become old enough, and a slice of the rest. Page after page, so that others get at the store.
+   * other one, and one by the hour, what has become old enough, and a slice of the rest. Page after page, so that others get at
+   * the store, and nothing is held longer than its page.
    *
-   * @param options.signal ends it before the next page; it rejects with the signal's reason
-   * @param options.dryRun says what would be removed, and changes nothing
    * @throws {ServiceError} of the store; nothing is settled by such a sweep
    */
-  async sweep({ signal, dryRun = false }: { signal?: AbortSignal; dryRun?: boolean } = {}): Promise<SweepReport> {
-    const before = this.#now() - this.#age
+  async sweep(options: SweepOptions = {}): Promise<SweepReport> {
+    const { signal, dryRun = false, byHour = false } = options
+    const now = this.#now()
+    const before = now - this.#age
     const marks = await readMarks(this.#store)
     const interrupted = marks.filter(({ time }) => time < before)
     const ofAll = interrupted.filter(({ id }) => id === 'all')
-    const last = ofAll.length > 0 ? undefined : this.#swept
-    const { spans, next } = last ? following(last, before, this.#age) : { spans: [[0, before] as const], next: 0 }
-    const removal = new Removal(this.#store)
-    const removed = { stories: 0, keys: 0 }
+    const isPart = byHour && ofAll.length === 0
+    const last = ofAll.length > 0 || byHour ? undefined : this.#swept
+    const everything: Span[] = [[0, before]]
+    const { spans, next } = last
+      ? following(last, before, this.#age)
+      : { spans: isPart ? await ofTheHour(this.#store, now, before, this.#age) : everything, next: 0 }
+    const report = { stories: 0, keys: 0, claims: 0, kept: 0 }
+
+    const noteKept = ({ kept }: Removal) => {
+      report.kept += kept.size
+      if (kept.size > 0) options.onKept?.([...kept])
+    }
 
     /** Removes leftovers; returns the ids that are old enough and neither a story now nor without any key. */
     const clean = async (found: readonly StoryKeys[]): Promise<string[]> => {
       const broken = found.filter((keys) => isOwnId(keys.id) && ownIdTime(keys.id) < before && !keys.story())
       const suspects = broken.filter(({ records, images }) => records.length > 0 !== images.length > 0)
       const leftovers = await leftoversOf(this.#store, suspects, before)
+      const removal = new Removal(this.#store)
       const gone = new Set(dryRun ? leftovers : await removal.remove(leftovers))
-      for (const keys of gone) {
-        removed.stories += 1
-        removed.keys += keys.keys().length
+      for (const story of gone) {
+        const keys = story.keys()
+        report.stories += 1
+        report.keys += keys.length
+        options.onRemoved?.(story.id, keys)
       }
+      noteKept(removal)
       return broken.filter((keys) => !gone.has(keys) || keys.hasOthers).map(({ id }) => id)
     }
 
+    /** With one more than can be remembered it is full, and tells nothing. */
     const doubts = new Set<string>()
+    const isFull = () => doubts.size > MOST_DOUBTS
     for (const id of (last && this.#doubts) ?? []) if (!isIn(spans, ownIdTime(id))) doubts.add(id)
     let first: number | undefined
     for (const [from, to] of spans) {
       // No hint of a key space: one page at a time
-      const options = { prefix: STORIES, after: keyAt(from), before: keyAt(to) }
-      for await (const found of readStoryKeys(this.#store, options)) {
+      const range = { prefix: STORIES, after: keyAt(from), before: keyAt(to) }
+      for await (const found of readStoryKeys(this.#store, range)) {
         signal?.throwIfAborted()
         const own = found.find(({ id }) => isOwnId(id))
         if (own) first ??= ownIdTime(own.id)
-        for (const id of await clean(found)) doubts.add(id)
+        for (const id of await clean(found)) if (!isFull()) doubts.add(id)
       }
     }
 
-    if (dryRun) return { ...removed, kept: 0 }
-
-    const done: string[] = []
+    const done: DeletionMark[] = []
     if (ofAll.length > 0 && doubts.size <= MOST_MARKS) {
       // Other servers may have seen these whole before the deletion of all
       const marked = new Set(marks.map(({ id }) => id))
-      for (const id of doubts) if (!marked.has(id)) await putMark(this.#store, id)
-      done.push(...ofAll.map(({ key }) => key))
+      for (const id of doubts) if (!marked.has(id) && !dryRun) await putMark(this.#store, id)
+      done.push(...ofAll)
     }
-    for (const { id, key } of interrupted) {
+    for (const mark of interrupted) {
+      const { id } = mark
       if (id === 'all') continue
       signal?.throwIfAborted()
+      if (isIn(spans, ownIdTime(id)) && !isFull()) {
+        if (!doubts.has(id)) done.push(mark)
+        continue
+      }
       const keys = await keysOfStory(this.#store, id)
-      if (!keys || (await clean([keys])).length === 0) done.push(key)
+      if (!keys || (await clean([keys])).length === 0) done.push(mark)
     }
-    await removal.delete(done)
+    const removal = new Removal(this.#store)
+    if (!dryRun) await removal.delete(done.map(({ key }) => key))
+    for (const { id, key } of done) if (!removal.kept.has(key)) options.onRemoved?.(id, [key])
+    noteKept(removal)
+    await sweepClaims(this.#store, this.#uploadTimeout, {
+      now,
+      signal,
+      dryRun,
+      onRemoved(keys) {
+        report.claims += 1
+        options.onRemoved?.('An expired Idempotency-Key', keys)
+      },
+    })
+    await this.#tidy(before, spans, options)
 
+    if (dryRun || byHour) return report
     this.#swept = { before, first: last?.first ?? first ?? before, next }
     // What one sweep could not remember is not known until everything is read again
     const isKnown = !last || this.#doubts !== undefined
-    this.#doubts = isKnown && doubts.size <= MOST_DOUBTS ? doubts : undefined
-    return { ...removed, kept: removal.kept.size }
+    this.#doubts = isKnown && !isFull() ? doubts : undefined
+    return report
+  }
+
+  async #tidy(olderThan: number, spans: readonly Span[], options: SweepOptions): Promise<void> {
+    // Marks are before every id
+    const ranges = [{ before: keyAt(0) }, ...spans.map(([from, to]) => ({ after: keyAt(from), before: keyAt(to) }))]
+    const { signal, dryRun = false, onTidied } = options
+    for await (const name of this.#store.tidy?.({ prefix: STORIES, ranges, olderThan, dryRun }) ?? []) {
+      signal?.throwIfAborted()
+      onTidied?.(name)
+    }
   }
 }
 
@@ -149,6 +214,32 @@ function following(last: Swept, before: number, age: number): { spans: Span[]; n
     ],
     next,
   }
+}
+
+/**
+ * What a sweep reads that knows of no earlier one: what has become old enough since the one an hour ago, and the part of the rest
+ * that the hour of the day (UTC) picks, so that a day of them covers the bucket. The rest is cut into 24 to 48 cells of a grid that
+ * is the same on the next day, also when its first id is gone by then.
+ */
+async function ofTheHour(store: ObjectStore, now: number, before: number, age: number): Promise<Span[]> {
+  const recent = Math.max(0, before - age - HOURLY_MS)
+  const first = await firstTime(store, recent)
+  const width = 2 ** Math.max(0, Math.floor(Math.log2((recent - first) / SLICES)))
+  const spans: Span[] = []
+  for (let cell = Math.floor(first / width); cell * width < recent; cell++) {
+    const isPicked = cell % SLICES === new Date(now).getUTCHours()
+    if (isPicked) spans.push([cell * width, Math.min((cell + 1) * width, recent)])
+  }
+  return [...spans, [recent, before]]
+}
+
+/** Time of the first id of ours from before `end`; `end` when there is none. */
+async function firstTime(store: ObjectStore, end: number): Promise<number> {
+  for await (const page of store.listPrefixes({ prefix: STORIES, after: keyAt(0), before: keyAt(end) })) {
+    const own = page.map(storyIdOf).find((id) => id !== undefined && isOwnId(id))
+    if (own !== undefined) return ownIdTime(own)
+  }
+  return end
 }
 
 function isIn(spans: readonly Span[], time: number): boolean {

@@ -1,50 +1,97 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { cp, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
-import { startServer } from '../support/server-process.ts'
-import { get, IMAGES, listImages, post, remove, STORY_IDS, type Uploaded } from './client.ts'
+import { readConfig } from '../../src/config.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { makeFolder } from '../support/stores.ts'
+import { type Answer, get, IMAGES, post, remove, STORY_IDS, someImages, until, upload } from './client.ts'
+import { lateSweeps } from './late-sweep.ts'
 import { diskStore } from './stores.ts'
-import { threeImages, wholeStories } from './whole-stories.ts'
+import { wholeStories } from './whole-stories.ts'
 
-t.test('a server that writes to disk and is killed, now or later, leaves whole stories only', async (t) => {
-  const store = await diskStore(t)
-  const images = await threeImages()
-  const parts = images.map((body) => ({ body }))
-  const acknowledged = new Set<string>()
-  let server = await startServer(store.environment)
-  t.teardown(() => server.kill())
-  const begin = performance.now()
-  acknowledged.add((await post(server, parts)).json<Uploaded>().story_id)
-  // Up to a little more than an upload takes, which depends on the disk
-  const step = Math.max(1, (performance.now() - begin) * 1.3) / 30
-  for (let kill = 0; kill < 30; kill++) {
-    const uploading = post(server, parts).then(
-      (answer) => acknowledged.add(answer.json<Uploaded>().story_id),
-      () => {},
-    )
-    await sleep(kill * step)
-    await server.kill()
-    await uploading
-    server = await startServer(store.environment)
-    const ids = (await get(server, STORY_IDS)).json<string[]>()
-    t.same(
-      [...acknowledged].filter((id) => !ids.includes(id)),
-      [],
-      `kill ${kill}: what was acknowledged is there`,
-    )
-  }
-  const ids = await wholeStories(t, server, images, 'after 30 kills')
-  t.comment(
-    `${ids.length} stories are there, ${acknowledged.size} were acknowledged; a kill every ${step.toFixed(1)} ms`,
-  )
+// A server is started for each kill
+t.setTimeout(600_000)
 
-  for (let kill = 0; kill < 5; kill++) {
-    const deleting = remove(server, IMAGES).catch(() => {})
-    await sleep(kill)
-    await server.kill()
-    await deleting
-    server = await startServer(store.environment)
-    await wholeStories(t, server, images, `delete ${kill}`)
-  }
-  t.equal((await remove(server, IMAGES)).status, 200)
-  t.same(await listImages(server), [])
-})
+/** Older than any upload can run, so that its deletion has a mark. */
+const OLD = '018f0000-0000-7000-8000-000000000000'
+
+/** Folders that are there for good once they were needed. */
+const FOLDERS = new Set(['stories/-deleting/', 'other/'])
+
+interface Act {
+  readonly name: string
+  /** Of the story that is there before; nothing for an upload. */
+  readonly id?: 'old' | 'young'
+  readonly act: (server: ServerProcess, parts: { body: Buffer }[], id: string) => Promise<Answer>
+}
+
+const ACTS: readonly Act[] = [
+  { name: 'an upload', act: (server, parts) => post(server, parts) },
+  { name: 'a delete of an old story', id: 'old', act: (server, _parts, id) => remove(server, `${IMAGES}/${id}`) },
+  { name: 'a delete of a young story', id: 'young', act: (server, _parts, id) => remove(server, `${IMAGES}/${id}`) },
+  { name: 'a delete-all', id: 'old', act: (server) => remove(server, IMAGES) },
+]
+
+for (const { name, id, act } of ACTS) {
+  t.test(`a server killed at any change that ${name} makes on disk leaves the whole story or none`, async (t) => {
+    const store = await diskStore(t)
+    const folder = store.environment.DATA_DIR as string
+    const inside = await openStore(readConfig(store.environment))
+    const moment = join(await makeFolder(t), 'moment')
+    const saved = await makeFolder(t)
+    const images = await someImages(2)
+    const parts = images.map((body) => ({ body }))
+    const preload = new URL('../support/kill-at-call.mjs', import.meta.url)
+    const start = async () => {
+      const environment = { NODE_OPTIONS: `--import=${preload}`, KILL_FILE: moment }
+      const server = await startServer({ ...store.environment, ...environment })
+      // On a machine that is busy it refuses what comes too soon
+      await until('it serves', async () => (await get(server, STORY_IDS)).status === 200)
+      return server
+    }
+    let server = await start()
+    t.teardown(() => server.kill())
+
+    let story = ''
+    if (id) {
+      story = (await upload(server, images)).story_id
+      if (id === 'old') await rename(join(folder, 'stories', story), join(folder, 'stories', OLD))
+      if (id === 'old') story = OLD
+      await cp(folder, saved, { recursive: true, preserveTimestamps: true })
+    }
+
+    let call = 0
+    for (let answered = false; !answered; ) {
+      call += 1
+      const what = `change ${call}`
+      for (const entry of await readdir(folder))
+        if (entry !== '.tmp') await rm(join(folder, entry), { recursive: true })
+      await cp(saved, folder, { recursive: true, preserveTimestamps: true })
+      await writeFile(moment, `${call}`)
+      const answer = await act(server, parts, story).catch(() => undefined)
+      answered = answer !== undefined
+      if (answer) t.equal(answer.status, 200, `${what}: there is none`)
+      await server.kill()
+      await unlink(moment)
+      server = await start()
+      const ids = await wholeStories(t, server, images, what)
+      if (answered) t.equal(ids.length, id ? 0 : 1, `${what}: what was answered is done`)
+      if (id) t.ok(ids.length === 0 || ids[0] === story)
+      const look = async (what: string) => {
+        const seen = await wholeStories(t, server, images, what)
+        t.same(
+          seen.filter((id) => ids.includes(id)),
+          ids,
+          `${what}: what was whole still is`,
+        )
+        t.equal(seen.length, ids.length + 1, `${what}: and so is the foreign story`)
+      }
+      await lateSweeps(t, inside, images, ids, look, what)
+      const isKnown = (path: string) => FOLDERS.has(path) || ids.some((id) => path.startsWith(`stories/${id}/`))
+      const rest = (await store.content()).filter((path) => !isKnown(path))
+      t.same(rest, [], `${what}: nor is any file or folder`)
+    }
+    t.comment(`${call - 1} kills, before each change of the file system`)
+  })
+}

@@ -29,7 +29,7 @@ onEachStore('a story id that names no story is a 404', async (t, server) => {
   t.same((await get(server, `${IMAGES}/story-ids`)).json(), [story_id])
 })
 
-onEachStore('a route or a method that there is not is a 404', async (t, server) => {
+onEachStore('a route that there is not is a 404', async (t, server) => {
   const id = randomUUID()
   const wrong: [string, string][] = [
     ['GET', '/'],
@@ -41,25 +41,35 @@ onEachStore('a route or a method that there is not is a 404', async (t, server) 
     ['GET', '//api/v1/images'],
     ['GET', '/API/v1/images'],
     ['GET', `/images/stories/${id}`],
-    ['POST', IMAGES],
-    ['PUT', IMAGES],
-    ['PATCH', IMAGES],
-    ['PUT', UPLOAD],
-    ['PATCH', UPLOAD],
-    ['POST', `${IMAGES}/${id}`],
-    ['PUT', `${IMAGES}/${id}`],
-    ['PATCH', `${IMAGES}/${id}`],
-    ['POST', `${IMAGES}/story-ids`],
-    ['DELETE', `/images/stories/${id}/1.jpg`],
-    ['PUT', `/images/stories/${id}/1.jpg`],
-    ['OPTIONS', IMAGES],
-    ['TRACE', IMAGES],
-    ['PROPFIND', IMAGES],
+    ['POST', '/'],
+    ['TRACE', '/'],
+    ['OPTIONS', '*'],
   ]
   for (const [method, path] of wrong) {
-    const withBody = ['POST', 'PUT', 'PATCH'].includes(method)
-    const answer = await send(server, method, path, withBody ? { body: '{"a":1}', headers: JSON_TYPE } : {})
-    isError(t, answer, 404, /^There is no/, `${method} ${path}`)
+    isError(t, await send(server, method, path), 404, /^There is no/, `${method} ${path}`)
+  }
+})
+
+onEachStore('a method that a path does not have is a 405 that names those it has', async (t, server) => {
+  const id = randomUUID()
+  const allowed: [string, string, string[]][] = [
+    [IMAGES, 'DELETE, GET', ['POST', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY']],
+    [UPLOAD, 'POST', ['PUT', 'PATCH', 'OPTIONS']],
+    [`${IMAGES}/${id}`, 'DELETE, GET', ['POST', 'PUT', 'PATCH']],
+    [`${IMAGES}/story-ids`, 'GET', ['POST', 'PUT']],
+    [`/images/stories/${id}/1.jpg`, 'GET, HEAD', ['DELETE', 'PUT', 'POST']],
+    ['/livez', 'GET', ['POST', 'DELETE']],
+  ]
+  for (const [path, allow, methods] of allowed) {
+    for (const method of methods) {
+      const withBody = ['POST', 'PUT', 'PATCH'].includes(method)
+      const answer = await send(server, method, path, withBody ? { body: '{"a":1}', headers: JSON_TYPE } : {})
+      isError(t, answer, 405, /^There is no method/, `${method} ${path}`)
+      t.equal(answer.headers.allow, allow, `${method} ${path}`)
+    }
+    if (allow.includes('HEAD')) continue
+    const head = await send(server, 'HEAD', path)
+    t.same([head.status, head.headers.allow, head.body.length], [405, allow, 0], `HEAD ${path}`)
   }
 })
 

@@ -94,6 +94,50 @@ for (const [name, open] of openers) {
   }
 }
 
+t.test('the server is not ready first, and still serves; then it drains, then it ends', async (t) => {
+  const [, openDisk] = openers[0] ?? []
+  if (!openDisk) throw new Error('no disk')
+  const store = await openDisk(t)
+  const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: '1500ms' })
+  t.teardown(() => server.kill())
+  t.equal((await get(server, '/readyz')).status, 200)
+  const begin = Date.now()
+  const exit = server.stop()
+  await until('it is not ready', async () => (await get(server, '/readyz')).status === 503)
+  const ready = await get(server, '/readyz')
+  t.same(ready.json(), { detail: 'The server is shutting down' })
+  t.equal(ready.headers['retry-after'], '5')
+  t.equal((await get(server, '/livez')).status, 200, 'it is alive')
+  const { story_id } = await upload(server, await someImages(1))
+  t.equal((await get(server, `${IMAGES}/${story_id}`)).status, 200, 'it takes uploads on new connections')
+  t.ok(Date.now() - begin < 1500, 'all of that during the delay')
+  await until('new connections are refused', () => refused(server.port))
+  t.ok(Date.now() - begin >= 1450, 'not before')
+  t.same(await exit, { code: 0, signal: null })
+  t.ok(Date.now() - begin < 4000)
+})
+
+t.test('a second signal ends the server at once, in the delay and while it drains', async (t) => {
+  const [, openDisk] = openers[0] ?? []
+  if (!openDisk) throw new Error('no disk')
+  const store = await openDisk(t)
+  for (const delay of ['30s', '0s']) {
+    const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: delay, SHUTDOWN_TIMEOUT: '30s' })
+    const socket = connect(server.port, '127.0.0.1').on('error', () => {})
+    socket.write(
+      `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: 9\r\n\r\n`,
+    )
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const exit = server.stop()
+    await until('the shutdown has begun', () => server.log().some(({ msg }) => msg.startsWith('shutting down')))
+    const begin = Date.now()
+    await server.stop()
+    t.same(await exit, { code: 1, signal: null }, delay)
+    t.ok(Date.now() - begin < 2000, 'at once')
+    socket.destroy()
+  }
+})
+
 t.test('an idle server stops at once, one that still has a stalled request after SHUTDOWN_TIMEOUT', async (t) => {
   const [, openDisk] = openers[0] ?? []
   if (!openDisk) throw new Error('no disk')

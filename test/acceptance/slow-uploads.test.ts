@@ -34,5 +34,20 @@ onEachStore(
     t.same(await listImages(server, IMAGES), [])
     await until('the store is empty', async () => (await store.content()).length === 0)
   },
-  { UPLOAD_TIMEOUT: '1s', UPLOAD_IDLE_TIMEOUT: '700ms' },
+  { UPLOAD_TIMEOUT: '1s', UPLOAD_IDLE_TIMEOUT: '700ms', UPLOAD_MIN_RATE: '0' },
+)
+
+onEachStore(
+  'an upload that brings less than the least rate is a 408 and leaves nothing',
+  async (t, server, store) => {
+    const whole = multipart((await someImages(2)).map((body) => ({ body })))
+    const drops = Array.from({ length: 60 }, (_, index) => [whole.subarray(index * 8, index * 8 + 8), 50]).flat()
+    const begin = Date.now()
+    const answer = await exchange(server, HEAD, ...drops)
+    isError(t, answer, 408, /^The upload brought less than 1 KiB per second for 0\.5 seconds$/)
+    t.ok(Date.now() - begin >= 500, 'not too early')
+    t.same(await listImages(server, IMAGES), [])
+    await until('the store is empty', async () => (await store.content()).length === 0)
+  },
+  { UPLOAD_IDLE_TIMEOUT: '500ms' },
 )

@@ -1,7 +1,9 @@
-import { readdir, rename, utimes } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { readdir, rename, utimes, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { v7 } from 'uuid'
 import { startServer } from '../support/server-process.ts'
 import {
   get,
@@ -15,6 +17,7 @@ import {
   until,
   upload,
 } from './client.ts'
+import { runCommand } from './command.ts'
 import { diskStore, onEachStore, serverOn, standInStore, type TestStore } from './stores.ts'
 
 /** Longer ago than any upload can run. */
@@ -158,4 +161,131 @@ t.test('without an interval nothing is swept', async (t) => {
   await serverOn(t, store, { SWEEP_INTERVAL: '0s' })
   await new Promise((resolve) => setTimeout(resolve, 300))
   t.same(store.standIn.calls, [])
+})
+
+const TEMPORARY = /^\.tmp\//
+
+for (const [name, open] of [
+  ['disk', diskStore],
+  ['the stand-in', standInStore],
+] as const) {
+  t.test(
+    `npm run sweep prints what it would remove, and removes just that, twice at once beside a server (${name})`,
+    async (t) => {
+      const store: TestStore = await open(t)
+      const [first, ...rest] = await someImages(4)
+      const killed = await startServer(store.environment)
+      t.teardown(() => killed.kill())
+      const { story_id: whole } = await upload(killed, [first as Buffer])
+      const socket = beginUpload(killed.port, rest)
+      const content = async () => (await store.content()).filter((key) => !TEMPORARY.test(key))
+      const left = async () => (await content()).filter((key) => key.startsWith('stories/') && !key.includes(whole))
+      await until('images are stored', async () => (await left()).some((key) => /\/2\.jpg$/.test(key)))
+      await killed.kill()
+      socket.destroy()
+      const young = await runCommand('sweep', ['--all', '--dry-run'], store.environment)
+      t.match(
+        young,
+        { code: 0, stdout: 'Would remove 0 keys of 0 stories\n' },
+        'for all it knows the upload still runs',
+      )
+      const [, id = ''] = (await left())[0]?.match(/^stories\/([^/]+)/) ?? []
+      await age(store, id)
+      // What is none of ours
+      await store.place(`stories/${randomUUID()}/1.jpg`, first as Buffer)
+      await store.place(`stories/${v7({ msecs: LONG_AGO.getTime() })}/1.jpg`, first as Buffer)
+      await store.place('stories/notes.txt', Buffer.from('mine'))
+
+      const server = await serverOn(t, store, { SWEEP_INTERVAL: '0s' })
+      const running = beginUpload(server.port, rest)
+      t.teardown(() => running.destroy())
+      await until('an upload runs', async () =>
+        (await left()).some((key) => /\/2\.jpg$/.test(key) && !key.includes(OLD)),
+      )
+      const before = await content()
+      const lines = [OLD, `  stories/${OLD}/1.png`, `  stories/${OLD}/2.jpg`]
+      const dry = await runCommand('sweep', ['--dry-run', '--all'], store.environment)
+      t.match(dry, { code: 0, stdout: [...lines, 'Would remove 2 keys of 1 stories', ''].join('\n') })
+      t.match(dry.stderr, /^The pictures are (on disk in|in the bucket) /)
+      t.same(await content(), before, 'a dry run changes nothing')
+      // One that sweeps all the time, and two commands
+      await serverOn(t, store, { SWEEP_INTERVAL: '1ms' })
+      const both = await Promise.all([1, 2].map(() => runCommand('sweep', ['--all'], store.environment)))
+      for (const { code, stdout } of both) {
+        t.equal(code, 0)
+        t.match(stdout, /^(01.*\n( {2}stories.*\n)+)?Removed \d keys of \d stories\n$/)
+      }
+      t.same(
+        await content(),
+        before.filter((key) => !key.includes(OLD)),
+        'everything else is there: a foreign story, what others copied in, a running upload',
+      )
+      t.match(await runCommand('sweep', [], store.environment), { code: 0, stdout: 'Removed 0 keys of 0 stories\n' })
+      t.same((await get(server, `${IMAGES}/${whole}`)).status, 200)
+    },
+  )
+}
+
+t.test('npm run sweep says what the store kept, and where it failed, and stops when it is told to', async (t) => {
+  const store = await standInStore(t)
+  const { standIn, environment } = store
+  const ids = Array.from({ length: 3000 }, (_, n) => v7({ msecs: LONG_AGO.getTime() + n }))
+  for (const id of ids)
+    standIn.place(`stories/${id}/1.jpg`, 'x', { metadata: { 'written-by': 'story-images' }, lastModified: LONG_AGO })
+  standIn.fail({ operation: 'DeleteObjects', key: new RegExp(ids[7] as string) }, 'per-key-error')
+  standIn.fail({ operation: 'ListObjectsV2', nth: 3 }, 'access-denied', Number.POSITIVE_INFINITY)
+  const failed = await runCommand('sweep', ['--all'], environment)
+  t.equal(failed.code, 1)
+  t.match(failed.stdout, `${ids[0]}\n  stories/${ids[0]}/1.jpg\n`)
+  t.match(failed.stderr, `The store kept stories/${ids[7]}/1.jpg\n`)
+  t.match(failed.stderr, /The image store could not carry this out: .+\n$/)
+  t.notMatch(failed.stdout, /Removed/)
+
+  standIn.clearFaults()
+  standIn.fail({ operation: 'DeleteObjects', key: new RegExp(ids[7] as string) }, 'per-key-error')
+  let lists = 0
+  standIn.onCall = ({ operation }) => {
+    if (operation !== 'ListObjectsV2' || ++lists !== 3) return
+    stopping.interrupt('SIGTERM')
+    return new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  const stopping = runCommand('sweep', ['--all'], environment)
+  const stopped = await stopping
+  t.match(stopped, { code: 1, signal: null, stderr: /Stopped by SIGTERM\n$/ })
+  t.ok(standIn.objects.size > 0, `${standIn.objects.size} keys are left`)
+  standIn.onCall = undefined
+
+  const kept = await runCommand('sweep', ['--all'], environment)
+  t.equal(kept.code, 1)
+  t.match(kept.stdout, /Removed \d+ keys of \d+ stories; the store kept 1 keys\n$/)
+  t.same([...standIn.objects.keys()], [`stories/${ids[7]}/1.jpg`])
+  standIn.clearFaults()
+  // A mark of a deletion that was interrupted
+  standIn.place(`stories/-deleting/all.${OLD}`, '')
+  const done = await runCommand('sweep', [], environment)
+  t.match(done, { code: 0, stdout: /^all\n {2}stories\/-deleting\/all/m })
+  t.match(done.stdout, /Removed 1 keys of 1 stories, and 1 marks of deletions\n$/)
+  t.equal(standIn.objects.size, 0)
+})
+
+t.test('npm run sweep reads the settings of the server, and refuses what it does not understand', async (t) => {
+  const store = await diskStore(t)
+  const sweep = (args: readonly string[], environment = {}) =>
+    runCommand('sweep', args, { ...store.environment, ...environment })
+  for (const [args, sentence] of [
+    [['--dryrun'], /^Unknown option '--dryrun'; --help shows what there is\n$/],
+    [['all'], /^Unexpected argument 'all'; --help/],
+    [['--all=yes'], /^Option '--all' does not take an argument; --help/],
+  ] as const)
+    t.match(await sweep(args), { code: 2, stdout: '', stderr: sentence })
+  t.match(await sweep([], { UPLOAD_TIMEOUT: 'soon' }), { code: 2, stderr: /^UPLOAD_TIMEOUT has to be a duration/ })
+  t.match(await sweep(['--all'], { npm_config_dry_run: 'true' }), {
+    code: 2,
+    stderr: 'npm took --dry-run for its own; write -- before the first option\n',
+  })
+  for (const flag of ['--help', '-h']) t.match(await sweep([flag]), { code: 0, stdout: /--dry-run .*\n.*--all/s })
+
+  const folder = store.environment.DATA_DIR as string
+  await writeFile(join(folder, '.env'), `DATA_DIR=${folder}\nUPLOAD_TIMEOUT=2h\n`)
+  t.match(await runCommand('sweep', [], {}, folder), { code: 0, stderr: `The pictures are on disk in ${folder}\n` })
 })

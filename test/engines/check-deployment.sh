@@ -114,6 +114,11 @@ for (const [name, service] of Object.entries(services)) {
   if (service.build) check(existsSync(`${service.build}/Dockerfile`), `compose: ${name} has no Dockerfile`)
 }
 const { server, minio, 'minio-init': init } = services
+// The image listens to every address, which the server refuses without one of the two.
+const opened = dockerfile.some((line) => line.startsWith('ENV') && line.includes('HOST=0.0.0.0'))
+check(!opened || /:-true\}$/.test(server.environment.ALLOW_OPEN), 'compose: the server would not start without API_KEYS')
+check(!dockerfile.some((line) => line.includes('ALLOW_OPEN=true')), 'Dockerfile: the image is open by default')
+for (const name of ['API_KEYS', 'SIGNING_SECRETS']) check(name in server.environment, `compose: no ${name}`)
 check(init.image === minio.image, 'compose: minio-init runs another image than minio builds')
 for (const name of ['MINIO_ROOT_USER', 'MINIO_ROOT_PASSWORD']) {
   check(init.environment[name] === minio.environment[name], `compose: ${name} differs between minio and minio-init`)

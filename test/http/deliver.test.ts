@@ -14,7 +14,7 @@ t.setTimeout(30_000)
 const CHUNK = Buffer.alloc(64 * 1024, 'x')
 
 /** A server of as many bytes as the path says, `pause` milliseconds apart. */
-async function serve(t: Test, pause = 0) {
+async function serve(t: Test, pause = 0, missing = 0) {
   const app = Fastify({ forceCloseConnections: true })
   const seen = { mostWaiting: 0, open: 0 }
   app.get<{ Params: { size: string } }>('/:size', async (request, reply) => {
@@ -32,7 +32,7 @@ async function serve(t: Test, pause = 0) {
     })
     seen.open++
     body.once('close', () => seen.open--)
-    return deliver(reply.header('content-length', left), body, TIMEOUT)
+    return deliver(reply.header('content-length', left + missing), body, TIMEOUT)
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
@@ -79,6 +79,17 @@ t.test('a body that comes slowly is not taken for a client that reads slowly', a
   const { port } = await serve(t, TIMEOUT * 2)
   const [answer] = (await once(get({ port, path: `/${CHUNK.length + 1}` }), 'response')) as [IncomingMessage]
   t.equal(await read(answer), CHUNK.length + 1)
+})
+
+t.test('a body that is shorter than was said breaks the connection off', async (t) => {
+  const { port } = await serve(t, 0, 5)
+  for (const size of [0, 100, MIB]) {
+    const answered = once(get({ port, path: `/${size}` }), 'response') as Promise<[IncomingMessage]>
+    await t.rejects(
+      answered.then(([answer]) => read(answer)),
+      { code: 'ECONNRESET' },
+    )
+  }
 })
 
 t.test('the connection stays for the next request, which may come late', async (t) => {

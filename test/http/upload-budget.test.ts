@@ -8,7 +8,7 @@ const LARGE = 1_000_000_000
 
 /** Room for two large uploads with a window each and one with a part, and for a quarter of all in small ones. */
 const ROOM = 2 * WINDOW_BYTES + LEAN_BYTES
-const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), patience)
+const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), patience, 1000)
 const QUARTER = Math.floor(Math.ceil((ROOM * 4) / 3) / 4)
 
 /** Whether the promise is settled once all that can go on went on. */
@@ -78,6 +78,39 @@ t.test('who does not fit waits in order, also behind one that is larger', async 
   for (const reservation of taken) reservation.release()
   await Promise.all([large, less])
   t.same(order, ['large', 'less'])
+})
+
+t.test('only so many wait, of small and of large ones; the next one is refused at once', async (t) => {
+  const budget = new UploadBudget(48 * 1024 * 1024, 10_000, 1)
+  const controller = new AbortController()
+  const rooms = { large: LARGE, small: SMALL_BYTES }
+  for (const [what, length] of Object.entries(rooms)) {
+    const results = Array.from({ length: 20 }, () =>
+      budget.reserve(length, controller.signal).then(
+        () => 'in',
+        (error) => error,
+      ),
+    )
+    const start = performance.now()
+    const first = await Promise.race(results.slice(10))
+    t.type(first, UploadsBusy, what)
+    t.ok(performance.now() - start < 1000, 'at once')
+  }
+  controller.abort()
+})
+
+t.test('when room is scarce an upload whose body has not begun takes none, and keeps nobody waiting', async (t) => {
+  const budget = makeBudget()
+  const asked: string[] = []
+  const dripping = async (name: string) => {
+    asked.push(name)
+    await new Promise(() => {})
+  }
+  await budget.reserve(LARGE, never, { begun: () => dripping('first') })
+  t.same(asked, [], 'there is plenty')
+  for (const name of ['second', 'third', 'fourth']) void budget.reserve(LARGE, never, { begun: () => dripping(name) })
+  t.same(asked, ['second', 'third', 'fourth'])
+  t.ok(await budget.reserve(LARGE, never, { begun: async () => {} }), 'the next one gets room')
 })
 
 t.test('room that is given back twice counts once', async (t) => {

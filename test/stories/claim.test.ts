@@ -284,11 +284,11 @@ t.test('a sweep removes claims after a day, and nothing else', async (t) => {
   t.same(await listKeys(store), all)
 
   const seen: string[] = []
-  const onRemove = (key: string) => seen.push(key)
-  await sweepClaims(store, HOUR, { ...later(CLAIM_AGE_MS + 1.2 * HOUR), dryRun: true, onRemove })
+  const onRemoved = (keys: readonly string[]) => seen.push(...keys)
+  await sweepClaims(store, HOUR, { ...later(CLAIM_AGE_MS + 1.2 * HOUR), dryRun: true, onRemoved })
   t.same(await listKeys(store), all)
   t.same(seen.length, 3)
-  await sweepClaims(store, HOUR, { ...later(CLAIM_AGE_MS + 1.2 * HOUR), onRemove })
+  await sweepClaims(store, HOUR, { ...later(CLAIM_AGE_MS + 1.2 * HOUR), onRemoved })
   t.same(seen.slice(3), seen.slice(0, 3), 'as announced')
   t.same(
     await listKeys(store),

@@ -164,6 +164,112 @@ t.test('sweeps read what has become old, and a slice of the rest: a day of them 
   )
 })
 
+t.test('a day of sweeps by the hour, each by another process, reads everything', async (t) => {
+  const { store, standIn } = await inMemory(t)
+  const start = Date.UTC(2026, 3, 10, 17)
+  const id = (time: number) => v7({ msecs: Math.floor(time) })
+  const YEAR = 365 * 24 * HOUR
+  for (let n = 0; n < 5000; n++) place(standIn, id(start - (YEAR * n) / 5000 - 2 * HOUR), ['0.1.json', '1.jpg'])
+  standIn.place(`stories/00${randomUUID().slice(2)}/1.jpg`, 'foreign, and before all of ours')
+  const left = Array.from({ length: 200 }, (_, n) => id(start - (YEAR * n) / 200 - 3 * HOUR))
+  // They become old enough in the course of the day
+  for (let hour = 0; hour < 20; hour++) left.push(id(start + hour * HOUR))
+  left.push(id(start - 1.2 * YEAR))
+  for (const each of left) place(standIn, each, ['1.jpg'])
+  const removed: string[] = []
+  let most = 0
+  // In the last seconds of an hour, and in the first ones of the next
+  for (let hour = 0; hour < 24; hour++) {
+    const begin = standIn.calls.length
+    const now = start + hour * HOUR + (hour % 2 === 0 ? HOUR - 10_000 : 10_000)
+    const sweeper = new Sweeper(store, HOUR, () => now)
+    await sweeper.sweep({ byHour: true, onRemoved: (id) => removed.push(id) })
+    t.equal(sweeper.settled, undefined)
+    most = Math.max(most, standIn.calls.slice(begin).filter(({ operation }) => operation === 'ListObjectsV2').length)
+  }
+  t.ok(most <= 6, `at most ${most} pages for each`)
+  t.same(removed.sort(), left.sort())
+})
+
+t.test('a dry run tells what a sweep then tells, page after page', async (t) => {
+  const { store } = await inMemory(t, { pageSize: 10 })
+  await fillWithLeftovers(store, 40)
+  const [marked, whole, harmed, other] = Array.from({ length: 4 }, (_, n) => v7({ msecs: 1_600_000_000_000 + n })) as [
+    string,
+    string,
+    string,
+    string,
+  ]
+  await putOurs(store, `stories/${marked}/1.jpg`)
+  await putStory(store, whole, ['1.jpg'])
+  await putStory(store, harmed, ['1.jpg'], 2)
+  await putOurs(store, `stories/${other}/1.jpg`)
+  await putBytes(store, `stories/${other}/notes.txt`)
+  const marks: string[] = []
+  for (const id of [marked, whole, harmed, other, 'all']) marks.push(await putMark(store, id))
+  const begin = await listKeys(store)
+  for (const byHour of [false, true]) {
+    const told: string[][] = [[], []]
+    for (const [index, dryRun] of [true, false].entries()) {
+      const report = await lateSweeper(store).sweep({
+        dryRun,
+        byHour,
+        onRemoved: (id, keys) => {
+          for (const key of keys) told[index]?.push(`${id} ${key}`)
+        },
+      })
+      t.same(report, byHour ? { stories: 0, keys: 0, kept: 0 } : { stories: 22, keys: 22, kept: 0 })
+      if (dryRun && !byHour) t.same(await listKeys(store), begin)
+    }
+    t.same(told[0], told[1])
+    if (byHour) t.same(told[1], [], 'there is nothing left')
+    else {
+      t.same(
+        begin.filter((key) => !told[1]?.some((line) => line.endsWith(` ${key}`))),
+        await listKeys(store),
+      )
+      t.same(
+        (await readMarks(store)).map(({ key }) => key),
+        [marks[2], marks[3]].sort(),
+        'what has others’ objects, or was harmed, keeps its mark',
+      )
+    }
+  }
+})
+
+t.test('what a replica uploads whose clock is four minutes off, either way, is left alone', async (t) => {
+  const store = await open(t)
+  const SKEW = 4 * 60_000
+  const now = Date.now()
+  for (const skew of [-SKEW, SKEW]) {
+    // Begun by its clock as long ago as an upload may take; its first image was stored at once
+    const id = v7({ msecs: now + skew })
+    await putOurs(store, `stories/${id}/1.jpg`)
+    for (const ours of [-SKEW, 0, SKEW]) {
+      if (ours - skew > 5 * 60_000) continue
+      await new Sweeper(store, HOUR, () => now + HOUR + ours).sweep({ byHour: ours === 0 })
+      t.equal((await listKeys(store)).length, 1, `${skew / 60_000} and ${ours / 60_000} minutes`)
+    }
+    await putOurs(store, `stories/${id}/0.1.json`)
+    await lateSweeper(store).sweep()
+    t.same(await idsByRule(store), [id], 'and it is a story in the end')
+    await store.delete([`stories/${id}/0.1.json`, `stories/${id}/1.jpg`])
+  }
+})
+
+t.test('a store that deletes nothing at all is told page by page, and nothing is collected', async (t) => {
+  const { store: memory } = await inMemory(t, { pageSize: 10 })
+  await fillWithLeftovers(memory, 40)
+  const store = recordCalls(memory, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
+  const kept: number[] = []
+  const report = await lateSweeper(store).sweep({
+    onRemoved: () => t.fail('nothing was removed'),
+    onKept: (keys) => kept.push(keys.length),
+  })
+  t.same(report, { stories: 0, keys: 0, kept: 20 })
+  t.ok(kept.length >= 4 && Math.max(...kept) <= 5, `${kept}`)
+})
+
 t.test('an upload that stored images up to its last second is swept once they are old', async (t) => {
   const { store, standIn } = await inMemory(t)
   const start = Date.now()

@@ -41,6 +41,8 @@ export async function startApp(
 ): Promise<TestApp> {
   const config = readConfig({
     LOG_LEVEL: 'silent',
+    // Of a machine that runs several tests at once
+    MAX_EVENT_LOOP_DELAY: '1m',
     ...(standIn && { S3_BUCKET: standIn.bucket, S3_TIMEOUT: '300ms' }),
     ...options,
   })

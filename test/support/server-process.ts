@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url'
 
 const SERVER = fileURLToPath(new URL('../../dist/server.js', import.meta.url))
 const START_MS = 30_000
+
+/** A folder that keeps the output of every server, for whoever looks for secrets in it. */
+const LOGS = process.env.SERVER_LOGS
 
 export interface Exit {
   readonly code: number | null
@@ -62,12 +65,12 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
   const killWithUs = () => child.kill('SIGKILL')
   process.once('exit', killWithUs)
   const output = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output.stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output.stderr += text
-  })
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      output[stream] += text
+      if (LOGS) appendFileSync(join(LOGS, `${child.pid}.${stream}`), text)
+    })
+  }
   const exit = exitOf(child).finally(() => {
     process.off('exit', killWithUs)
     if (cwd === undefined) rmSync(folder, { recursive: true, force: true })

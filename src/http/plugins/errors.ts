@@ -8,6 +8,7 @@ import {
   BadRequest,
   ExpectationFailed,
   InternalError,
+  MethodNotAllowed,
   MissingHost,
   NotMultipart,
   RouteNotFound,
@@ -23,17 +24,34 @@ const OF_EVERY_ANSWER = new Set(['x-request-id', 'x-content-type-options', 'conn
 /** Every error of every route, whoever noticed it, is `{"detail": "…"}`: those of routes, of Fastify, and of Node's parser. */
 export const errorsPlugin = fp(
   async (app) => {
-    app.setErrorHandler<FastifyError>((error, request, reply) =>
-      sendError(serviceError(error, request), request, reply),
-    )
-
+    const routes: { readonly url: string; readonly path: RegExp; readonly method: string | string[] }[] = []
+    app.addHook('onRoute', ({ url, method }) => {
+      if (url.includes('*')) return
+      const path = new RegExp(`^${url.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}$`)
+      routes.push({ url, path, method })
+    })
+    const noRoute = ({ method, url }: FastifyRequest) => {
+      const path = pathOf(url)
+      const named = routes.filter((route) => route.url === path)
+      const matching = named.length > 0 ? named : routes.filter((route) => route.path.test(path))
+      if (matching.length === 0) return new RouteNotFound(method, path)
+      return new MethodNotAllowed(method, path, [...new Set(matching.flatMap((route) => route.method))].sort())
+    }
     app.setNotFoundHandler((request) => {
-      throw new RouteNotFound(request.method, request.url)
+      throw noRoute(request)
+    })
+    app.setErrorHandler<FastifyError>((error, request, reply) => {
+      // Fastify looks at the Content-Type of some methods before it says that there is no such route
+      const isNoRoute = request.is404 && !(error instanceof ServiceError)
+      sendError(isNoRoute ? noRoute(request) : serviceError(error, request), request, reply)
     })
 
     // Node would answer this itself, without a body; see `requireHostHeader` in app.ts
     app.addHook('onRequest', async (request) => {
-      if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) throw new MissingHost()
+      const { httpVersion, rawHeaders } = request.raw
+      const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.length === 4 && /^host$/i.test(name)).length
+      if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) throw new MissingHost()
+      if (!httpVersion.startsWith('1.')) throw new BadRequest('This server speaks HTTP/1.1 and no other version')
     })
 
     app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
@@ -42,11 +60,16 @@ export const errorsPlugin = fp(
       response.end(JSON.stringify({ detail: error.message }))
     })
     app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
-      refuse(socket, rawAnswer(new RouteNotFound('CONNECT', request.url ?? '').message, 404, 'Not Found'))
+      refuse(socket, rawAnswer(new RouteNotFound('CONNECT', pathOf(request.url ?? '')).message, 404, 'Not Found'))
     })
   },
   { name: 'errors' },
 )
+
+/** Without the query, which may hold a signature: sentences go into the log. */
+function pathOf(url: string): string {
+  return url.split(/[?#]/, 1)[0] ?? ''
+}
 
 /** For `frameworkErrors`: a URL that can't be read never reaches the error handler. */
 export function sendFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
@@ -57,15 +80,19 @@ export function sendFrameworkError(error: FastifyError, request: FastifyRequest,
 
 /** For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection. */
 export function sendParserError(error: Error & { code?: string }, socket: Socket): void {
-  if (refused.has(socket)) return
+  if (refused.has(socket) || waiting.has(socket)) return
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
   const { _httpMessage: running } = socket as Socket & { _httpMessage?: ServerResponse }
   // An answer of our own would get into the one that is under way, or be taken for that of the request before
   if (running?.headersSent || running?.req.complete) {
-    socket.resetAndDestroy()
-    return
-  }
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
+    waiting.add(socket)
+    running.once('close', () => {
+      waiting.delete(socket)
+      sendParserError(error, socket)
+    })
     return
   }
   const [status, reason, detail] =
@@ -78,6 +105,8 @@ export function sendParserError(error: Error & { code?: string }, socket: Socket
 }
 
 const refused = new WeakSet<Duplex>()
+/** Where an answer that is under way goes first. */
+const waiting = new WeakSet<Duplex>()
 
 /** Closing under the hands of a client that still sends would be a reset to it, so it gets some time to read the answer. */
 function refuse(socket: Duplex, answer: string): void {
@@ -126,7 +155,7 @@ function serviceError(error: FastifyError | ServiceError, request: FastifyReques
     return new BadQuery(name, rule?.description ?? 'of another form')
   }
   // No id and no image's name is that long
-  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return new RouteNotFound(request.method, request.url)
+  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return new RouteNotFound(request.method, pathOf(request.url))
   if (error.code === 'FST_ERR_BAD_URL') return new BadRequest('The URL has a broken percent-encoding')
   // A Content-Type that is not even the name of one, where one matters and elsewhere
   if (error.statusCode === 415 && request.routeOptions.schema?.consumes) return new NotMultipart()

@@ -1,14 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { ShuttingDown } from '../../errors.ts'
 import { errors } from '../schemas.ts'
 
 const Health = Type.Object({ status: Type.String() })
 
-/** For orchestrators: whether the process is alive, and whether it can serve. */
+/**
+ * For orchestrators: whether the process is alive, also while it has too much to do, since a restart would not help; and whether it
+ * can serve, which it can't while it is overloaded, shutting down, or without its store.
+ */
 export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/livez',
-    { schema: { operationId: 'live', summary: 'The process answers', response: { 200: Health } } },
+    {
+      schema: { operationId: 'live', summary: 'The process answers', response: { 200: Health } },
+      config: { isAlwaysServed: true, unlimited: true },
+    },
     async (_request, reply) => {
       reply.header('cache-control', 'no-store')
       return { status: 'alive' }
@@ -19,12 +26,14 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         operationId: 'ready',
-        summary: 'The store can be used',
+        summary: 'The server can be used, and its store',
         response: { 200: Health, ...errors(500, 503) },
       },
+      config: { unlimited: true },
     },
     async (_request, reply) => {
       reply.header('cache-control', 'no-store')
+      if (app.shutdown.begun) throw new ShuttingDown()
       await app.store.ready()
       return { status: 'ready' }
     },

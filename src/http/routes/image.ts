@@ -1,11 +1,13 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
 import type { Static } from 'typebox'
+import { PRIVATE_CACHE_CONTROL } from '../../config.ts'
 import { ImageNotFound, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../../store/object-store.ts'
 import { CONTENT_TYPES, type ImageType } from '../../stories/image-format.ts'
 import { imageTypeOf, isStoryId, publicPath, storyPrefix } from '../../stories/key.ts'
 import { deliver } from '../deliver.ts'
+import { imageDocument, imageHeadDocument } from '../documents.ts'
 import { errors, ImageParams } from '../schemas.ts'
 
 interface Route {
@@ -17,11 +19,16 @@ const URL = '/images/stories/:story_id/:name'
 /** An image itself, as a CDN fetches it. */
 export const imageRoutes: FastifyPluginAsync = async (app) => {
   const { config, store } = app
-  const schema = { params: ImageParams, response: errors(404, 416, 503) }
+  const schema = { params: ImageParams, response: errors(401, 403, 404, 416, 429, 503) }
+  // Images say for themselves which pages may use them
+  const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', orBy: 'signature' } as const)) }
 
   app.get<Route>(
     URL,
-    { schema: { ...schema, operationId: 'getImage', summary: 'Get an image' } },
+    {
+      schema: { ...schema, operationId: 'getImage', summary: 'Get an image', document: imageDocument },
+      config: routeConfig,
+    },
     async (request, reply) => {
       const image = imageOf(request.params)
       const signal = goneSignal(reply)
@@ -46,7 +53,16 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
 
   app.head<Route>(
     URL,
-    { schema: { ...schema, operationId: 'headImage', summary: 'Get the headers of an image' } },
+    {
+      schema: {
+        params: ImageParams,
+        response: errors(401, 403, 404, 429, 503),
+        operationId: 'headImage',
+        summary: 'Get the headers of an image',
+        document: imageHeadDocument,
+      },
+      config: routeConfig,
+    },
     async (request, reply) => {
       const image = imageOf(request.params)
       const head = await store.head(image.key, { signal: goneSignal(reply) }).catch(notFoundAs(image.key))
@@ -63,7 +79,8 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       'accept-ranges': 'bytes',
       etag: object.etag,
       'last-modified': object.lastModified.toUTCString(),
-      'cache-control': config.CACHE_CONTROL,
+      // A cache that looks at paths alone would show everybody what a key has opened
+      'cache-control': reply.request.access.hasKey ? PRIVATE_CACHE_CONTROL : config.CACHE_CONTROL,
       'cache-tag': image.storyId,
       'access-control-allow-origin': '*',
       'access-control-expose-headers':

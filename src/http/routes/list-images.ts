@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { listStories } from '../../stories/list.ts'
+import { pageDocument } from '../documents.ts'
 import { storiesReply } from '../list-reply.ts'
 import { errors, Images, imagesJson, PageQuery, written } from '../schemas.ts'
 
@@ -11,8 +12,10 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listImages',
         summary: 'List the images of every story',
         querystring: PageQuery,
-        response: { 200: written(Images), ...errors(400, 503) },
+        document: pageDocument(Images),
+        response: { 200: written(Images), ...errors(400, 401, 403, 429, 503) },
       },
+      config: { scope: 'read' },
     },
     (request, reply) => {
       const stories = listStories(app.store, request.query.cursor)

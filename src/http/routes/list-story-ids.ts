@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { listStoryIds } from '../../stories/list.ts'
+import { pageDocument } from '../documents.ts'
 import { storiesReply } from '../list-reply.ts'
 import { errors, PageQuery, StoryIds, written } from '../schemas.ts'
 
@@ -11,8 +12,10 @@ export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listStoryIds',
         summary: 'List the id of every story',
         querystring: PageQuery,
-        response: { 200: written(StoryIds), ...errors(400, 503) },
+        document: pageDocument(StoryIds),
+        response: { 200: written(StoryIds), ...errors(400, 401, 403, 429, 503) },
       },
+      config: { scope: 'read' },
     },
     (request, reply) => {
       const ids = listStoryIds(app.store, app.sweeper.settled, request.query.cursor)

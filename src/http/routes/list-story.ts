@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { findStory } from '../../stories/list.ts'
+import { storyDocument } from '../documents.ts'
 import { errors, Images, imagesJson, StoryParams, written } from '../schemas.ts'
 
 export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -10,8 +11,10 @@ export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listStory',
         summary: 'List the images of one story',
         params: StoryParams,
-        response: { 200: written(Images), ...errors(404, 503) },
+        document: storyDocument,
+        response: { 200: written(Images), ...errors(401, 403, 404, 429, 503) },
       },
+      config: { scope: 'read' },
     },
     async (request, reply) => {
       const story = await findStory(app.store, request.params.story_id)

@@ -9,8 +9,9 @@ export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'deleteAllStories',
         summary: 'Delete every image of every story',
-        response: { 200: Deleted, ...errors(503) },
+        response: { 200: Deleted, ...errors(401, 403, 429, 503) },
       },
+      config: { scope: 'delete-all' },
     },
     async () => {
       await removeAllStories(app.store, app.config.UPLOAD_TIMEOUT)

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeStory } from '../../stories/remove.ts'
+import { storyDocument } from '../documents.ts'
 import { Deleted, errors, StoryParams } from '../schemas.ts'
 
 export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -10,8 +11,10 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'deleteStory',
         summary: 'Delete every image of a story',
         params: StoryParams,
-        response: { 200: Deleted, ...errors(404, 503) },
+        document: storyDocument,
+        response: { 200: Deleted, ...errors(401, 403, 404, 429, 503) },
       },
+      config: { scope: 'delete' },
     },
     async (request) => {
       await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT)

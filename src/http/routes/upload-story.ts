@@ -1,49 +1,64 @@
 import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { BadRequest, ClientGone, NotMultipart, UploadStalled, UploadTimeout } from '../../errors.ts'
-import { onStall } from '../../stall.ts'
+import { BadRequest, ClientGone, NotMultipart, UploadStalled, UploadTimeout, UploadTooSlow } from '../../errors.ts'
+import { onStall, type TooSlow } from '../../stall.ts'
 import { publicPath } from '../../stories/key.ts'
 import { uploadStory } from '../../stories/upload.ts'
+import { withinTicket } from '../access/ticket.ts'
+import { storyLinks, uploadDocument } from '../documents.ts'
 import { readImages } from '../multipart.ts'
 import { errors, Uploaded } from '../schemas.ts'
 import { UploadBudget } from '../upload-budget.ts'
 
+/** How fast an upload has to be while others wait for the memory that it holds, in bytes per second. */
+const WANTED_RATE = 32 * 1024
+
+/** How much of a body has to have arrived to say that it has begun; of a shorter one, all. Node reads that much ahead. */
+const BEGUN_BYTES = 8 * 1024
+const BEGUN_POLL_MS = 20
+
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
-  const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT)
+  const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT, config.MAX_WAITING)
 
   app.post(
     '/api/v1/images/upload',
     {
+      links: storyLinks,
       schema: {
         operationId: 'uploadStory',
         summary: 'Upload the images of a new story',
         consumes: ['multipart/form-data'],
-        response: { 200: Uploaded, ...errors(400, 408, 409, 413, 415, 422, 503, 507) },
+        document: uploadDocument,
+        response: { 200: Uploaded, ...errors(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507) },
       },
+      config: { scope: 'write', orBy: 'ticket' },
     },
     async (request, reply) => {
       if (!request.isMultipart()) throw new NotMultipart()
       const claim = claimName(request)
       const deadline = uploadDeadline(request, reply)
       try {
-        const reservation = await budget.reserve(contentLength(request), deadline.signal)
+        const { signal } = deadline
+        const reservation = await budget.reserve(contentLength(request), signal, {
+          who: request.ip,
+          begun: () => begun(request.raw, signal),
+        })
+        deadline.isWanted = reservation.isWanted
         try {
-          deadline.watchForStall()
-          const story = await uploadStory(
-            store,
-            readImages(request, { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }),
-            {
-              maxPixels: config.MAX_PIXELS,
-              readAhead: reservation.readAhead,
-              signal: deadline.signal,
-              uploadTimeout: config.UPLOAD_TIMEOUT,
-              claim,
-              onLeftover: (err) =>
-                request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
-            },
-          )
+          const { ticket } = request.access
+          const images = readImages(request, { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE })
+          const story = await uploadStory(store, ticket ? withinTicket(images, ticket) : images, {
+            maxPixels: config.MAX_PIXELS,
+            readAhead: reservation.readAhead,
+            signal,
+            uploadTimeout: config.UPLOAD_TIMEOUT,
+            claim,
+            onLeftover: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
+          })
           request.log.debug({ story: story.id, images: story.keys.length }, 'stored')
           if (story.isReplay) reply.header('idempotent-replayed', 'true')
           return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: story.keys.length }
@@ -65,19 +80,31 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     ).unref()
     const gone = () => controller.abort(new ClientGone())
     reply.raw.once('close', gone)
-    let stopWatching = () => {}
-    return {
+    const { UPLOAD_IDLE_TIMEOUT: idle, UPLOAD_MIN_RATE: rate } = config
+    const stalled = (missed?: TooSlow) =>
+      controller.abort(missed ? new UploadTooSlow(missed.rate, missed.milliseconds) : new UploadStalled(idle))
+    const deadline = {
       signal: controller.signal,
-      watchForStall() {
-        const { UPLOAD_IDLE_TIMEOUT: timeout } = config
-        stopWatching = onStall(request.raw, timeout, () => controller.abort(new UploadStalled(timeout)))
-      },
+      isWanted: () => false,
       clear() {
         clearTimeout(timer)
         stopWatching()
         reply.raw.off('close', gone)
       },
     }
+    const stopWatching = onStall(request.raw, idle, stalled, {
+      usual: rate,
+      now: () => (rate > 0 && deadline.isWanted() ? WANTED_RATE : 0),
+    })
+    return deadline
+  }
+}
+
+/** Resolves when the body of an upload has begun to arrive; rejects with the signal's reason. */
+async function begun(body: IncomingMessage, signal: AbortSignal): Promise<void> {
+  while (body.readableLength < BEGUN_BYTES && !body.complete) {
+    signal.throwIfAborted()
+    await sleep(BEGUN_POLL_MS, undefined, { ref: false })
   }
 }
 
@@ -89,15 +116,15 @@ function contentLength(request: FastifyRequest): number | undefined {
 
 /**
  * What an upload with an Idempotency-Key is known by: the key is its sender's alone. As in the IETF's draft "The Idempotency-Key HTTP
- * Header Field", whose quotes are optional here and part of the key.
+ * Header Field", whose quotes are optional here and part of the key. With a ticket it is the ticket's nonce, whatever the header says.
  *
  * @throws {BadRequest}
  */
-function claimName(request: FastifyRequest): string | undefined {
-  const key = request.headers['idempotency-key']
+function claimName({ access, headers }: FastifyRequest): string | undefined {
+  const key = access.ticket?.nonce ?? headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
     throw new BadRequest('The Idempotency-Key header has to be 1 to 255 visible ASCII characters, without spaces')
   }
-  return createHash('sha256').update(key).digest('hex')
+  return createHash('sha256').update(`${access.caller} ${key}`).digest('hex')
 }

@@ -7,13 +7,11 @@ import { giveBack } from '../../blocks.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore } from '../object-store.ts'
-import { createFolder, removeFolderIfEmpty, removeStaleFiles, syncFolder } from './folder.ts'
+import { createFolder, removeFolderIfEmpty, syncFolder } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
+import { tidyDisk } from './tidy.ts'
 import { listFolder, listFolders } from './walk.ts'
-
-/** A temporary file that nothing was written to for this long belongs to a process that is no more. */
-const STALE_MS = 60 * 60_000
 
 /** What one write takes at most, but for its last chunk: each call goes through the thread pool, which costs more than the copy. */
 const WRITE_BYTES = 512 * 1024
@@ -32,14 +30,14 @@ interface Sidecar {
 /**
  * Keeps each object as a plain file below `root`, so that people can look at their pictures, and beside it a hidden file with
  * its content type and metadata. A put writes to a temporary file, syncs it, renames it into place and syncs the folder: a crash
- * at any moment leaves the whole object or none of it. One process at a time is meant to write below `root`.
+ * at any moment leaves the whole object or none of it, on a file system that keeps the order of changes in one folder; only an
+ * overwrite, which the server never does, may leave the old bytes with the new metadata. One process at a time is meant to write below `root`.
  *
  * @param root the folder; made when it is missing
  */
 export async function openDiskStore(root: string): Promise<ObjectStore> {
   const temporary = join(root, '.tmp')
   await createFolder(temporary)
-  await removeStaleFiles(temporary, STALE_MS)
 
   return {
     async put(key, body, options) {
@@ -70,7 +68,12 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
         const body =
           head.size === 0
             ? await emptyBody(file)
-            : file.createReadStream({ ...range, ...(options?.signal && { signal: options.signal }) })
+            : file.createReadStream({
+                start: 0,
+                end: head.size - 1,
+                ...range,
+                ...(options?.signal && { signal: options.signal }),
+              })
         return { ...head, range, body } satisfies FoundObject
       } catch (error) {
         await file.close()
@@ -132,6 +135,8 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
       })
       if (failed.length > 0) throw new DeleteFailure(failed).because(cause)
     },
+
+    tidy: (options) => tidyDisk(root, options),
 
     async ready() {
       await access(root, constants.R_OK | constants.W_OK).catch((error) => {

@@ -1,5 +1,5 @@
-import { mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdir, open, rmdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { errorCode } from './store-error.ts'
 
 /** Folders being made now: whoever comes second waits until the first has made them durable. */
@@ -73,13 +73,5 @@ export async function removeFolderIfEmpty(path: string): Promise<void> {
   } catch (error) {
     if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error) ?? '')) return
     throw error
-  }
-}
-
-/** Removes the files of a folder that nothing was written to for `age` milliseconds. */
-export async function removeStaleFiles(folder: string, age: number): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name)
-    if ((await stat(path)).mtimeMs < Date.now() - age) await unlink(path)
   }
 }

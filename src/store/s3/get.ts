@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import { type Dispatcher, errors } from 'undici'
-import { ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
+import { ObjectNotFound, RangeNotSatisfiable, StoreFailure } from '../../errors.ts'
 import { onStall } from '../../stall.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import type { ShortAnswer, ShortCall, ShortPath } from './short-path.ts'
+import type { ShortAnswer, ShortCall, ShortHandler, ShortPath } from './short-path.ts'
 import { storeError } from './store-error.ts'
 
 const STALLED = 'The store stopped sending'
@@ -49,8 +49,15 @@ export async function getObject(
   try {
     const answer = await bucket.downloads.send(command, signal ? { abortSignal: signal } : {})
     const body = answer.Body as IncomingMessage
+    let head: ObjectHead
+    try {
+      head = describe(answer)
+    } catch (error) {
+      body.destroy()
+      throw error
+    }
     onStall(body, bucket.settings.timeout, () => body.destroy(new Error(STALLED)))
-    return { ...describe(answer), ...partOf(answer.ContentRange), body }
+    return { ...head, ...partOf(answer.ContentRange), body }
   } catch (error) {
     throw storeError(error, key)
   }
@@ -87,7 +94,7 @@ function download(
       failed(signal?.reason)
     }
     signal?.addEventListener('abort', onAbort)
-    const handler: Dispatcher.DispatchHandler = {
+    const handler: ShortHandler = {
       onRequestStart(controller) {
         abort = () => controller.abort(signal?.reason)
         if (signal?.aborted) abort()
@@ -150,7 +157,11 @@ class Download extends Readable {
   }
 }
 
-/** What GetObject and HeadObject say of an object. */
+/**
+ * What GetObject and HeadObject say of an object.
+ *
+ * @throws {StoreFailure}
+ */
 function describe(answer: {
   ContentLength?: number | undefined
   ETag?: string | undefined
@@ -158,10 +169,13 @@ function describe(answer: {
   ContentType?: string | undefined
   Metadata?: Record<string, string> | undefined
 }): ObjectHead {
+  const { ContentLength: size, ETag: etag, LastModified: lastModified } = answer
+  // Something in between has answered, not the store
+  if (size === undefined || !etag || !lastModified) throw new StoreFailure()
   return {
-    size: answer.ContentLength ?? 0,
-    etag: answer.ETag ?? '""',
-    lastModified: answer.LastModified ?? new Date(0),
+    size,
+    etag,
+    lastModified,
     contentType: answer.ContentType,
     metadata: answer.Metadata ?? {},
   }

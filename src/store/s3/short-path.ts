@@ -11,10 +11,14 @@ import {
 } from '@smithy/signature-v4'
 import type { AwsCredentialIdentity, HttpRequest } from '@smithy/types'
 import { type Dispatcher, Pool } from 'undici'
+import { StoreBusy } from '../../errors.ts'
 import type { Part } from './parts.ts'
 
 /** Most connections to the store, for downloads and for all else. */
 export const SOCKETS = 256
+
+/** Most calls that wait for a connection, of each kind; further ones are refused at once. */
+const MAX_WAITING = 4 * SOCKETS
 
 /** Connections that are older than this are replaced, so that a change of the store's address is followed; in milliseconds. */
 const CONNECTION_AGE = 60_000
@@ -39,6 +43,11 @@ export interface ShortCall {
   readonly sha256?: string
 }
 
+/** Without methods that look at `this`. */
+export interface ShortHandler extends Omit<Dispatcher.DispatchHandler, 'onResponseError'> {
+  onResponseError(controller: unknown, error: Error): void
+}
+
 export interface ShortAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
@@ -52,16 +61,23 @@ export interface ShortAnswer {
  * It tries once and judges no answer: whatever is not the plain success or "not there" of a call is for the SDK, with its retries.
  */
 export interface ShortPath {
-  /** Resolves with an answer of any status, read to its end; rejects when there is none. */
+  /**
+   * Resolves with an answer of any status, read to its end; rejects when there is none.
+   *
+   * @throws {StoreBusy} when no connection becomes free in time
+   */
   request(call: ShortCall, signal?: AbortSignal): Promise<ShortAnswer>
-  /** Begins a call whose answer goes to `handler`. Rejects, without the handler being called, when it can't be signed. */
-  dispatch(call: ShortCall, handler: Dispatcher.DispatchHandler): Promise<void>
+  /**
+   * Begins a call whose answer goes to `handler`; so does `StoreBusy`. Rejects, without the handler being called, when it can't be
+   * signed.
+   */
+  dispatch(call: ShortCall, handler: ShortHandler): Promise<void>
   close(): Promise<void>
 }
 
 /**
  * @param client whose configuration is followed
- * @param timeout milliseconds without an answer, or without the next bytes of one
+ * @param timeout milliseconds without a free connection, without an answer, or without the next bytes of one
  * @returns nothing when the bucket's endpoint wants another kind of signature than SigV4
  */
 export async function openShortPath(client: S3Client, bucket: string, timeout: number): Promise<ShortPath | undefined> {
@@ -88,7 +104,9 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
     connect: { timeout: Math.min(5000, timeout) },
   })
 
-  async function dispatch(call: ShortCall, handler: Dispatcher.DispatchHandler): Promise<void> {
+  let waiting = 0
+
+  async function dispatch(call: ShortCall, handler: ShortHandler): Promise<void> {
     const { method, key, query = {}, body, sha256 = SHA256_OF_NOTHING } = call
     const path = `${base}/${key === undefined ? '' : escapePath(key)}`
     const headers = await signer.sign(
@@ -105,15 +123,44 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
     if (body) headers['content-length'] = String(body.size)
     const bytes = body?.bytes
     const text = queryText(query)
-    pool.dispatch(
+    if (waiting >= MAX_WAITING) throw new StoreBusy()
+    let isSent = false
+    let timer: NodeJS.Timeout | undefined
+    const leave = () => {
+      isSent = true
+      if (!timer) return
+      clearTimeout(timer)
+      timer = undefined
+      waiting -= 1
+    }
+    let isRefused = false
+    const isTaken = !pool.dispatch(
       {
         method,
         path: text === '' ? path : `${path}?${text}`,
         headers,
         body: bytes && bytes.length > 1 ? oneAfterAnother(bytes) : (bytes?.[0] ?? null),
       },
-      handler,
+      {
+        ...handler,
+        onRequestStart(controller, context) {
+          leave()
+          handler.onRequestStart?.(controller, context)
+          if (isRefused) controller.abort(new StoreBusy())
+        },
+        onResponseError(controller, error) {
+          leave()
+          handler.onResponseError?.(controller, error)
+        },
+      },
     )
+    if (!isTaken || isSent) return
+    // It stays in the pool's queue, and in the count, until it would be sent
+    waiting += 1
+    timer = setTimeout(() => {
+      isRefused = true
+      handler.onResponseError?.(undefined, new StoreBusy())
+    }, timeout)
   }
 
   return {

@@ -1,0 +1,86 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
+import { ClientGone, ServerBusy } from '../../errors.ts'
+import { endWhenUnread } from '../deliver.ts'
+import { Room } from '../room.ts'
+
+/** How long a list or an image may wait for its turn, in milliseconds. */
+const PATIENCE_MS = 10_000
+
+/** How often the event loop's delay is measured, and how often it is looked at, in milliseconds. */
+const RESOLUTION_MS = 20
+const SAMPLE_MS = 1000
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route answers also while the event loop is late. */
+    readonly isAlwaysServed?: true
+  }
+}
+
+/**
+ * Refuses what would be too much, before those that are under way suffer: everything but `/livez` while the event loop is late, and
+ * lists and images beyond what may be on its way at once, once their queue is full. Uploads have the UploadBudget.
+ */
+export const overloadPlugin = fp(
+  async (app) => {
+    const { config } = app
+    app.server.maxConnections = config.MAX_CONNECTIONS
+
+    const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+    let timer: NodeJS.Timeout | undefined
+    let wasOver = false
+    let isLate = false
+    const look = () => {
+      // The median, and twice in a row: one long pause, of the garbage collection or of the machine, is no overload
+      const isOver = delay.percentile(50) / 1e6 - RESOLUTION_MS > config.MAX_EVENT_LOOP_DELAY
+      isLate = isOver && wasOver
+      wasOver = isOver
+      delay.reset()
+    }
+    // Not before: the start itself keeps the event loop busy
+    app.addHook('onListen', async () => {
+      delay.enable()
+      timer = setInterval(look, SAMPLE_MS).unref()
+    })
+    app.addHook('onClose', async () => {
+      clearInterval(timer)
+      delay.disable()
+    })
+
+    const options = { patience: PATIENCE_MS, waiting: config.MAX_WAITING, busy: () => new ServerBusy() }
+    const lists = new Room(config.MAX_LISTS, options)
+    const rooms = new Map([
+      ['listImages', lists],
+      ['listStoryIds', lists],
+      ['getImage', new Room(config.MAX_DOWNLOADS, options)],
+    ])
+    app.addHook('onRequest', (request, reply, done) => {
+      if (isLate && !request.routeOptions.config.isAlwaysServed) return done(new ServerBusy())
+      const room = rooms.get(request.routeOptions.schema?.operationId ?? '')
+      if (!room) return done()
+      enter(room, request.ip, reply).then(() => done(), done)
+    })
+
+    // A list, which Fastify sends
+    app.addHook('onSend', async (_request, reply, payload) => {
+      if (payload instanceof Readable) endWhenUnread(reply.raw, config.READER_TIMEOUT)
+      return payload
+    })
+  },
+  { name: 'overload' },
+)
+
+/** Waits for a place, which is free again when the answer is over. */
+async function enter(room: Room, who: string, { raw }: FastifyReply): Promise<void> {
+  if (!room.tryTake(1, who)) {
+    const controller = new AbortController()
+    const gone = () => controller.abort(new ClientGone())
+    raw.once('close', gone)
+    await room.take(1, who, controller.signal).finally(() => raw.off('close', gone))
+  }
+  if (raw.destroyed) room.give(1, who)
+  else raw.once('close', () => room.give(1, who))
+}

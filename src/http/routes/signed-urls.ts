@@ -1,0 +1,57 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { Type } from 'typebox'
+import { STORY_ID_PATTERN } from '../../stories/key.ts'
+import { checkedBody, takeJson, wholeNumber } from '../access/json-body.ts'
+import { signUrl } from '../access/signed-url.ts'
+import { nowSeconds, timeOf } from '../access/signing.ts'
+import { errors } from '../schemas.ts'
+
+const MOST_PATHS = 1000
+const MOST_BODY_BYTES = 256 * 1024
+
+/** Seconds. */
+const LONGEST = 7 * 24 * 60 * 60
+const USUAL = 60 * 60
+
+const IMAGE_PATH = `^/images/stories/${STORY_ID_PATTERN.slice(1, -1)}/[1-9][0-9]{0,8}\\.[a-z]{3,4}$`
+
+const Wanted = Type.Object({
+  paths: Type.Array(Type.String({ pattern: IMAGE_PATH }), {
+    minItems: 1,
+    maxItems: MOST_PATHS,
+    description: `a list of 1 to ${MOST_PATHS} paths of images, as a list or an upload gives them`,
+  }),
+  expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
+})
+
+const Signed = Type.Object({
+  urls: Type.Array(Type.String(), { description: 'In the order of the paths, relative to the root of the server' }),
+  expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
+})
+
+/** URLs of private images, for whoever may see them for a while. */
+export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
+  const { config, signer } = app
+  if (!signer || !config.PRIVATE_IMAGES) return
+  takeJson(app, MOST_BODY_BYTES)
+
+  app.post(
+    '/api/v1/signed-urls',
+    {
+      schema: {
+        operationId: 'signUrls',
+        summary: 'Make URLs of private images that need no key',
+        consumes: ['application/json'],
+        document: { body: Wanted },
+        response: { 200: Signed, ...errors(400, 401, 403, 408, 413, 415, 429) },
+      },
+      config: { scope: 'read' },
+    },
+    async (request, reply) => {
+      const { paths, expires_in = USUAL } = checkedBody(Wanted, request.body)
+      const expires = nowSeconds() + expires_in
+      reply.header('cache-control', 'no-store')
+      return { urls: paths.map((path) => signUrl(signer, path, expires)), expires_at: timeOf(expires) }
+    },
+  )
+}

@@ -1,0 +1,34 @@
+import type { Config } from '../config.ts'
+import { STORIES } from '../stories/key.ts'
+import { openDiskStore } from './disk/disk-store.ts'
+import type { ObjectStore } from './object-store.ts'
+import type { S3Settings } from './s3/s3-store.ts'
+
+/**
+ * The store that the configuration names.
+ *
+ * @param onFallback is told of each call that the SDK has to make again
+ * @throws {ServiceError} when it can't be opened
+ */
+export async function openStore(config: Config, onFallback?: S3Settings['onFallback']): Promise<ObjectStore> {
+  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR)
+  // The SDK takes a third of a second to load, which the disk store need not wait for
+  const { openS3Store } = await import('./s3/s3-store.ts')
+  const isOwnServer = config.S3_ENDPOINT !== undefined
+  return openS3Store({
+    bucket: config.S3_BUCKET,
+    prefix: config.S3_PREFIX,
+    endpoint: config.S3_ENDPOINT,
+    region: config.S3_REGION ?? (isOwnServer ? 'us-east-1' : undefined),
+    forcePathStyle: config.S3_FORCE_PATH_STYLE ?? isOwnServer,
+    timeout: config.S3_TIMEOUT,
+    listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
+    probe: STORIES,
+    ...(onFallback && { onFallback }),
+  })
+}
+
+/** Where the pictures are, for a sentence. */
+export function placeOf(config: Config): string {
+  return config.S3_BUCKET === undefined ? `on disk in ${config.DATA_DIR}` : `in the bucket ${config.S3_BUCKET}`
+}

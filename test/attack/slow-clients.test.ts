@@ -1,0 +1,24 @@
+import t from 'tap'
+import { describe, slowClients } from './slow-clients.ts'
+
+t.setTimeout(120_000)
+
+t.test('slow clients by the hundred keep nobody else out, and nothing is left of them', async (t) => {
+  const outcome = await slowClients({
+    connections: 200,
+    rounds: 1,
+    seconds: 2,
+    kinds: ['headers', 'bodies', 'images', 'lists'],
+    // A machine that is busy with other tests is not what this is about
+    environment: { MAX_EVENT_LOOP_DELAY: '1m' },
+  })
+  for (const line of describe(outcome)) t.comment(line)
+  t.same(outcome.refused, [], 'the normal client is served throughout')
+  for (const what of ['upload', 'image', 'ids', 'livez'])
+    t.ok((outcome.held[what]?.count ?? 0) > 0, `${what} while held`)
+  t.ok((outcome.slow[0]?.open ?? 0) > 150, 'the slow ones were there meanwhile')
+  const [before = 0, held = 0] = outcome.rss
+  t.ok(held - before < 250, `${held - before} MiB more with them`)
+  const [files = 0, , after = 0] = outcome.files
+  t.ok(after <= files + 10, `files open before: ${files}, after: ${after}`)
+})

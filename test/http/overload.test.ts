@@ -1,0 +1,245 @@
+import { once, setMaxListeners } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { S3Client } from '@aws-sdk/client-s3'
+import t, { type Test } from 'tap'
+import { buildApp } from '../../src/app.ts'
+import { readConfig } from '../../src/config.ts'
+import { StoreBusy } from '../../src/errors.ts'
+import { openDiskStore } from '../../src/store/disk/disk-store.ts'
+import type { ListedObject, ObjectStore } from '../../src/store/object-store.ts'
+import { openShortPath } from '../../src/store/s3/short-path.ts'
+import { get, IMAGES, MULTIPART, multipart, STORY_IDS, UPLOAD } from '../acceptance/client.ts'
+import { connectRaw, eventually, isDetail, smallImage, storyId } from '../support/app.ts'
+import { makeFolder } from '../support/stores.ts'
+
+/** A server over a disk store of which some methods are others. */
+async function serve(t: Test, options: Record<string, string>, change: (store: ObjectStore) => Partial<ObjectStore>) {
+  const disk = await openDiskStore(await makeFolder(t))
+  const app = await buildApp(readConfig({ LOG_LEVEL: 'silent', ...options }), { ...disk, ...change(disk) })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => {
+    const closed = app.close()
+    app.server.closeAllConnections()
+    return closed
+  })
+  return { app, port: (app.server.address() as AddressInfo).port }
+}
+
+const unchanged = () => ({})
+
+/** Lists that wait until they are let go. */
+function heldLists() {
+  const state = { running: 0, most: 0, go: () => {} }
+  const gone = new Promise<void>((resolve) => {
+    state.go = resolve
+  })
+  // biome-ignore lint/correctness/useYield: an empty list
+  async function* list(): AsyncGenerator<ListedObject[]> {
+    state.running++
+    state.most = Math.max(state.most, state.running)
+    try {
+      await gone
+    } finally {
+      state.running--
+    }
+  }
+  return { state, list }
+}
+
+function isBusy(t: Test, answer: { status: number; headers: Record<string, unknown>; body: unknown }, what: string) {
+  t.equal(answer.status, 503, what)
+  t.equal(answer.headers['retry-after'], '5', `${what}: Retry-After`)
+  t.ok(isDetail(String(answer.body)), `${what}: ${answer.body}`)
+}
+
+t.test('while the event loop is late requests are refused at once, but for /livez', async (t) => {
+  const { port } = await serve(t, { MAX_EVENT_LOOP_DELAY: '60ms' }, unchanged)
+  t.equal((await get({ port }, IMAGES)).status, 200)
+  const block = setInterval(() => {
+    for (const end = Date.now() + 120; Date.now() < end; );
+  }, 121)
+  t.teardown(() => clearInterval(block))
+  t.ok(await eventually(async () => (await get({ port }, IMAGES)).status === 503, 10_000), 'it is noticed')
+  for (const path of [IMAGES, STORY_IDS, '/readyz', '/images/stories/a/1.jpg'])
+    isBusy(t, await get({ port }, path), path)
+  const client = await connectRaw(port)
+  const body = multipart([{ body: await smallImage() }])
+  const type = `content-type: ${MULTIPART['content-type']}`
+  await client.write(`POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\n${type}\r\nContent-Length: ${body.length}\r\n\r\n`)
+  await client.write(body)
+  isBusy(t, await client.answer(), 'an upload')
+  client.socket.destroy()
+  const live = await get({ port }, '/livez')
+  t.equal(live.status, 200, String(live.body))
+  clearInterval(block)
+  t.ok(await eventually(async () => (await get({ port }, '/readyz')).status === 200, 10_000), 'it is over')
+})
+
+t.test('lists beyond those that may run wait for their turn, and are refused beyond those that may wait', async (t) => {
+  const { state, list } = heldLists()
+  const { port } = await serve(t, { MAX_LISTS: '2', MAX_WAITING: '1' }, () => ({ list }))
+  const running = [get({ port }, IMAGES), get({ port }, `${STORY_IDS}?limit=5`)]
+  t.ok(await eventually(() => state.running === 2))
+  const leaving = await connectRaw(port)
+  await leaving.write(`GET ${IMAGES} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await sleep(50)
+  const start = performance.now()
+  for (const path of [IMAGES, STORY_IDS]) isBusy(t, await get({ port }, path), path)
+  t.ok(performance.now() - start < 1000, 'at once')
+  leaving.socket.destroy()
+  await sleep(50)
+  const waiting = get({ port }, IMAGES)
+  await sleep(50)
+  t.equal(state.most, 2, 'it waits')
+  state.go()
+  for (const answer of await Promise.all([...running, waiting])) t.equal(answer.status, 200)
+  for (let n = 0; n < 5; n++) t.equal((await get({ port }, IMAGES)).status, 200, 'each has given its place back')
+  t.equal(state.running, 0)
+})
+
+t.test('images beyond those that may be on their way wait, and are refused beyond those that may wait', async (t) => {
+  const { port } = await serve(t, { MAX_DOWNLOADS: '1', MAX_WAITING: '0' }, (disk) => ({
+    get: async (...args) => {
+      await sleep(300)
+      return disk.get(...args)
+    },
+  }))
+  const path = `/images/stories/${storyId(1)}/1.png`
+  const first = get({ port }, path)
+  await sleep(50)
+  isBusy(t, await get({ port }, path), 'the second')
+  t.equal((await first).status, 404)
+  t.equal((await get({ port }, path)).status, 404, 'and the place is free again')
+})
+
+t.test('a reader that stops reading a list loses its connection, and lets go of the store', async (t) => {
+  let open = 0
+  async function* endless(): AsyncGenerator<ListedObject[]> {
+    open++
+    try {
+      for (let n = 0; ; n++) {
+        const id = storyId(n)
+        const at = { size: 1, modified: '2024-03-20T10:30:00Z' }
+        yield [
+          { key: `stories/${id}/0.1.json`, ...at },
+          { key: `stories/${id}/1.png`, ...at },
+        ]
+        if (n % 100 === 0) await sleep(0)
+      }
+    } finally {
+      open--
+    }
+  }
+  const { port } = await serve(t, { READER_TIMEOUT: '300ms', MAX_LISTS: '1' }, () => ({ list: endless }))
+  const reader = connect(port, '127.0.0.1').on('error', () => {})
+  reader.write(`GET ${IMAGES} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await once(reader, 'readable')
+  t.equal(open, 1)
+  t.ok(await eventually(() => open === 0, 20_000), 'it was ended')
+  reader.destroy()
+  const next = connect(port, '127.0.0.1').on('error', () => {})
+  next.write(`GET ${IMAGES} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await once(next, 'readable')
+  t.equal(open, 1, 'and its place is free')
+  next.destroy()
+  t.ok(await eventually(() => open === 0))
+})
+
+t.test('a connection without headers, or with headers that do not end, is closed after HEADERS_TIMEOUT', async (t) => {
+  const { port } = await serve(t, { HEADERS_TIMEOUT: '300ms' }, unchanged)
+  for (const bytes of ['', 'GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow:']) {
+    const client = await connectRaw(port)
+    const begin = Date.now()
+    if (bytes !== '') await client.write(bytes)
+    const drip = setInterval(() => bytes !== '' && client.socket.writable && client.socket.write('y'), 50)
+    await client.end()
+    clearInterval(drip)
+    t.ok(Date.now() - begin >= 290, 'not at once')
+    if (bytes !== '')
+      t.match(client.received, /^HTTP\/1\.1 408 .*\{"detail":"The request headers took too long to arrive"\}$/s)
+  }
+})
+
+t.test('a connection without a further request is closed after KEEP_ALIVE_TIMEOUT', async (t) => {
+  const { port } = await serve(t, { KEEP_ALIVE_TIMEOUT: '1s' }, unchanged)
+  const client = await connectRaw(port)
+  await client.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  t.equal((await client.answer()).status, 200)
+  const begin = Date.now()
+  t.equal(await client.end(), 'closed')
+  t.ok(Date.now() - begin >= 900)
+})
+
+t.test('connections beyond MAX_CONNECTIONS are closed at once, and those that are open stay', async (t) => {
+  const { port } = await serve(t, { MAX_CONNECTIONS: '2' }, unchanged)
+  const [first, second] = [await connectRaw(port), await connectRaw(port)]
+  const third = await connectRaw(port)
+  await third.end()
+  for (const client of [first, second]) {
+    await client.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+    t.equal((await client.answer()).status, 200)
+  }
+  first.socket.destroy()
+  await eventually(async () => {
+    const next = await connectRaw(port)
+    await next.write('GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    return next.answer().then(
+      ({ status }) => status === 200,
+      () => false,
+    )
+  })
+  second.socket.destroy()
+})
+
+t.test(
+  'a call waits for a free connection to the store no longer than its timeout, and only so many wait',
+  async (t) => {
+    const seen = { open: 0, isSlow: true }
+    const server = createServer((request, response) => {
+      seen.open++
+      if (!seen.isSlow) return void response.end('fine')
+      response.flushHeaders()
+      // Slow, but never silent
+      const drip = setInterval(() => response.write('x'), 1000)
+      response.once('close', () => clearInterval(drip))
+      request.resume()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const client = new S3Client({
+      endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      region: 'eu-central-1',
+      forcePathStyle: true,
+      credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+    })
+    const path = await openShortPath(client, 'bucket', 4000)
+    if (!path) throw new Error('no path')
+    const call = { method: 'GET', key: 'a' } as const
+    const stop = new AbortController()
+    setMaxListeners(0, stop.signal)
+    const running = Array.from({ length: 256 }, () => path.request(call, stop.signal).catch((error) => error))
+    t.ok(await eventually(() => seen.open === 256, 10_000))
+    const start = performance.now()
+    const waiting = Array.from({ length: 1024 }, () => path.request(call).catch((error) => error))
+    t.type(await path.request(call).catch((error) => error), StoreBusy)
+    t.ok(performance.now() - start < 3990, 'at once')
+    for (const error of await Promise.all(waiting)) if (!(error instanceof StoreBusy)) t.fail(String(error))
+    t.ok(performance.now() - start >= 3990, 'not before')
+    t.equal(seen.open, 256, 'none was sent')
+    seen.isSlow = false
+    stop.abort(new Error('enough'))
+    await Promise.all(running)
+    const isAnswered = () =>
+      path.request(call).then(
+        ({ status }) => status === 200,
+        () => false,
+      )
+    t.ok(await eventually(isAnswered), 'then there are connections again')
+    await path.close()
+  },
+)
