@@ -168,8 +168,13 @@ function record(root: string, plant?: Plant) {
     },
     async mkdir(path: string) {
       const inode: Inode = { isFolder: true }
-      await noted(recording.changes, named(path, inode), () => original.mkdir(path))
-      inodes.set(path, inode)
+      const known = inodes.get(path)
+      // Others find the folder before they are told that it is made
+      if (!known) inodes.set(path, inode)
+      await noted(recording.changes, named(path, inode), () => original.mkdir(path)).catch((error) => {
+        if (!known) inodes.delete(path)
+        throw error
+      })
     },
     async rmdir(path: string) {
       await noted(recording.changes, named(path), () => original.rmdir(path))
