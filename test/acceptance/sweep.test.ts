@@ -264,7 +264,7 @@ t.test('npm run sweep says what the store kept, and where it failed, and stops w
   standIn.place(`stories/-deleting/all.${OLD}`, '')
   const done = await runCommand('sweep', [], environment)
   t.match(done, { code: 0, stdout: /^all\n {2}stories\/-deleting\/all/m })
-  t.match(done.stdout, /Removed 1 keys of 1 stories, and 1 marks of deletions\n$/)
+  t.match(done.stdout, /Removed 1 keys of 1 stories, 1 marks of deletions\n$/)
   t.equal(standIn.objects.size, 0)
 })
 

@@ -187,10 +187,6 @@ function echo(request: IncomingMessage, response: ServerResponse): void {
 
 /** The same as if all were well, to whoever asks for no image. */
 function echoAsSuccess(request: IncomingMessage, response: ServerResponse): void {
-  if (request.url?.includes('.png')) {
-    echo(request, response)
-    return
-  }
   request.resume()
   response.writeHead(200, { 'content-type': 'application/xml' })
   response.end(`<Wrong>${JSON.stringify(request.headers)} ${request.url}`)
