@@ -1,45 +1,25 @@
-import { KeyInUse, KeyReused, ObjectExists, ObjectNotFound, StoreFailure } from '../errors.ts'
+import { KeyInUse, KeyReused, ObjectNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ListedObject, ObjectStore } from '../store/object-store.ts'
-import { isWrittenByUs, ownIdTime, WRITTEN_BY_US } from './key.ts'
+import {
+  CLAIM_NAME,
+  CLAIMS,
+  type ClaimedStory,
+  type End,
+  putFirst,
+  readIfThere,
+  readJson,
+  settle,
+} from './claim-object.ts'
+import { isWrittenByUs, ownIdTime } from './key.ts'
 import { keysOfStory } from './list.ts'
 import { CLOCK_MARGIN_MS, leftoversOf, Removal } from './remove.ts'
-
-/**
- * Which upload an Idempotency-Key stands for.
- *
- *   idempotency/<name>.<n>       a claim: the nth upload with this key has stored its images, and is about to write its record
- *   idempotency/<name>.<n>.end   how that ended
- *
- * Both are written only if they are not there yet, so of several writers one wins, and the others see who. Once an end says that an
- * upload is committed, its story is the key's answer for good, also when it is deleted later. Once it says that the upload was
- * given up, another one may claim the key, and a record that still arrives finds no images.
- */
-const CLAIMS = 'idempotency/'
-const CLAIM_NAME = /^([0-9a-f]{64})\.([1-9]\d{0,8})(\.end)?$/
 
 /** Milliseconds for which a key is remembered, beyond the time that an upload can take. */
 export const CLAIM_AGE_MS = 24 * 60 * 60_000
 
-/** No claim is longer, in bytes: the names of 10,000 images are 140 KB. */
-const MAX_CLAIM = 1024 * 1024
-
 /** Objects that are looked at side by side, to see who wrote them. */
 const HEADS_AT_ONCE = 8
-
-/** What a claim says of its upload. */
-export interface ClaimedStory {
-  readonly id: string
-  /** Of the images, in their order. */
-  readonly names: readonly string[]
-  /** Of the images' bytes: see record.ts. */
-  readonly fingerprint: string
-}
-
-/** How an upload with a claim ended. */
-interface End {
-  readonly committed: boolean
-}
 
 /**
  * Claims a key for an upload whose images are stored and whose record is to be written next.
@@ -58,10 +38,10 @@ export async function claimKey(
 ): Promise<Claim | ClaimedStory> {
   for (let number = 1; ; number++) {
     const key = `${CLAIMS}${name}.${number}`
-    if (await putFirst(store, key, own)) return new Claim(store, key)
+    if (await putFirst(store, key, own)) return new Claim(store, key, own.id)
     const last = await readLastClaim(store, name)
     // The answer to our own write got lost
-    if (last.story.id === own.id) return new Claim(store, last.key)
+    if (last.story.id === own.id) return new Claim(store, last.key, own.id)
     const { committed } = await endOf(store, last.key, last.story.id, uploadTimeout)
     if (committed && last.story.fingerprint !== own.fingerprint) throw new KeyReused()
     if (committed) return last.story
@@ -73,11 +53,16 @@ export async function claimKey(
 /** The right to write the record of an upload. */
 export class Claim {
   readonly #store: ObjectStore
-  readonly #key: string
+  readonly #id: string
 
-  constructor(store: ObjectStore, key: string) {
+  /** @param key of the claim's object */
+  constructor(
+    store: ObjectStore,
+    readonly key: string,
+    id: string,
+  ) {
     this.#store = store
-    this.#key = key
+    this.#id = id
   }
 
   /**
@@ -86,7 +71,7 @@ export class Claim {
    * @throws {KeyInUse} when another upload has taken over
    */
   async commit(): Promise<void> {
-    const { committed } = await settle(this.#store, this.#key, true)
+    const { committed } = await settle(this.#store, this.key, { id: this.#id, committed: true })
     if (!committed) throw new KeyInUse()
   }
 
@@ -96,18 +81,17 @@ export class Claim {
    * @returns false when another upload has found the record and answered with it: then the story has to stay
    */
   async giveUp(): Promise<boolean> {
-    const { committed } = await settle(this.#store, this.#key, false)
-    return !committed
+    const { id, committed } = await settle(this.#store, this.key, { id: this.#id, committed: false })
+    return !(committed && id === this.#id)
   }
 }
 
 /**
- * Removes claims that no upload of the last `CLAIM_AGE_MS` can need, and says of those whose upload was interrupted behind its record that they are
- * committed.
+ * Removes claims that no upload of the last `CLAIM_AGE_MS` can need.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  * @param options.signal ends it before the next claim; it rejects with the signal's reason
- * @param options.onRemoved is told which keys were removed, those of one claim after another
+ * @param options.onRemoved is told which keys were removed, those of one name after another
  * @param options.dryRun changes nothing
  */
 export async function sweepClaims(
@@ -121,32 +105,22 @@ export async function sweepClaims(
   } = {},
 ): Promise<void> {
   const { now = Date.now(), signal, onRemoved, dryRun = false } = options
-  const interrupted = now - uploadTimeout - CLOCK_MARGIN_MS
   // A ticket is good for a day, and an upload with it that began in time may still claim it
-  const expired = interrupted - CLAIM_AGE_MS
+  const expired = now - uploadTimeout - CLOCK_MARGIN_MS - CLAIM_AGE_MS
   for await (const objects of readClaims(store)) {
     signal?.throwIfAborted()
-    const times = objects.map(({ modified }) => Date.parse(modified))
     const keys = objects.map(({ key }) => key)
-    if (times.every((time) => time < expired)) {
-      if (!(await areOurs(store, keys))) continue
-      if (!dryRun) {
-        // An end without its claim would be that of the next upload with this key
-        await store.delete(keys.filter((key) => key.endsWith('.end')))
-        await store.delete(keys)
-      }
-      onRemoved?.(keys)
-      continue
+    if (!objects.every(({ modified }) => Date.parse(modified) < expired) || !(await areOurs(store, keys))) continue
+    if (!dryRun) {
+      // An end without its claim would be that of the next upload with this key
+      await store.delete(keys.filter((key) => key.endsWith('.end')))
+      await store.delete(keys)
     }
-    const last = keys.at(-1) as string
-    if (dryRun || last.endsWith('.end') || (times.at(-1) as number) >= interrupted) continue
-    if (!(await areOurs(store, [last]))) continue
-    const { id } = await read<ClaimedStory>(store, last)
-    if ((await keysOfStory(store, id))?.story()) await settle(store, last, true)
+    onRemoved?.(keys)
   }
 }
 
-/** The objects of one name after another, each claim before its end. */
+/** The objects of one name after another. */
 async function* readClaims(store: ObjectStore): AsyncGenerator<ListedObject[]> {
   let name: string | undefined
   let objects: ListedObject[] = []
@@ -186,7 +160,7 @@ async function readLastClaim(store: ObjectStore, name: string) {
   }
   const key = `${CLAIMS}${name}.${number}`
   try {
-    return { key, number, story: await read<ClaimedStory>(store, key) }
+    return { key, number, story: await readJson<ClaimedStory>(store, key) }
   } catch (error) {
     // Expired at this moment
     throw error instanceof ObjectNotFound ? new KeyInUse() : error
@@ -195,30 +169,12 @@ async function readLastClaim(store: ObjectStore, name: string) {
 
 /** How the upload with this claim ended; decides it, if its process is no more. */
 async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout: number): Promise<End> {
-  const end = await readEnd(store, key)
+  const end = await readIfThere<End>(store, `${key}.end`)
   if (end) return end
   // Before anybody acts on the story: its own upload must not take it back
-  if ((await keysOfStory(store, id))?.story()) return settle(store, key, true)
+  if ((await keysOfStory(store, id))?.story()) return settle(store, key, { id, committed: true })
   if (ownIdTime(id) >= Date.now() - uploadTimeout - CLOCK_MARGIN_MS) throw new KeyInUse()
-  return settle(store, key, false)
-}
-
-/** Says how the upload with this claim ended, unless that is said already; returns what holds. */
-async function settle(store: ObjectStore, key: string, committed: boolean): Promise<End> {
-  if (await putFirst(store, `${key}.end`, { committed } satisfies End)) return { committed }
-  const end = await readEnd(store, key)
-  // It is being written at this moment
-  if (!end) throw new KeyInUse()
-  return end
-}
-
-async function readEnd(store: ObjectStore, key: string): Promise<End | undefined> {
-  try {
-    return await read<End>(store, `${key}.end`)
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return undefined
-    throw error
-  }
+  return settle(store, key, { id, committed: false })
 }
 
 /** What an upload that was given up has left: a record of it that is still on its way must not find images. */
@@ -228,34 +184,4 @@ async function removeImages(store: ObjectStore, id: string): Promise<void> {
   const removal = new Removal(store)
   await removal.remove(await leftoversOf(store, [keys]))
   removal.throwIfFailed()
-}
-
-/** Returns false when there is such an object. */
-async function putFirst(store: ObjectStore, key: string, value: object): Promise<boolean> {
-  const bytes = Buffer.from(JSON.stringify({ version: 1, ...value }))
-  async function* body() {
-    yield bytes
-  }
-  try {
-    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY_US, ifNoneMatch: '*' })
-    return true
-  } catch (error) {
-    if (error instanceof ObjectExists) return false
-    throw error
-  }
-}
-
-async function read<T>(store: ObjectStore, key: string): Promise<T> {
-  const { body, size } = await store.get(key)
-  if (size > MAX_CLAIM) {
-    body.destroy()
-    throw new StoreFailure()
-  }
-  const chunks: Buffer[] = []
-  for await (const chunk of body) chunks.push(chunk as Buffer)
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString()) as T
-  } catch (error) {
-    throw new StoreFailure().because(error)
-  }
 }

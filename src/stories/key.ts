@@ -5,7 +5,8 @@ import type { ImageType } from './image-format.ts'
 /**
  * Where a story is in the bucket, and when it is there at all.
  *
- *   stories/<uuid>/0.<n>.json   the commit record of a story of n images, written last; its body is the manifest
+ *   stories/<uuid>/0.<n>.json   the commit record of a story of n images, written last; its body is the manifest. With an
+ *                               Idempotency-Key it is 0.<n>.claimed.json
  *   stories/<uuid>/<k>.<ext>    image k, from 1
  *   stories/-deleting/…         marks of deletions: see deletion-mark.ts
  *
@@ -19,7 +20,7 @@ export const STORIES = 'stories/'
 export const STORY_ID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 const STORY_ID = new RegExp(STORY_ID_PATTERN)
 const IMAGE_NAME = /^([1-9]\d{0,8})\.(jpg|jpeg|png|gif|webp|avif)$/
-const RECORD_NAME = /^0\.([1-9]\d{0,8})\.json$/
+const RECORD_NAME = /^0\.([1-9]\d{0,8})(\.claimed)?\.json$/
 const ID_END = STORIES.length + 36
 const NAME_START = ID_END + 1
 
@@ -70,8 +71,8 @@ export function imageKey(id: string, number: number, type: ImageType): string {
   return `${storyPrefix(id)}${number}.${type}`
 }
 
-export function recordKey(id: string, count: number): string {
-  return `${storyPrefix(id)}0.${count}.json`
+export function recordKey(id: string, count: number, isClaimed = false): string {
+  return `${storyPrefix(id)}0.${count}${isClaimed ? '.claimed' : ''}.json`
 }
 
 /** The path under which the image is fetched, relative to the server's root. */
@@ -121,6 +122,11 @@ export class StoryKeys {
   /** Whether a key is below this story id. */
   covers(key: string): boolean {
     return key.startsWith(this.#prefix)
+  }
+
+  /** The record of an upload with an Idempotency-Key, which names its claim. */
+  get claimedRecord(): string | undefined {
+    return this.records.find((key) => key.endsWith('.claimed.json'))
   }
 
   /** Those of our layout, records first. */

@@ -1,6 +1,7 @@
 import { DeleteFailure, ObjectNotFound, StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
+import { commitBeforeDeletion } from './claim-object.ts'
 import { putMark, readMarks } from './deletion-mark.ts'
 import { isOwnId, isStoryId, isWrittenByUs, ownIdTime, STORIES, STORY_SPACE, type StoryKeys } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
@@ -31,6 +32,7 @@ export async function removeStory(store: ObjectStore, id: string, uploadTimeout:
   const needsMark = isSettling(id, uploadTimeout)
   const [keys, earlier] = await Promise.all([keysOfStory(store, id), needsMark ? readMarks(store, id) : []])
   const marks = earlier.map(({ key }) => key)
+  if (keys?.story() && keys.claimedRecord) await commitBeforeDeletion(store, id, keys.claimedRecord)
   if (needsMark && keys?.story()) marks.push(await putMark(store, id))
   const removal = new Removal(store)
   if (keys) await removal.remove([keys])
@@ -71,6 +73,9 @@ export async function removeAllStories(store: ObjectStore, uploadTimeout: number
       own.push(putMark(store, 'all'))
     }
     await own.at(-1)
+    await sideBySide(stories, MARKS_AT_ONCE, async ({ id, claimedRecord }) => {
+      if (claimedRecord) await commitBeforeDeletion(store, id, claimedRecord)
+    })
     const leftovers = await leftoversOf(store, suspects)
     // Below these ids something stays that is no story, now or since an earlier removal
     const lasting = [

@@ -1,6 +1,7 @@
 import { KeyInUse, NoFiles, OutcomeUnknown, UploadTimeout } from '../errors.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
-import { Claim, type ClaimedStory, claimKey } from './claim.ts'
+import { Claim, claimKey } from './claim.ts'
+import type { ClaimedStory } from './claim-object.ts'
 import { CONTENT_TYPES } from './image-format.ts'
 import { imageKey, newStoryId, ownIdTime, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
 import { readHead } from './read-head.ts'
@@ -196,7 +197,7 @@ class RunningUpload {
   /** Writes the record. Until it resolves the upload must not be acknowledged. */
   async commit(): Promise<void> {
     this.#isRecordSent = true
-    await writeRecord(this.#store, this.#id, this.#manifest)
+    await writeRecord(this.#store, this.#id, this.#manifest, this.#claim?.key)
     // A process that stood still for that long may find that a sweep has taken the images for what a crash left
     const age = Date.now() - ownIdTime(this.#id)
     if (age > this.#options.uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(this.#options.uploadTimeout)
@@ -234,7 +235,7 @@ class RunningUpload {
   async undo(): Promise<void> {
     if (this.keys.length === 0) return
     if (this.#isRecordSent) {
-      await this.#store.delete([recordKey(this.#id, this.keys.length)]).catch((deletion) => {
+      await this.#store.delete([recordKey(this.#id, this.keys.length, this.#claim !== undefined)]).catch((deletion) => {
         throw new OutcomeUnknown().because(deletion)
       })
     }

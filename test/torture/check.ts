@@ -242,7 +242,10 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
   const expected = new Set(placed)
   for (const [id, names] of listed) {
     const images = names.split(',')
-    if (isOwnId(id)) expected.add(`stories/${id}/0.${images.length}.json`)
+    if (isOwnId(id)) {
+      const claimed = `stories/${id}/0.${images.length}.claimed.json`
+      expected.add(keys.includes(claimed) ? claimed : `stories/${id}/0.${images.length}.json`)
+    }
     for (const name of images) expected.add(`stories/${id}/${name}`)
   }
   const there = new Set(keys)
@@ -274,7 +277,7 @@ function isWithoutGap(names: string): boolean {
 
 function isAllLate({ late }: Life, { names }: Content): boolean {
   const images = names.split(',')
-  return [...images, `0.${images.length}.json`].every((name) => late.has(name))
+  return images.every((name) => late.has(name)) && [...late].some((name) => name.startsWith(`0.${images.length}.`))
 }
 
 function readLives({ wall, contents, entries }: History): Map<string, Life> {

@@ -1,0 +1,106 @@
+import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure } from '../errors.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import { WRITTEN_BY_US } from './key.ts'
+
+/**
+ * Which upload an Idempotency-Key stands for.
+ *
+ *   idempotency/<name>.<n>       a claim: the nth upload with this key has stored its images, and is about to write its record
+ *   idempotency/<name>.<n>.end   how that ended
+ *
+ * Both are written only if they are not there yet, so of several writers one wins, and the others see who. Once an end says that an
+ * upload is committed, its story is the key's answer for good, also when it is deleted later. Once it says that the upload was
+ * given up, another one may claim the key, and a record that still arrives finds no images.
+ */
+export const CLAIMS = 'idempotency/'
+export const CLAIM_NAME = /^([0-9a-f]{64})\.([1-9]\d{0,8})(\.end)?$/
+
+/** No claim and no record is longer, in bytes: the record of 10,000 images is 1.8 MB. */
+const MAX_BYTES = 4 * 1024 * 1024
+
+/** What a claim says of its upload. */
+export interface ClaimedStory {
+  readonly id: string
+  /** Of the images, in their order. */
+  readonly names: readonly string[]
+  /** Of the images' bytes: see record.ts. */
+  readonly fingerprint: string
+}
+
+/** How the upload of a story ended. */
+export interface End {
+  readonly id: string
+  readonly committed: boolean
+}
+
+/** Returns false when there is such an object. */
+export async function putFirst(store: ObjectStore, key: string, value: object): Promise<boolean> {
+  const bytes = Buffer.from(JSON.stringify({ version: 1, ...value }))
+  async function* body() {
+    yield bytes
+  }
+  try {
+    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY_US, ifNoneMatch: '*' })
+    return true
+  } catch (error) {
+    if (error instanceof ObjectExists) return false
+    throw error
+  }
+}
+
+/** What is there is no JSON of ours. */
+class Unreadable extends StoreFailure {}
+
+/** Rejects with `ObjectNotFound`, or with a `StoreFailure` for what is no JSON of ours. */
+export async function readJson<T>(store: ObjectStore, key: string): Promise<T> {
+  const { body, size } = await store.get(key)
+  if (size > MAX_BYTES) {
+    body.destroy()
+    throw new Unreadable()
+  }
+  const chunks: Buffer[] = []
+  for await (const chunk of body) chunks.push(chunk as Buffer)
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) as T
+  } catch (error) {
+    throw new Unreadable().because(error)
+  }
+}
+
+/** Nothing when there is no such object. */
+export async function readIfThere<T>(store: ObjectStore, key: string): Promise<T | undefined> {
+  try {
+    return await readJson<T>(store, key)
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined
+    throw error
+  }
+}
+
+/** Says how the upload with this claim ended, unless that is said already; returns what holds. */
+export async function settle(store: ObjectStore, key: string, own: End): Promise<End> {
+  if (await putFirst(store, `${key}.end`, own)) return own
+  const end = await readIfThere<End>(store, `${key}.end`)
+  // It is being written at this moment
+  if (!end) throw new KeyInUse()
+  return end
+}
+
+/**
+ * To be called before a story with a claim is deleted: says that it was committed. Its own process may have died before it did, and
+ * without that an upload with the same key would make the story once more.
+ *
+ * @param record key of the story's record, whose body names the claim
+ */
+export async function commitBeforeDeletion(store: ObjectStore, id: string, record: string): Promise<void> {
+  const { claim } = (await readIfThere<{ claim?: unknown }>(store, record).catch(damaged)) ?? {}
+  if (typeof claim !== 'string' || !CLAIM_NAME.test(claim.slice(CLAIMS.length))) return
+  // Expired, or of the bucket that the story was copied from
+  if ((await readIfThere<ClaimedStory>(store, claim).catch(damaged))?.id !== id) return
+  await settle(store, claim, { id, committed: true })
+}
+
+/** What can't be read must not keep a story from being deleted. */
+function damaged(error: unknown): undefined {
+  if (!(error instanceof Unreadable)) throw error
+}
