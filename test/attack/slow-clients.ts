@@ -51,7 +51,8 @@ async function hold(url: URL): Promise<void> {
   let lost = 0
   function add(kind: string): Promise<void> {
     const { first, drip, readsNothing } = KINDS[kind] as Slowness
-    const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true })
+    // Of another address than the normal client, which the server tells apart
+    const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true, localAddress: '127.0.0.2' })
     const timer = setInterval(() => drip && socket.write(drip), 1000)
     open.add(socket)
     socket.on('error', () => {})

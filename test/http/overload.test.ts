@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { once, setMaxListeners } from 'node:events'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { S3Client } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
@@ -12,6 +13,7 @@ import type { ListedObject, ObjectStore } from '../../src/store/object-store.ts'
 import { openShortPath } from '../../src/store/s3/short-path.ts'
 import { get, IMAGES, MULTIPART, multipart, STORY_IDS, UPLOAD } from '../acceptance/client.ts'
 import { connectRaw, eventually, isDetail, smallImage, storyId } from '../support/app.ts'
+import { putBytes } from '../support/bodies.ts'
 import { makeFolder } from '../support/stores.ts'
 
 /** A server over a disk store of which some methods are others. */
@@ -28,6 +30,18 @@ async function serve(t: Test, options: Record<string, string>, change: (store: O
 }
 
 const unchanged = () => ({})
+
+/** How many bytes come over a connection until it closes, or all of an answer is there. */
+async function sizeOf(socket: Socket, quiet: number): Promise<number> {
+  let size = 0
+  let last = performance.now()
+  socket.on('data', (chunk) => {
+    size += chunk.length
+    last = performance.now()
+  })
+  while (!socket.closed && performance.now() - last < quiet) await sleep(20)
+  return size
+}
 
 /** Lists that wait until they are let go. */
 function heldLists() {
@@ -112,6 +126,35 @@ t.test('images beyond those that may be on their way wait, and are refused beyon
   isBusy(t, await get({ port }, path), 'the second')
   t.equal((await first).status, 404)
   t.equal((await get({ port }, path)).status, 404, 'and the place is free again')
+})
+
+t.test('readers of one address who take nothing make place for another one', async (t) => {
+  const key = `stories/${storyId(1)}/1.png`
+  const bytes = randomBytes(40_000_000)
+  const { app, port } = await serve(t, { MAX_DOWNLOADS: '3' }, unchanged)
+  await putBytes(app.store, key, bytes)
+  const stuck = Array.from({ length: 3 }, () => {
+    const socket = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' }).on('error', () => {})
+    socket.pause()
+    socket.write(`GET /images/${key} HTTP/1.1\r\nHost: slow\r\n\r\n`)
+    t.teardown(() => socket.destroy())
+    return socket
+  })
+  // Until what the kernel takes is there
+  await sleep(1500)
+  const start = performance.now()
+  const answer = await get({ port }, `/images/${key}`)
+  t.equal(answer.status, 200)
+  t.ok(bytes.equals(answer.body))
+  t.ok(performance.now() - start < 5000, 'before a reader is given up, and before the wait is over')
+  const closed = await Promise.all(
+    stuck.map(async (socket) => {
+      socket.resume()
+      const size = await sizeOf(socket, 1000)
+      return size < bytes.length
+    }),
+  )
+  t.same(closed.filter(Boolean).length, 1, 'one of them has paid for it')
 })
 
 t.test('a reader that stops reading a list loses its connection, and lets go of the store', async (t) => {

@@ -1,6 +1,6 @@
+import type { ServerResponse } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
-import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { ClientGone, ServerBusy } from '../../errors.ts'
 import { endWhenUnread } from '../deliver.ts'
@@ -51,17 +51,17 @@ export const overloadPlugin = fp(
     })
 
     const options = { patience: PATIENCE_MS, waiting: config.MAX_WAITING, busy: () => new ServerBusy() }
-    const lists = new Room(config.MAX_LISTS, options)
-    const rooms = new Map([
+    const lists = new Answers(new Room(config.MAX_LISTS, options))
+    const answers = new Map([
       ['listImages', lists],
       ['listStoryIds', lists],
-      ['getImage', new Room(config.MAX_DOWNLOADS, options)],
+      ['getImage', new Answers(new Room(config.MAX_DOWNLOADS, options))],
     ])
     app.addHook('onRequest', (request, reply, done) => {
       if (isLate && !request.routeOptions.config.isAlwaysServed) return done(new ServerBusy())
-      const room = rooms.get(request.routeOptions.schema?.operationId ?? '')
-      if (!room) return done()
-      enter(room, request.ip, reply).then(() => done(), done)
+      const own = answers.get(request.routeOptions.schema?.operationId ?? '')
+      if (!own) return done()
+      own.enter(request.ip, reply.raw).then(() => done(), done)
     })
 
     // A list, which Fastify sends
@@ -73,14 +73,44 @@ export const overloadPlugin = fp(
   { name: 'overload' },
 )
 
-/** Waits for a place, which is free again when the answer is over. */
-async function enter(room: Room, who: string, { raw }: FastifyReply): Promise<void> {
-  if (!room.tryTake(1, who)) {
-    const controller = new AbortController()
-    const gone = () => controller.abort(new ClientGone())
-    raw.once('close', gone)
-    await room.take(1, who, controller.signal).finally(() => raw.off('close', gone))
+/** Answers that are on their way, of which there is room for so many. */
+class Answers {
+  readonly #room: Room
+  /** By address, the oldest first. */
+  readonly #running = new Map<string, Set<ServerResponse>>()
+
+  constructor(room: Room) {
+    this.#room = room
   }
-  if (raw.destroyed) room.give(1, who)
-  else raw.once('close', () => room.give(1, who))
+
+  /** Waits for a place, which is free again when the answer is over. */
+  async enter(who: string, raw: ServerResponse): Promise<void> {
+    if (!this.#room.tryTake(1, who)) {
+      this.#endOne(who)
+      const controller = new AbortController()
+      const gone = () => controller.abort(new ClientGone())
+      raw.once('close', gone)
+      await this.#room.take(1, who, controller.signal).finally(() => raw.off('close', gone))
+    }
+    if (raw.destroyed) return this.#room.give(1, who)
+    const own = this.#running.get(who) ?? new Set()
+    this.#running.set(who, own.add(raw))
+    raw.once('close', () => {
+      own.delete(raw)
+      if (own.size === 0) this.#running.delete(who)
+      this.#room.give(1, who)
+    })
+  }
+
+  /** Of the address that has most answers, if that is another one, the oldest that waits for its reader ends for a newcomer. */
+  #endOne(newcomer: string): void {
+    let most = new Set<ServerResponse>()
+    for (const answers of this.#running.values()) if (answers.size > most.size) most = answers
+    if (most.size <= (this.#running.get(newcomer)?.size ?? 0) + 1) return
+    for (const raw of most) {
+      if (raw.writableLength === 0) continue
+      raw.destroy()
+      return
+    }
+  }
 }
