@@ -30,7 +30,6 @@ const ACTS: readonly Act[] = [
   { name: 'an upload', act: (server, parts) => post(server, parts) },
   { name: 'a delete of an old story', id: 'old', act: (server, _parts, id) => remove(server, `${IMAGES}/${id}`) },
   { name: 'a delete of a young story', id: 'young', act: (server, _parts, id) => remove(server, `${IMAGES}/${id}`) },
-  { name: 'a delete-all', id: 'old', act: (server) => remove(server, IMAGES) },
 ]
 
 for (const { name, id, act } of ACTS) {

@@ -64,18 +64,19 @@ for (const [name, open] of [
       ['0.2.json', () => Buffer.from('{}'), /there are 2 records/],
     ]
     const sound = await upload(server, images)
-    for (const [key, to, problem] of damages) {
+    const damaged: string[] = []
+    for (const [key, to] of damages) {
       const { story_id } = await upload(server, images)
       await damage(store, `stories/${story_id}/${key}`, to)
-      const found = await runCommand('verify', ['--story', story_id], store.environment)
-      t.equal(found.code, 1, key)
-      t.match(found.stdout, new RegExp(`^${story_id}\n( {2}.*\n)*  ${problem.source}\n`))
-      t.match(found.stdout, /\n1 stories, 1 damaged; read \d images, \d+ bytes\n$/)
+      damaged.push(story_id)
     }
     const { story_id } = await upload(server, images)
     await damage(store, `stories/${story_id}/0.3.json`, () => undefined)
     const all = await runCommand('verify', [], store.environment)
     t.equal(all.code, 1)
+    for (const [index, [key, , problem]] of damages.entries()) {
+      t.match(all.stdout, new RegExp(`^${damaged[index]}\n( {2}.*\n)*  ${problem.source}\n`, 'm'), key)
+    }
     t.match(all.stdout, /\n8 stories, 7 damaged; read \d+ images, \d+ bytes; 1 ids without a record, .+\n$/)
     t.notMatch(all.stdout, sound.story_id)
     t.match(await runCommand('verify', ['--story', story_id], store.environment), {
