@@ -39,8 +39,7 @@ export const uploadDocument = {
       }),
     },
     {
-      description: 'Text fields under names of their own are not looked at',
-      additionalProperties: Type.String({ maxLength: 1024 }),
+      description: 'Text fields of up to 1 KiB under names of their own are not looked at',
       maxProperties: 17,
     },
   ),
