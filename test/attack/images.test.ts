@@ -201,13 +201,12 @@ t.test('an image that is cut off or changed at any byte of its head does no harm
     const head = Math.min(image.length, 400)
     const cut = Array.from({ length: head }, (_, length) => image.subarray(0, length))
     await attack(t, server, cut, `${JSON.stringify(options)} cut off`)
-    const changed = Array.from({ length: Math.min(image.length, 200) }, (_, at) =>
-      [0, 0xff, (image[at] ?? 0) ^ 1, (image[at] ?? 0) ^ 0x80].map((value) => {
-        const copy = Buffer.from(image)
-        copy[at] = value
-        return copy
-      }),
-    ).flat()
+    const changed = Array.from({ length: Math.min(image.length, 200) }, (_, at) => {
+      const byte = image[at] ?? 0
+      const copy = Buffer.from(image)
+      copy[at] = [0, 0xff, byte ^ 1, byte ^ 0x80][at % 4] ?? 0
+      return copy
+    })
     await attack(t, server, changed, `${JSON.stringify(options)} changed`)
     const bloated = Array.from({ length: Math.min(image.length, 200) }, (_, at) =>
       Buffer.concat([image.subarray(0, at), Buffer.alloc(8, 0xff), image.subarray(at)]),

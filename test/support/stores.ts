@@ -36,7 +36,10 @@ export const storesUnderTest: readonly StoreUnderTest[] = [
   underTest('S3 stand-in by the SDK alone', (t) => inspectStandIn(t, '', false)),
   ...engines.flatMap((engine) => [
     underTest(engine.name, (t) => inspectEngine(t, engine)),
-    underTest(`${engine.name} by the SDK alone`, (t) => inspectEngine(t, engine, false)),
+    // What the SDK sends is the same to all of them
+    ...(engine === engines[0]
+      ? [underTest(`${engine.name} by the SDK alone`, (t) => inspectEngine(t, engine, false))]
+      : []),
   ]),
 ]
 
