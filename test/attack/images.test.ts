@@ -199,7 +199,7 @@ t.test('an image that is cut off or changed at any byte of its head does no harm
   for (const options of variants) {
     const image = await makeImage({ ...options, width: 8, height: 8 })
     const head = Math.min(image.length, 400)
-    const cut = Array.from({ length: head }, (_, length) => image.subarray(0, length))
+    const cut = Array.from({ length: head / 2 }, (_, half) => image.subarray(0, 2 * half))
     await attack(t, server, cut, `${JSON.stringify(options)} cut off`)
     const changed = Array.from({ length: Math.min(image.length, 200) }, (_, at) => {
       const byte = image[at] ?? 0

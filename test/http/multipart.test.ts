@@ -318,7 +318,7 @@ t.test('a Content-Length that is too long waits no longer than UPLOAD_IDLE_TIMEO
 })
 
 t.test('an upload that drips goes on until UPLOAD_TIMEOUT, and no longer', async (t) => {
-  const server = await startApp(t, { UPLOAD_IDLE_TIMEOUT: '400ms', UPLOAD_TIMEOUT: '1s' })
+  const server = await startApp(t, { UPLOAD_IDLE_TIMEOUT: '400ms', UPLOAD_TIMEOUT: '1s', UPLOAD_MIN_RATE: '0' })
   const client = await server.connect()
   await client.write(uploadHead(100_000))
   await client.write('--XX\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n')

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, lstat, open, readFile, rename, unlink } from 'node:fs/promises'
+import { access, type FileHandle, lstat, open, opendir, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { giveBack } from '../../blocks.ts'
@@ -38,6 +38,8 @@ interface Sidecar {
 export async function openDiskStore(root: string): Promise<ObjectStore> {
   const temporary = join(root, '.tmp')
   await createFolder(temporary)
+  // Something else may have its name
+  await (await opendir(temporary)).close()
 
   return {
     async put(key, body, options) {
