@@ -25,7 +25,7 @@ export interface Verdict {
   /** Ids that were in a list and of which no image could be read, so that nobody knows whose they are. */
   readonly unidentified: number
   /** What was seen after its deletion since every object of it was written late: no server can prevent that. */
-  readonly excused: number
+  excused: number
 }
 
 /** What is known of one id. Times are Infinity when something did not happen. */

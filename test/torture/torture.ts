@@ -103,7 +103,12 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
     const keys = await storage.keys()
 
     const verdict = check(history)
-    const remains = checkRemains({ keys, listed, placed: [...placed, ...sidecarsOf(keys)] })
+    // A record that the store has written late, beside images that a deletion has not removed yet: no crash leaves that
+    const isLate = (id: string) =>
+      history.entries.some((entry) => entry.kind === 'late' && entry.id === id && entry.name.startsWith('0.'))
+    const found = checkRemains({ keys, listed, placed: [...placed, ...sidecarsOf(keys)] })
+    const remains = found.filter(({ rule, id }) => !(rule === 'left over' && isLate(id)))
+    verdict.excused += found.length - remains.length
     const violations: Violation[] = [
       ...verdict.violations,
       ...clients.oddities.map((what) => ({ rule: 'answer', what, entries: [] })),
