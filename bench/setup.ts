@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -46,7 +55,8 @@ export async function prepare(): Promise<void> {
   await run(join(ROOT, 'node_modules/.bin/tsc'), build, { cwd: ROOT }).catch((error: { stdout: string }) => {
     throw new Error(`The server can't be built:\n${error.stdout}`)
   })
-  writeFileSync(join(DIST, 'package.json'), '{ "type": "module" }\n')
+  // Above it, as the server looks for its version
+  copyFileSync(join(ROOT, 'package.json'), join(DIST, '..', 'package.json'))
   await installed(join(PEERS, 'node_modules'), join(PEERS, 'package-lock.json'), () =>
     run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: PEERS }),
   )
