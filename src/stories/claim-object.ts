@@ -1,6 +1,6 @@
 import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { WRITTEN_BY_US } from './key.ts'
+import { type StoryKeys, WRITTEN_BY_US } from './key.ts'
 
 /**
  * Which upload an Idempotency-Key stands for.
@@ -87,13 +87,14 @@ export async function settle(store: ObjectStore, key: string, own: End): Promise
 }
 
 /**
- * To be called before a story with a claim is deleted: says that it was committed. Its own process may have died before it did, and
+ * To be called before a story is deleted: if it has a claim, says that it was committed. Its own process may have died before it did, and
  * without that an upload with the same key would make the story once more.
  *
- * @param record key of the story's record, whose body names the claim
+ * @param keys of the story; the body of a record with a claim names it
  */
-export async function commitBeforeDeletion(store: ObjectStore, id: string, record: string): Promise<void> {
-  const { claim } = (await readIfThere<{ claim?: unknown }>(store, record).catch(damaged)) ?? {}
+export async function commitBeforeDeletion(store: ObjectStore, { id, claimedRecord }: StoryKeys): Promise<void> {
+  if (claimedRecord === undefined) return
+  const { claim } = (await readIfThere<{ claim?: unknown }>(store, claimedRecord).catch(damaged)) ?? {}
   if (typeof claim !== 'string' || !CLAIM_NAME.test(claim.slice(CLAIMS.length))) return
   // Expired, or of the bucket that the story was copied from
   if ((await readIfThere<ClaimedStory>(store, claim).catch(damaged))?.id !== id) return

@@ -1,5 +1,4 @@
 import { KeyInUse, KeyReused, ObjectNotFound } from '../errors.ts'
-import { sideBySide } from '../side-by-side.ts'
 import type { ListedObject, ObjectStore } from '../store/object-store.ts'
 import {
   CLAIM_NAME,
@@ -11,15 +10,12 @@ import {
   readJson,
   settle,
 } from './claim-object.ts'
-import { isWrittenByUs, ownIdTime } from './key.ts'
+import { ownIdTime } from './key.ts'
 import { keysOfStory } from './list.ts'
-import { CLOCK_MARGIN_MS, leftoversOf, Removal } from './remove.ts'
+import { CLOCK_MARGIN_MS, isOurs, leftoversOf, Removal } from './remove.ts'
 
 /** Milliseconds for which a key is remembered, beyond the time that an upload can take. */
 export const CLAIM_AGE_MS = 24 * 60 * 60_000
-
-/** Objects that are looked at side by side, to see who wrote them. */
-const HEADS_AT_ONCE = 8
 
 /**
  * Claims a key for an upload whose images are stored and whose record is to be written next.
@@ -89,24 +85,23 @@ export class Claim {
 /**
  * Removes claims that no upload of the last `CLAIM_AGE_MS` can need.
  *
- * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+ * @param before milliseconds since 1970; no upload from then can be running any more
  * @param options.signal ends it before the next claim; it rejects with the signal's reason
  * @param options.onRemoved is told which keys were removed, those of one name after another
  * @param options.dryRun changes nothing
  */
 export async function sweepClaims(
   store: ObjectStore,
-  uploadTimeout: number,
+  before: number,
   options: {
-    now?: number
     signal?: AbortSignal | undefined
     dryRun?: boolean
     onRemoved?: (keys: readonly string[]) => void
   } = {},
 ): Promise<void> {
-  const { now = Date.now(), signal, onRemoved, dryRun = false } = options
+  const { signal, onRemoved, dryRun = false } = options
   // A ticket is good for a day, and an upload with it that began in time may still claim it
-  const expired = now - uploadTimeout - CLOCK_MARGIN_MS - CLAIM_AGE_MS
+  const expired = before - CLAIM_AGE_MS
   for await (const objects of readClaims(store)) {
     signal?.throwIfAborted()
     const keys = objects.map(({ key }) => key)
@@ -140,16 +135,8 @@ async function* readClaims(store: ObjectStore): AsyncGenerator<ListedObject[]> {
 }
 
 async function areOurs(store: ObjectStore, keys: readonly string[]): Promise<boolean> {
-  let ours = true
-  await sideBySide(keys, HEADS_AT_ONCE, async (key) => {
-    try {
-      if (!isWrittenByUs((await store.head(key)).metadata)) ours = false
-    } catch (error) {
-      // deleted meanwhile
-      if (!(error instanceof ObjectNotFound)) throw error
-    }
-  })
-  return ours
+  for (const key of keys) if (!(await isOurs(store, key))) return false
+  return true
 }
 
 /** The claim with the highest number. */

@@ -32,7 +32,7 @@ export async function removeStory(store: ObjectStore, id: string, uploadTimeout:
   const needsMark = isSettling(id, uploadTimeout)
   const [keys, earlier] = await Promise.all([keysOfStory(store, id), needsMark ? readMarks(store, id) : []])
   const marks = earlier.map(({ key }) => key)
-  if (keys?.story() && keys.claimedRecord) await commitBeforeDeletion(store, id, keys.claimedRecord)
+  if (keys?.story()) await commitBeforeDeletion(store, keys)
   if (needsMark && keys?.story()) marks.push(await putMark(store, id))
   const removal = new Removal(store)
   if (keys) await removal.remove([keys])
@@ -73,9 +73,7 @@ export async function removeAllStories(store: ObjectStore, uploadTimeout: number
       own.push(putMark(store, 'all'))
     }
     await own.at(-1)
-    await sideBySide(stories, MARKS_AT_ONCE, async ({ id, claimedRecord }) => {
-      if (claimedRecord) await commitBeforeDeletion(store, id, claimedRecord)
-    })
+    await sideBySide(stories, MARKS_AT_ONCE, (keys) => commitBeforeDeletion(store, keys))
     const leftovers = await leftoversOf(store, suspects)
     // Below these ids something stays that is no story, now or since an earlier removal
     const lasting = [
@@ -135,16 +133,20 @@ export async function leftoversOf(
   const foreign = new Set<StoryKeys>()
   const objects = suspects.flatMap((keys) => keys.keys().map((key) => ({ keys, key })))
   await sideBySide(objects, HEADS_AT_ONCE, async ({ keys, key }) => {
-    if (foreign.has(keys)) return
-    try {
-      const { metadata, lastModified } = await store.head(key)
-      if (!isWrittenByUs(metadata) || lastModified.getTime() >= before) foreign.add(keys)
-    } catch (error) {
-      // deleted meanwhile
-      if (!(error instanceof ObjectNotFound)) throw error
-    }
+    if (!foreign.has(keys) && !(await isOurs(store, key, before))) foreign.add(keys)
   })
   return suspects.filter((keys) => !foreign.has(keys))
+}
+
+/** Whether we wrote an object, and before that time; one that is deleted meanwhile is nobody else's. */
+export async function isOurs(store: ObjectStore, key: string, before = Number.POSITIVE_INFINITY): Promise<boolean> {
+  try {
+    const { metadata, lastModified } = await store.head(key)
+    return isWrittenByUs(metadata) && lastModified.getTime() < before
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return true
+    throw error
+  }
 }
 
 /** Deletes the keys of stories, and remembers those that the store kept. */

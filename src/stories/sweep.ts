@@ -64,7 +64,6 @@ type Span = readonly [from: number, to: number]
  */
 export class Sweeper {
   readonly #store: ObjectStore
-  readonly #uploadTimeout: number
   readonly #age: number
   readonly #now: () => number
   #swept: Swept | undefined
@@ -73,7 +72,6 @@ export class Sweeper {
   /** @param uploadTimeout milliseconds after which an upload of ours can't be running any more */
   constructor(store: ObjectStore, uploadTimeout: number, now = Date.now) {
     this.#store = store
-    this.#uploadTimeout = uploadTimeout
     this.#age = uploadTimeout + CLOCK_MARGIN_MS
     this.#now = now
   }
@@ -167,8 +165,7 @@ export class Sweeper {
     if (!dryRun) await removal.delete(done.map(({ key }) => key))
     for (const { id, key } of done) if (!removal.kept.has(key)) options.onRemoved?.(id, [key])
     noteKept(removal)
-    await sweepClaims(this.#store, this.#uploadTimeout, {
-      now,
+    await sweepClaims(this.#store, before, {
       signal,
       dryRun,
       onRemoved(keys) {

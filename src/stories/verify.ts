@@ -7,7 +7,7 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { CONTENT_TYPES } from './image-format.ts'
 import { imageTypeOf, isOwnId, STORIES, type StoryKeys, storyPrefix } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
-import type { ManifestImage } from './record.ts'
+import { fingerprintOf, type ManifestImage } from './record.ts'
 
 /** Stories that are read side by side; each of them image after image, as a stream. */
 const STORIES_AT_ONCE = 4
@@ -213,13 +213,11 @@ function manifestIn(text: string, count: number): readonly ManifestImage[] {
   if (!Value.Check(RecordSchema, record)) throw new Damage('is JSON, but not that of a record of version 1')
   const { images, fingerprint } = record
   if (images.length !== count) throw new Damage(`is named for ${count} images and lists ${images.length}`)
-  const digests = createHash('sha256')
-  for (const [index, { name, type, sha256 }] of images.entries()) {
+  for (const [index, { name, type }] of images.entries()) {
     const format = imageTypeOf(name)
     if (format === undefined || Number.parseInt(name, 10) !== index + 1 || type !== CONTENT_TYPES[format])
       throw new Damage(`has a wrong name or type of image ${index + 1}`)
-    digests.update(sha256, 'hex')
   }
-  if (digests.digest('hex') !== fingerprint) throw new Damage('has a fingerprint that is not that of its images')
+  if (fingerprintOf(images) !== fingerprint) throw new Damage('has a fingerprint that is not that of its images')
   return images
 }

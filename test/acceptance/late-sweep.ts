@@ -5,6 +5,8 @@ import type { ObjectStore } from '../../src/store/object-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { inChunks, listKeys, putBytes } from '../support/bodies.ts'
 import { putOurs } from '../support/recording-store.ts'
+import type { ServerProcess } from '../support/server-process.ts'
+import { wholeStories } from './whole-stories.ts'
 
 /** The default of UPLOAD_TIMEOUT. */
 const UPLOAD_TIMEOUT = 3_600_000
@@ -36,14 +38,14 @@ const sweeper = (store: ObjectStore) => new Sweeper(store, UPLOAD_TIMEOUT, () =>
  * Sweeps by the clock of an hour later, twice: with bystanders, all of which stay, and then without them.
  *
  * @param whole ids of the stories that stay too; nothing else does
- * @param look at what the server shows after the first sweep
+ * @param server to look at after the first sweep
  */
 export async function lateSweeps(
   t: Test,
   store: ObjectStore,
+  server: ServerProcess,
   images: readonly Buffer[],
   whole: readonly string[],
-  look: (what: string) => Promise<void>,
   what: string,
 ): Promise<void> {
   const bystanders = await placeBystanders(store, images)
@@ -66,7 +68,13 @@ export async function lateSweeps(
     bystanders,
     `${what}: besides whole stories nothing of ours is left, and of others everything`,
   )
-  await look(`${what}, swept`)
+  const seen = await wholeStories(t, server, images, `${what}, swept`)
+  t.same(
+    seen.filter((id) => whole.includes(id)),
+    whole,
+    `${what}: what was whole still is`,
+  )
+  t.equal(seen.length, whole.length + 1, `${what}: and so is the foreign story`)
   await store.delete(bystanders)
   await sweeper(store).sweep()
   t.same(

@@ -78,15 +78,13 @@ export const openapiPlugin = fp(
       },
     })
 
-    let text = ''
-    app.addHook('onReady', async () => {
-      text = JSON.stringify(app.swagger())
-    })
+    let text: string | undefined
     app.get(
       '/openapi.json',
       { schema: { operationId: 'describe', summary: 'This document', response: { 200: written(Document) } } },
       async (_request, reply) => {
         reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache')
+        text ??= JSON.stringify(app.swagger())
         return text
       },
     )

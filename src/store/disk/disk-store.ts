@@ -7,7 +7,7 @@ import { giveBack } from '../../blocks.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore } from '../object-store.ts'
-import { createFolder, removeFolderIfEmpty, syncFolder } from './folder.ts'
+import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
 import { tidyDisk } from './tidy.ts'
@@ -297,10 +297,4 @@ async function isThere(path: string): Promise<boolean> {
     if (isMissing(error)) return false
     throw error
   }
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  await unlink(path).catch((error) => {
-    if (!isMissing(error)) throw error
-  })
 }

@@ -1,6 +1,6 @@
-import { mkdir, open, rmdir } from 'node:fs/promises'
+import { mkdir, open, rmdir, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { errorCode } from './store-error.ts'
+import { errorCode, isMissing } from './store-error.ts'
 
 /** Folders being made now: whoever comes second waits until the first has made them durable. */
 const underWay = new Map<string, Promise<void>>()
@@ -67,11 +67,19 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-export async function removeFolderIfEmpty(path: string): Promise<void> {
+/** Returns whether the folder was there, and empty. */
+export async function removeFolderIfEmpty(path: string): Promise<boolean> {
   try {
     await rmdir(path)
+    return true
   } catch (error) {
-    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error) ?? '')) return
+    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error) ?? '')) return false
     throw error
   }
+}
+
+export async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch((error) => {
+    if (!isMissing(error)) throw error
+  })
 }

@@ -1,7 +1,8 @@
-import { lstat, opendir, readdir, readFile, rmdir, unlink } from 'node:fs/promises'
+import { lstat, opendir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareKeys, type TidyOptions } from '../object-store.ts'
-import { errorCode, isMissing } from './store-error.ts'
+import { removeFolderIfEmpty, unlinkIfThere } from './folder.ts'
+import { isMissing } from './store-error.ts'
 
 /**
  * Removes what a process that died has left beside objects: temporary files, hidden files of no object, and folders with nothing
@@ -22,7 +23,7 @@ export async function* tidyDisk(root: string, options: TidyOptions): AsyncGenera
       yield path
     }
     if (left > 0 || !isOld) continue
-    if (options.dryRun || (await removeEmpty(join(root, folder)))) yield folder
+    if (options.dryRun || (await removeFolderIfEmpty(join(root, folder)))) yield folder
   }
 }
 
@@ -40,7 +41,7 @@ async function* tidyFiles(
   for (const name of names) {
     const path = join(root, folder, name)
     if (!(await isWanted(path, names, name)) || !(await isOlder(path, olderThan, 'file'))) continue
-    if (!dryRun) await unlink(path).catch(ignoreMissing)
+    if (!dryRun) await unlinkIfThere(path)
     yield folder + name
   }
 }
@@ -83,18 +84,4 @@ async function* eachName(folder: string): AsyncGenerator<string> {
   } catch (error) {
     if (!isMissing(error)) throw error
   }
-}
-
-async function removeEmpty(folder: string): Promise<boolean> {
-  try {
-    await rmdir(folder)
-    return true
-  } catch (error) {
-    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error) ?? '')) return false
-    throw error
-  }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!isMissing(error)) throw error
 }
