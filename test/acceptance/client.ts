@@ -85,16 +85,18 @@ export const UPLOAD = '/api/v1/images/upload'
 export const IMAGES = '/api/v1/images'
 export const STORY_IDS = '/api/v1/images/story-ids'
 
-export function post(at: At, parts: readonly Part[]): Promise<Answer> {
-  return send(at, 'POST', UPLOAD, { headers: MULTIPART, body: multipart(parts) })
+export function post(at: At, parts: readonly Part[], headers: Record<string, string> = {}): Promise<Answer> {
+  return send(at, 'POST', UPLOAD, { headers: { ...MULTIPART, ...headers }, body: multipart(parts) })
 }
 
 /** Uploads images and answers with the server's answer, which has to be a 200. */
-export async function upload(at: At, bodies: readonly Uint8Array[]): Promise<Uploaded> {
-  const answer = await post(
-    at,
-    bodies.map((body) => ({ body })),
-  )
+export async function upload(
+  at: At,
+  bodies: readonly Uint8Array[],
+  headers: Record<string, string> = {},
+): Promise<Uploaded> {
+  const parts = bodies.map((body) => ({ body }))
+  const answer = await post(at, parts, headers)
   if (answer.status !== 200) throw new Error(`The upload was answered ${answer.status} ${answer.body}`)
   return answer.json<Uploaded>()
 }

@@ -21,17 +21,21 @@ const FOLDERS = new Set(['stories/-deleting/', 'other/'])
 
 interface Act {
   readonly name: string
-  /** Of the story that is there before; nothing for an upload. */
-  readonly id?: 'old'
+  /** Whether it is about a story that is there before. */
+  readonly isOfOldStory?: true
   readonly act: (server: ServerProcess, parts: { body: Buffer }[], id: string) => Promise<Answer>
 }
 
 const ACTS: readonly Act[] = [
   { name: 'an upload', act: (server, parts) => post(server, parts) },
-  { name: 'a delete of an old story', id: 'old', act: (server, _parts, id) => remove(server, `${IMAGES}/${id}`) },
+  {
+    name: 'a delete of an old story',
+    isOfOldStory: true,
+    act: (server, _parts, id) => remove(server, `${IMAGES}/${id}`),
+  },
 ]
 
-for (const { name, id, act } of ACTS) {
+for (const { name, isOfOldStory, act } of ACTS) {
   t.test(`a server killed at any change that ${name} makes on disk leaves the whole story or none`, async (t) => {
     const store = await diskStore(t)
     const folder = store.environment.DATA_DIR as string
@@ -52,7 +56,7 @@ for (const { name, id, act } of ACTS) {
     t.teardown(() => server.kill())
 
     let story = ''
-    if (id) {
+    if (isOfOldStory) {
       story = (await upload(server, images)).story_id
       await rename(join(folder, 'stories', story), join(folder, 'stories', OLD))
       story = OLD
@@ -74,8 +78,8 @@ for (const { name, id, act } of ACTS) {
       await unlink(moment)
       server = await start()
       const ids = await wholeStories(t, server, images, what)
-      if (answered) t.equal(ids.length, id ? 0 : 1, `${what}: what was answered is done`)
-      if (id) t.ok(ids.length === 0 || ids[0] === story)
+      if (answered) t.equal(ids.length, isOfOldStory ? 0 : 1, `${what}: what was answered is done`)
+      if (isOfOldStory) t.ok(ids.length === 0 || ids[0] === story)
       await lateSweeps(t, inside, server, images, ids, what)
       const isKnown = (path: string) => FOLDERS.has(path) || ids.some((id) => path.startsWith(`stories/${id}/`))
       const rest = (await store.content()).filter((path) => !isKnown(path))

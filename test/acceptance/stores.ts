@@ -110,11 +110,14 @@ export async function engineStore(t: Test, engine: Engine): Promise<TestStore> {
   }
 }
 
-/** The disk, the stand-in, and the engines of TEST_ENGINES. */
-export const openers: readonly (readonly [string, (t: Test) => Promise<TestStore>])[] = [
+type Opener = readonly [string, (t: Test) => Promise<TestStore>]
+
+/** The disk, and the engines of TEST_ENGINES; without those, the stand-in. */
+export const openers: readonly Opener[] = [
   ['disk', diskStore],
-  ['the stand-in', standInStore],
-  ...engines.map((engine) => [engine.name, (t: Test) => engineStore(t, engine)] as const),
+  ...(engines.length === 0
+    ? [['the stand-in', standInStore] satisfies Opener]
+    : engines.map((engine): Opener => [engine.name, (t) => engineStore(t, engine)])),
 ]
 
 interface Fixture {
