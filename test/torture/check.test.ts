@@ -244,6 +244,10 @@ t.test('a foreign story is there until its deletion begins, and fades away while
   t.same(rules([placed, list(100, 110, [id], ['2.png'])], contents), ['part'])
   t.same(rules([placed, list(100, 110, [])], contents), ['lost'])
   t.same(rules([placed, removeAll(200, 300), list(350, 360, [id])], contents), ['deleted'])
+  const flicker = [list(250, 260, []), list(270, 280, [id], ['2.png'])]
+  t.same(rules([placed, removeAll(200, 300), ...flicker], contents), [], 'a store may show it again while that runs')
+  const removal: Entry = { kind: 'remove', id, result: 'done', start: 200, end: 240 }
+  t.same(rules([placed, removal, ...flicker], contents), ['deleted'])
 })
 
 t.test('the verdict counts', async (t) => {

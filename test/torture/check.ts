@@ -135,6 +135,8 @@ export function check(history: History): Verdict {
       const why = life.acked < read.start ? 'was acknowledged' : 'was seen'
       found.add('lost', `${why} and is not there, and nobody has deleted it`, life.id, read)
     }
+    // It has no record that would be gone first: until a deletion of it has succeeded, it is what the store happens to list
+    if (life.content?.foreign && read.start < life.deleted) return
     if (read.start >= Math.max(Math.min(since, life.settled), life.lateRecord))
       life.gone = Math.min(life.gone, read.end)
   }
