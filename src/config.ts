@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { type Static, type TSchema, Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { Check } from 'typebox/schema'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -260,7 +260,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       continue
     }
     const value = parseOption(raw, schema)
-    if (!Value.Check(schema, value) || schema.isGood?.(raw) === false) {
+    if (!Check(schema, value) || schema.isGood?.(raw) === false) {
       // A URL may hold a password
       const what = schema.isSecret ? '' : `, not "${raw.replace(/\/\/.*@/, '//…@')}"`
       throw new ConfigError(`${name} has to be ${allowed(schema)}${what}; for example ${name}=${schema.example}`)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { Check } from 'typebox/schema'
 import { ObjectNotFound, StoreUnavailable, StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
@@ -210,7 +210,7 @@ function manifestIn(text: string, count: number): readonly ManifestImage[] {
   } catch {
     throw new Damage('is no JSON')
   }
-  if (!Value.Check(RecordSchema, record)) throw new Damage('is JSON, but not that of a record of version 1')
+  if (!Check(RecordSchema, record)) throw new Damage('is JSON, but not that of a record of version 1')
   const { images, fingerprint } = record
   if (images.length !== count) throw new Damage(`is named for ${count} images and lists ${images.length}`)
   for (const [index, { name, type }] of images.entries()) {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, type TObject, Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { Check } from 'typebox/schema'
 import { BadMember, BrokenJson, ClientGone, JsonTimeout, JsonTooLarge, NotJson, UnknownMember } from '../../errors.ts'
 
 /** How long a body of JSON may take to arrive, in milliseconds. */
@@ -75,7 +75,7 @@ export function checkedBody<Schema extends TObject>(schema: Schema, body: unknow
   const values: Record<string, unknown> = {}
   for (const [name, member] of Object.entries(members)) {
     values[name] = Object.hasOwn(body, name) ? (body as Record<string, unknown>)[name] : member.default
-    if (!Value.Check(member as Schema, values[name])) throw new BadMember(name, member.description ?? 'of another form')
+    if (!Check(member as Schema, values[name])) throw new BadMember(name, member.description ?? 'of another form')
   }
   return values as Static<Schema>
 }
