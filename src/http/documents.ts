@@ -1,24 +1,45 @@
-import { type TSchema, Type } from 'typebox'
+import { type TObject, type TSchema, Type } from 'typebox'
+import * as failures from '../errors.ts'
 import { CONTENT_TYPES } from '../stories/image-format.ts'
 import { STORY_ID_PATTERN } from '../stories/key.ts'
-import { Failure, PageQuery, Uploaded } from './schemas.ts'
+import { FORMATS } from '../variants/variant.ts'
+import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, Uploaded } from './schemas.ts'
 
 /** What the OpenAPI document says of routes whose requests or answers are more than the JSON that Fastify checks and writes. */
 
 export const MEDIA_TYPES = Object.values(CONTENT_TYPES)
+const MIB = 2 ** 20
 
-const StoryId = Type.String({ pattern: STORY_ID_PATTERN, description: 'A UUID in lower case' })
-export const storyDocument = { params: Type.Object({ story_id: StoryId }) }
+const StoryId = header('A UUID in lower case', STORY, STORY_ID_PATTERN)
+const noStory = () => [new failures.StoryNotFound(STORY)]
+export const storyDocument = { params: Type.Object({ story_id: StoryId }), failures: noStory }
 
-const Link = Type.String({ description: 'With rel="next": the URL of the next page, while there is more (RFC 8288)' })
+/** What the document says of the list of one story. */
+export const storyListDocument = {
+  ...storyDocument,
+  response: { 200: { ...Images, description: 'The images of the story', headers: { 'Cache-Control': noStore } } },
+}
+
+const Link = header(
+  'With rel="next": the URL of the next page, while there is more (RFC 8288)',
+  `</api/v1/images?limit=100&cursor=${STORY}>; rel="next"`,
+)
+
+/** What a schema says is allowed. */
+const allowed = (schema: TSchema) => ('description' in schema ? String(schema.description) : '')
 
 /** What the document says of a list in pages. */
-export const pageDocument = (list: TSchema) => ({
+export const pageDocument = (list: TSchema, query: TObject = PageQuery) => ({
   querystring: Type.Object({
-    ...PageQuery.properties,
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'A whole number of stories' })),
+    ...query.properties,
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'A whole number of stories', examples: [100] }),
+    ),
   }),
-  response: { 200: { ...list, description: 'The list, or a page of it', headers: { Link } } },
+  response: {
+    200: { ...list, description: 'The list, or a page of it', headers: { Link, 'Cache-Control': noStore } },
+  },
+  failures: () => [new failures.BadQuery('limit', allowed(PageQuery.properties.limit))],
 })
 
 /** What the document says of an upload, whose body is read as a stream. */
@@ -28,6 +49,7 @@ export const uploadDocument = {
       Type.String({
         pattern: '^[!-~]{1,255}$',
         description: 'Makes one story however often the upload is sent with it; a new one for each story',
+        examples: ['8e03978e-40d5-43e8-bc93-6894a57f9324'],
       }),
     ),
   }),
@@ -48,11 +70,57 @@ export const uploadDocument = {
       ...Uploaded,
       description: 'The story is stored and listed',
       headers: {
-        'Idempotent-Replayed': Type.String({ pattern: '^true$', description: 'An earlier upload made this story' }),
+        'Idempotent-Replayed': header('An earlier upload made this story', 'true', '^true$'),
       },
     },
   },
+  failures: () => [
+    new failures.NoFiles(),
+    new failures.NoBoundary(),
+    new failures.WrongPartName(2),
+    new failures.FilesAsText(),
+    new failures.EmptyFile(2),
+    new failures.BrokenMultipart(),
+    new failures.UploadStalled(30_000),
+    new failures.UploadTimeout(3_600_000),
+    new failures.KeyInUse(),
+    new failures.FileTooLarge(2, 50 * MIB),
+    new failures.TooManyFiles(100),
+    new failures.TooManyPixels(2, 20_000, 20_000, 268_000_000),
+    new failures.TicketTooManyFiles(5),
+    new failures.TicketTooManyBytes(10 * MIB),
+    new failures.NotMultipart(),
+    new failures.UnsupportedImage(2),
+    new failures.HeicImage(2),
+    new failures.SvgImage(2),
+    new failures.BrokenImage(2, 'jpg'),
+    new failures.KeyReused(),
+    new failures.UploadsBusy(),
+    new failures.OutcomeUnknown(),
+    new failures.TicketInvalid(),
+    new failures.TicketExpired(),
+    new failures.StoreFull(),
+  ],
 }
+
+/**
+ * What the document says of a route that takes JSON, which is checked by hand.
+ *
+ * @param limit most bytes of the body
+ */
+export const jsonDocument = (body: TObject, limit: number) => ({
+  body,
+  failures: () => [
+    new failures.BrokenJson(),
+    ...Object.entries(body.properties)
+      .slice(0, 1)
+      .map(([name, schema]) => new failures.BadMember(name, allowed(schema))),
+    new failures.UnknownMember('size', Object.keys(body.properties)),
+    new failures.JsonTimeout(10_000),
+    new failures.JsonTooLarge(limit),
+    new failures.NotJson(),
+  ],
+})
 
 /** Where to go from an upload. */
 export const storyLinks = {
@@ -62,57 +130,110 @@ export const storyLinks = {
   },
 }
 
-const text = (description: string, pattern?: string) => Type.String({ description, ...(pattern && { pattern }) })
+const ETAG = '"0b3f5a8c11e94c63b8a1f3b2cbb0a1de"'
+const DATE = 'Sun, 22 Nov 2026 23:53:08 GMT'
 
 const imageHeaders = {
-  ETag: text('Names these bytes'),
-  'Last-Modified': text('When the image was stored'),
-  'Cache-Control': text('How long the image may be cached'),
-  'Cache-Tag': text('The id of the story', STORY_ID_PATTERN),
+  ETag: header('Names these bytes', ETAG),
+  'Last-Modified': header('When the image was stored', DATE),
+  'Cache-Control': header('How long the image may be cached', 'public, max-age=86400, immutable'),
+  'Cache-Tag': header('The id of the story', STORY, STORY_ID_PATTERN),
+  Vary: header('For a smaller form whose format is `auto`', 'Accept'),
+  'Accept-Ranges': header('Ranges of bytes can be asked for', 'bytes', '^bytes$'),
+  'X-Image-Width': header('Pixels as displayed; none for an image that was copied in', '1024', '^[1-9][0-9]*$'),
+  'X-Image-Height': header('Pixels as displayed; none for an image that was copied in', '768', '^[1-9][0-9]*$'),
 }
-const sentHeaders = {
-  ...imageHeaders,
-  'Content-Length': text('Bytes of the body', '^[0-9]+$'),
-  'Accept-Ranges': text('Ranges of bytes can be asked for', '^bytes$'),
-  'X-Image-Width': text('Pixels as displayed; none for an image that was copied in', '^[1-9][0-9]*$'),
-  'X-Image-Height': text('Pixels as displayed; none for an image that was copied in', '^[1-9][0-9]*$'),
-}
+const sentHeaders = { ...imageHeaders, 'Content-Length': header('Bytes of the body', '48213', '^[0-9]+$') }
 const imageBytes = Object.fromEntries(
-  MEDIA_TYPES.map((type) => [type, { schema: { type: 'string', contentMediaType: type } }]),
+  MEDIA_TYPES.map((type) => [
+    type,
+    {
+      schema: { type: 'string', contentMediaType: type },
+      // JSON has no bytes
+      example: '(the bytes of the image)',
+    },
+  ]),
 )
 const conditions = {
-  'if-none-match': Type.Optional(text('ETags of the copies that the client has')),
-  'if-modified-since': Type.Optional(text('The date of the copy that the client has')),
+  'if-none-match': Type.Optional(header('ETags of the copies that the client has', ETAG)),
+  'if-modified-since': Type.Optional(header('The date of the copy that the client has', DATE)),
 }
 const imageParams = Type.Object({
   story_id: StoryId,
-  name: text('Number and type of the image', '^[1-9][0-9]{0,8}\\.(jpg|jpeg|png|gif|webp|avif)$'),
+  name: header('Number and type of the image', '1.jpg', '^[1-9][0-9]{0,8}\\.(jpg|jpeg|png|gif|webp|avif)$'),
 })
+/** What the document says of asking for a smaller form of an image. */
+const variantQuery = (widths: readonly number[]) =>
+  Type.Object({
+    w: Type.Optional(
+      Type.Union(
+        widths.map((width) => Type.Literal(width)),
+        {
+          description: 'Asks for a smaller form of the image, of at most so many pixels in width',
+          examples: [widths[0]],
+        },
+      ),
+    ),
+    format: Type.Optional(
+      Type.Union(
+        FORMATS.map((format) => Type.Literal(format)),
+        {
+          description: 'Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF',
+          examples: ['webp'],
+        },
+      ),
+    ),
+  })
 const NotModified = { type: 'null', description: 'The copy of the client is good', headers: imageHeaders }
 
-/** What the document says of an image, whose bytes go past Fastify. */
-export const imageDocument = {
+const imageFailures = () => [
+  new failures.ImageNotFound(IMAGE_PATHS[0] ?? ''),
+  new failures.RangeNotSatisfiable(),
+  new failures.UnreadableImage(),
+  new failures.HugeImage(),
+  new failures.SignatureInvalid(),
+  new failures.SignatureExpired(),
+  new failures.UnreadableImage(),
+  new failures.HugeImage(),
+]
+
+/**
+ * What the document says of an image, whose bytes go past Fastify.
+ *
+ * @param widths that smaller forms of it can have
+ */
+export const imageDocument = (widths: readonly number[]) => ({
   params: imageParams,
+  querystring: variantQuery(widths),
   headers: Type.Object({
-    range: Type.Optional(text('One range of bytes, as in `bytes=0-99`')),
-    'if-range': Type.Optional(text('The ETag or date that the range is of')),
+    range: Type.Optional(header('One range of bytes', 'bytes=0-99')),
+    'if-range': Type.Optional(header('The ETag or date that the range is of', ETAG)),
     ...conditions,
   }),
+  failures: imageFailures,
   response: {
     200: { description: 'The image', headers: sentHeaders, content: imageBytes },
     206: {
       description: 'The range of the image',
-      headers: { ...sentHeaders, 'Content-Range': text('Which bytes these are, and of how many') },
+      headers: {
+        ...sentHeaders,
+        'Content-Range': header('Which bytes these are, and of how many', 'bytes 0-99/48213'),
+      },
       content: imageBytes,
     },
     304: NotModified,
-    416: { ...Failure, headers: { 'Content-Range': text('Of how many bytes the image is', '^bytes \\*/[0-9]+$') } },
+    416: {
+      ...Failure,
+      headers: { 'Content-Range': header('Of how many bytes the image is', 'bytes */48213', '^bytes \\*/[0-9]+$') },
+    },
   },
-}
+})
 
 /** The same for its headers alone. */
-export const imageHeadDocument = {
+export const imageHeadDocument = (widths: readonly number[]) => ({
   params: imageParams,
+  querystring: variantQuery(widths),
   headers: Type.Object(conditions),
+  failures: imageFailures,
   response: { 200: { type: 'null', description: 'There is the image', headers: sentHeaders }, 304: NotModified },
-}
+})

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
 import { pageOf } from '../stories/list.ts'
-import type { PageQuery } from './schemas.ts'
+import type { ImagesQuery } from './schemas.ts'
 
 /**
  * Answers with a JSON array of something about every story: streamed while the store is read, or one page with a `Link` to the
@@ -14,7 +14,7 @@ import type { PageQuery } from './schemas.ts'
  */
 export async function storiesReply<Item>(
   reply: FastifyReply,
-  query: Static<typeof PageQuery>,
+  query: Static<typeof ImagesQuery>,
   list: AsyncGenerator<Item[]>,
   idOf: (item: Item) => string,
   json: (item: Item) => string,
@@ -26,7 +26,8 @@ export async function storiesReply<Item>(
     if (more && last !== undefined) {
       // Not the URL of the request, which may have a fragment, or another form of the same path
       const path = reply.request.routeOptions.url
-      reply.header('link', `<${path}?limit=${query.limit}&cursor=${idOf(last)}>; rel="next"`)
+      const order = query.order === undefined ? '' : `order=${query.order}&`
+      reply.header('link', `<${path}?${order}limit=${query.limit}&cursor=${idOf(last)}>; rel="next"`)
     }
     return `[${items.map(json).join(',')}]`
   }

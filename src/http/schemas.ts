@@ -5,7 +5,11 @@ import { createdAt, publicPath, STORY_ID_PATTERN, type Story } from '../stories/
 /** The members of an answer are those of the contract, and no others. */
 const only = { additionalProperties: false } as const
 
-/** The JSON of the contract. */
+/** A story of examples. */
+export const STORY = '01a205ad-87f4-77cd-a8d8-f60e2cbf53b1'
+export const IMAGE_PATHS = ['1.jpg', '2.png'].map((name) => `/images/stories/${STORY}/${name}`)
+
+/** The JSON of the contract. A schema with a title is one of the OpenAPI document's components. */
 export const Image = Type.Object(
   {
     id: Type.String({ description: 'Number of the image in its story, from "1"' }),
@@ -13,10 +17,21 @@ export const Image = Type.Object(
     path: Type.String({ description: 'Where the image is fetched, relative to the root of the server' }),
     created_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
   },
-  only,
+  { ...only, title: 'Image' },
 )
-export const Images = Type.Array(Image)
-export const StoryIds = Type.Array(Type.String({ format: 'uuid' }))
+export const Images = Type.Array(Image, {
+  examples: [
+    IMAGE_PATHS.map((path, index) => ({
+      id: String(index + 1),
+      story_id: STORY,
+      path,
+      created_at: '2026-11-22T23:53:08Z',
+    })),
+  ],
+})
+export const StoryIds = Type.Array(Type.String({ format: 'uuid' }), {
+  examples: [[STORY, '2acfa514-2915-4a9d-8a3a-338d52bd0d9e']],
+})
 
 export const Uploaded = Type.Object(
   {
@@ -24,12 +39,26 @@ export const Uploaded = Type.Object(
     image_paths: Type.Array(Type.String()),
     image_count: Type.Integer({ minimum: 1 }),
   },
-  only,
+  {
+    ...only,
+    title: 'Story',
+    examples: [{ story_id: STORY, image_paths: IMAGE_PATHS, image_count: IMAGE_PATHS.length }],
+  },
 )
 
-export const Deleted = Type.Object({ success: Type.Literal(true), message: Type.String() }, only)
+/** The answer to a deletion that says so. */
+export const deleted = (message: string) =>
+  Type.Object(
+    { success: Type.Literal(true), message: Type.String() },
+    { ...only, title: 'Deleted', examples: [{ success: true, message }] },
+  )
 
-export const Failure = Type.Object({ detail: Type.String() }, only)
+export const Failure = Type.Object({ detail: Type.String() }, { ...only, title: 'Failure' })
+
+/** A header of an answer, for the OpenAPI document. */
+export const header = (description: string, example: string, pattern?: string) =>
+  Type.String({ description, examples: [example], ...(pattern && { pattern }) })
+export const noStore = header('No cache keeps the answer', 'no-store')
 
 export const StoryParams = Type.Object({ story_id: Type.String() })
 
@@ -41,12 +70,29 @@ export const ImageParams = Type.Object({ story_id: Type.String(), name: Type.Str
  */
 export const PageQuery = Type.Object({
   limit: Type.Optional(
-    Type.String({ pattern: '^([1-9]\\d{0,2}|1000)$', description: 'a whole number of stories from 1 to 1000' }),
+    Type.String({
+      pattern: '^([1-9]\\d{0,2}|1000)$',
+      description: 'a whole number of stories from 1 to 1000',
+      examples: ['100'],
+    }),
   ),
   cursor: Type.Optional(
     Type.String({
       pattern: STORY_ID_PATTERN,
       description: 'taken unchanged from the Link header of an earlier answer',
+      examples: [STORY],
+    }),
+  ),
+})
+
+/** Pages of the stories themselves can begin with the newest one. */
+export const ImagesQuery = Type.Object({
+  ...PageQuery.properties,
+  order: Type.Optional(
+    Type.String({
+      pattern: '^newest$',
+      description: '"newest", or left out for the order of ids',
+      examples: ['newest'],
     }),
   ),
 })

@@ -27,9 +27,10 @@ export async function* readStoryKeys(store: ObjectStore, options: ListOptions): 
 }
 
 /** A part of the stories: those whose keys are above `after` and below `before`. */
-type Range = Pick<ListOptions, 'after' | 'before'>
+export type Range = Pick<ListOptions, 'after' | 'before'>
 
-async function* storiesIn(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
+/** Every story of a part that the commit rule shows, in id order, about one array for each page of the store. */
+export async function* storiesIn(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
   for await (const found of readStoryKeys(store, { prefix: STORIES, space: STORY_SPACE, ...range })) {
     yield found.map((keys) => keys.story()).filter((story) => story !== undefined)
   }
@@ -40,7 +41,8 @@ function endOf(id: string): string {
   return `${STORIES}${id}0`
 }
 
-function behind(id: string | undefined): Range {
+/** The stories behind an id, in id order. */
+export function behind(id: string | undefined): Range {
   return id === undefined ? {} : { after: endOf(id) }
 }
 
@@ -150,7 +152,8 @@ export async function findStory(store: ObjectStore, id: string): Promise<Story> 
   return story
 }
 
-async function lookUp(store: ObjectStore, id: string): Promise<Story | undefined> {
+/** One story, if there is one. */
+export async function lookUp(store: ObjectStore, id: string): Promise<Story | undefined> {
   return (await keysOfStory(store, id))?.story()
 }
 

@@ -1,8 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { BadQuery } from '../../errors.ts'
 import { listStories } from '../../stories/list.ts'
+import { listNewest } from '../../stories/newest.ts'
 import { pageDocument } from '../documents.ts'
 import { storiesReply } from '../list-reply.ts'
-import { errors, Images, imagesJson, PageQuery, written } from '../schemas.ts'
+import { errors, Images, ImagesQuery, imagesJson, written } from '../schemas.ts'
 
 export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
@@ -11,14 +13,17 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'listImages',
         summary: 'List the images of every story',
-        querystring: PageQuery,
-        document: pageDocument(Images),
+        querystring: ImagesQuery,
+        document: pageDocument(Images, ImagesQuery),
         response: { 200: written(Images), ...errors(400, 401, 403, 429, 503) },
       },
       config: { scope: 'read' },
     },
     (request, reply) => {
-      const stories = listStories(app.store, request.query.cursor)
+      const { order, limit, cursor } = request.query
+      if (order && limit === undefined) throw new BadQuery('limit', 'given with "order"')
+      // One more, which says whether there is a next page
+      const stories = order ? listNewest(app.store, Number(limit) + 1, cursor) : listStories(app.store, cursor)
       return storiesReply(reply, request.query, stories, ({ id }) => id, imagesJson)
     },
   )

@@ -1,0 +1,99 @@
+import {
+  ExpectationFailed,
+  HeadersTooLarge,
+  InternalError,
+  KeyMissing,
+  KeyUnknown,
+  MissingHost,
+  ScopeMissing,
+  ServerBusy,
+  type ServiceError,
+  StoreFailure,
+  StoreUnavailable,
+  TooManyRequests,
+} from '../errors.ts'
+import { header, noStore } from './schemas.ts'
+
+/** What the OpenAPI document says of an answer; a schema of its body, or its `content`, is among the rest. */
+export interface Answer {
+  readonly description?: string
+  readonly headers?: Readonly<Record<string, unknown>>
+  readonly [keyword: string]: unknown
+}
+
+/** What every route can answer, whatever is asked of it. */
+export const OF_EVERY_ROUTE = [400, 417, 431, 500]
+
+const MEANINGS: Readonly<Record<number, string>> = {
+  400: 'The request is not as described, or is no proper HTTP',
+  401: 'No key, or a wrong one',
+  403: 'The key, the ticket or the signature does not allow this',
+  404: 'There is no such story or image',
+  408: 'The body stalled, or took too long',
+  409: 'The first upload with this Idempotency-Key is still running',
+  413: 'Something of the body is over its limit',
+  415: 'The body is not of the right type, or a file is not one of the image types',
+  416: 'The range lies outside of the image; Content-Range says how long it is',
+  417: 'An expectation other than 100-continue',
+  422: 'The server understands the request, but can not use what it names',
+  429: 'Too many requests',
+  431: 'The headers of the request are too large',
+  500: 'The server or its store failed',
+  503: 'The store is out of reach, or the server is busy, or the outcome is unknown',
+  507: 'The store is full',
+}
+
+const failuresOfEveryRoute = () => [
+  new MissingHost(),
+  new KeyMissing(),
+  new KeyUnknown(),
+  new ScopeMissing('read'),
+  new ExpectationFailed(),
+  new TooManyRequests(12),
+  new HeadersTooLarge(),
+  new InternalError(),
+  new StoreFailure(),
+  new StoreUnavailable(),
+  new ServerBusy(),
+]
+
+const requestId = header('The id under which the log has the request', '0b3c8a5e-6a30-4a4f-9f3e-3f1c3a6f7c55')
+const challenge = header('How to show a key (RFC 6750)', 'Bearer realm="story-images"')
+const retryAfter = header('Seconds after which to try again', '5', '^[0-9]+$')
+const TRY_AGAIN = new Set([409, 429, 503, 507])
+
+/**
+ * The answers of a route, each with a meaning, with the headers that all answers of its status have, and with examples: those of
+ * errors are the sentences of the catalogue.
+ *
+ * @param failures errors that this route can answer besides those of every route
+ */
+export function describedResponses(
+  answers: Readonly<Record<string, Answer>>,
+  failures: readonly ServiceError[],
+): Record<string, Answer> {
+  const all = [...failures, ...failuresOfEveryRoute()]
+  return Object.fromEntries(
+    Object.entries(answers).map(([code, { description, headers, ...body }]) => {
+      const status = Number(code)
+      const examples = all
+        .filter((error) => error.status === status)
+        .map((error) => [error.name, { value: { detail: error.message } }])
+      return [
+        code,
+        {
+          ...body,
+          'x-response-description': description ?? MEANINGS[status] ?? 'Success',
+          ...(examples.length > 0 && { 'x-examples': Object.fromEntries(examples) }),
+          headers: {
+            'X-Request-Id': requestId,
+            ...(status >= 400 && { 'Cache-Control': noStore }),
+            ...((status === 401 || status === 403) && { 'WWW-Authenticate': challenge }),
+            ...(TRY_AGAIN.has(status) && { 'Retry-After': retryAfter }),
+            ...headers,
+          },
+        },
+      ]
+    }),
+  )
+}

@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { v7 } from 'uuid'
+import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
+import { isOwnId, ownIdTime, type Story } from '../../src/stories/key.ts'
+import { listStories, pageOf } from '../../src/stories/list.ts'
+import { listNewest } from '../../src/stories/newest.ts'
+import { openMemoryStore } from '../attack/memory-store.ts'
+import { chance, oneOf, randomFrom } from '../support/random.ts'
+import { putStory } from '../support/recording-store.ts'
+import { openOnStandIn, startStandIn, storesUnderTest } from '../support/stores.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const YEAR = 365 * DAY
+
+t.setTimeout(120_000)
+
+/** The order as it is defined, made from the list of all stories. */
+async function sortedReference(store: ObjectStore): Promise<Story[]> {
+  const stories: Story[] = []
+  for await (const found of listStories(store)) stories.push(...found)
+  const isDated = ({ id }: Story) => isOwnId(id) && ownIdTime(id) < Date.now() + DAY
+  return [...stories.filter(isDated).reverse(), ...stories.filter((story) => !isDated(story))]
+}
+
+async function pagesOf(store: ObjectStore, limit: number, most = Number.POSITIVE_INFINITY): Promise<Story[]> {
+  const stories: Story[] = []
+  for (let pages = 0; ; ) {
+    const { items, more } = await pageOf(listNewest(store, limit + 1, stories.at(-1)?.id), limit)
+    stories.push(...items)
+    if (!more || ++pages >= most) return stories
+    if (items.length !== limit) throw new Error(`A page of ${items.length}, and more behind it`)
+  }
+}
+
+/** A store in memory that lists in pages of a size. */
+function pagedStore(size: number) {
+  const keys: string[] = []
+  let isSorted = true
+  const found = ({ prefix, after = '', before = '~' }: ListOptions) => {
+    if (!isSorted) keys.sort()
+    isSorted = true
+    return keys.filter((key) => key.startsWith(prefix) && key > after && key < before)
+  }
+  async function* inPages<Item>(items: Item[]) {
+    for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
+  }
+  const store: ObjectStore = {
+    ...openMemoryStore(),
+    list: (options) => inPages(found(options).map((key) => ({ key, size: 0, modified: '2024-03-20T10:30:00.000Z' }))),
+    listPrefixes: (options) => inPages([...new Set(found(options).map((key) => key.slice(0, 45)))]),
+  }
+  const place = (id: string, names: readonly string[]) => {
+    isSorted = false
+    for (const name of names) keys.push(`stories/${id}/${name}`)
+  }
+  return { store, place }
+}
+
+/** An id of ours of this time, the same for the same random numbers. */
+const ownId = (msecs: number, random: () => number) =>
+  v7({ msecs: Math.floor(msecs), random: Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256)) })
+
+const SHAPES: Readonly<Record<string, (random: () => number, n: number) => number>> = {
+  'the last hours': (random) => random() * 5 * HOUR,
+  years: (random) => random() * 20 * YEAR,
+  'one millisecond': () => 3 * DAY,
+  'three milliseconds, long ago': (random) => 7 * YEAR + Math.floor(random() * 3),
+  'bursts with gaps of years': (random) => Math.floor(random() * 4) * 3 * YEAR + random() * 1000,
+  'ever fewer': (random) => 10 ** (random() * 12),
+  'since 1970': (random) => random() * Date.now(),
+  'clocks ahead': (random) => (random() - 0.5) * 3 * DAY,
+  'one a day': (_random, n) => n * DAY,
+  'one after another': (_random, n) => 2 * YEAR + n,
+}
+
+for (const [shape, age] of Object.entries(SHAPES)) {
+  t.test(`newest first, nothing is lost and nothing comes twice: ${shape}`, async (t) => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const random = randomFrom(seed)
+      const { store, place } = pagedStore(oneOf([1000, 1000, 50, 7], random))
+      const count = Math.floor(10 ** (random() * 3))
+      const now = Date.now()
+      const foreign = oneOf([0, 0.05, 0.9, 1], random)
+      for (let n = 0; n < count; n++) {
+        const own = ownId(now - age(random, n), random)
+        // Of another version, and beside those of ours, or anywhere
+        const id = chance(foreign, random)
+          ? chance(0.5, random)
+            ? `${own.slice(0, 14)}4${own.slice(15)}`
+            : v4(random)
+          : own
+        const isWhole = chance(0.8, random)
+        const images = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, i) => `${i + 1}.jpg`)
+        place(id, isWhole ? [`0.${images.length}.json`, ...images] : images)
+      }
+      const expected = (await sortedReference(store)).map(({ id }) => id)
+      for (const limit of [1 + Math.floor(random() * 9), 50, 1000]) {
+        const most = limit < 10 ? 20 : 200
+        const found = await pagesOf(store, limit, most)
+        t.same(
+          found.map(({ id }) => id),
+          expected.slice(0, found.length < limit * most ? undefined : limit * most),
+          `seed ${seed}, ${limit} a page`,
+        )
+      }
+    }
+  })
+}
+
+/** A UUID of version 4 from random numbers. */
+function v4(random: () => number): string {
+  const own = ownId(random() * 2 ** 48, random)
+  return `${own.slice(0, 14)}4${own.slice(15)}`
+}
+
+t.test('of thousands of stories of one millisecond none is lost, and of a story come all images', async (t) => {
+  const random = randomFrom(1)
+  const { store, place } = pagedStore(1000)
+  for (let n = 0; n < 2000; n++) place(ownId(Date.now() - HOUR, random), ['0.2.json', '1.jpg', '2.png'])
+  const names = Array.from({ length: 12 }, (_, n) => `${n + 1}.jpg`)
+  place(ownId(Date.now(), random), ['0.12.json', ...names])
+  const found = await pagesOf(store, 400)
+  const idsOf = (stories: readonly Story[]) => stories.map(({ id }) => id)
+  t.same(idsOf(found), idsOf(await sortedReference(store)))
+  t.same(
+    found[0]?.images.map(({ number }) => number),
+    names.map((_, n) => n + 1),
+  )
+})
+
+for (const { name, open } of storesUnderTest) {
+  t.test(`the newest come first, what is foreign or from the future last (${name})`, async (t) => {
+    const store = await open(t)
+    const now = Date.now()
+    const ids = [0, 1000, HOUR, 40 * DAY, 9 * YEAR].map((age) => v7({ msecs: now - age }))
+    const ahead = v7({ msecs: now + HOUR })
+    const later = v7({ msecs: now + 30 * DAY })
+    const foreign = ['00000000-0000-4000-8000-000000000001', `${ids[2]?.slice(0, 14)}4${ids[2]?.slice(15)}`]
+    for (const id of [...ids, ahead, later, ...foreign]) await putStory(store, id, ['1.jpg'])
+    await putStory(store, v7(), ['1.jpg'], 2)
+    for (const limit of [1, 2, 5, 100]) {
+      t.same(
+        (await pagesOf(store, limit)).map(({ id }) => id),
+        [ahead, ...ids, ...foreign, later],
+      )
+    }
+  })
+}
+
+t.test('a page takes a few calls of the store, however many stories there are', async (t) => {
+  const begin = Date.now()
+  const most = async (what: string, times: (n: number) => number, count: number, bounds: readonly [number, number]) => {
+    const standIn = await startStandIn(t)
+    const store = await openOnStandIn(t, standIn)
+    const random = randomFrom(7)
+    for (let n = 0; n < count; n++) {
+      const id = ownId(times(n), random)
+      for (const name of ['0.2.json', '1.jpg', '2.jpg']) standIn.place(`stories/${id}/${name}`, '')
+    }
+    let after: string | undefined
+    for (const bound of bounds) {
+      const before = standIn.calls.length
+      const { items } = await pageOf(listNewest(store, 51, after), 50)
+      const calls = standIn.calls.length - before
+      t.ok(calls <= bound, `${what}: ${calls} calls`)
+      t.equal(items.length, Math.min(50, count))
+      after = items.at(-1)?.id
+    }
+    await standIn.close()
+  }
+  await most('no story', () => 0, 0, [8, 8])
+  await most('one a minute', (n) => begin - n * 60_000, 10_000, [4, 4])
+  await most('one a day', (n) => begin - n * DAY, 3000, [4, 4])
+  await most('an hour of many, just now', (n) => begin - n * 1200, 3000, [6, 4])
+  await most('ten seconds, hours ago', (n) => begin - 5 * HOUR - n, 3000, [15, 4])
+  await most('ten seconds, years ago', (n) => begin - 2 * YEAR - n, 10_000, [18, 4])
+  await most('an import, and then one a week', (n) => begin - (n < 30 ? n * 7 * DAY : YEAR + n), 3000, [18, 6])
+})
+
+t.test('where all stories are foreign no page reads the whole bucket', async (t) => {
+  const standIn = await startStandIn(t)
+  const store = await openOnStandIn(t, standIn)
+  for (let n = 0; n < 10_000; n++) standIn.place(`stories/${randomUUID()}/1.jpg`, '')
+  let after: string | undefined
+  for (let page = 0; page < 5; page++) {
+    const before = standIn.calls.length
+    const { items, more } = await pageOf(listNewest(store, 51, after), 50)
+    t.ok(standIn.calls.length - before <= 12 + 64, `page ${page}: ${standIn.calls.length - before} calls`)
+    t.ok(more)
+    after = items.at(-1)?.id
+  }
+})
