@@ -1,45 +1,40 @@
-import { isStoryId } from '../stories/key.ts'
 import { type VerifyReport, verifyStories } from '../stories/verify.ts'
-import { runCommand, UsageError } from './run-command.ts'
+import { onStore } from './on-store.ts'
+import { StatusLine } from './status-line.ts'
 
-/** Between two progress lines, in milliseconds. */
-const PROGRESS_MS = 200
-
-await runCommand({
-  help: `npm run verify -- [--story ID]
-
-Reads every commit record and every image, compares sizes and SHA-256 digests, and prints each
-story that is not as it was uploaded. Changes nothing.
-
-  --story ID  only this story
-
-Exit code: 0; 1 when something is damaged, the store failed, or it was stopped; 2 for arguments or
-settings that can't be used.`,
-  options: { story: { type: 'string' } },
-  async run({ story: id }, store, _config, signal) {
-    if (id !== undefined && !isStoryId(id))
-      throw new UsageError(`--story has to be the id of a story, a lower-case UUID, not "${id}"`)
-    let next = 0
-    const clearLine = () => process.stderr.isTTY && process.stderr.write('\r\x1b[K')
-    const report = await verifyStories(store, {
-      ...(id !== undefined && { id }),
-      signal,
-      onDamaged(id, problems) {
-        clearLine()
-        console.log([id, ...problems.map((problem) => `  ${problem}`)].join('\n'))
-      },
-      onProgress(soFar) {
-        if (!process.stderr.isTTY || Date.now() < next) return
-        next = Date.now() + PROGRESS_MS
-        clearLine()
-        process.stderr.write(countsOf(soFar))
-      },
-    })
-    clearLine()
-    console.log(countsOf(report))
-    return report.damaged === 0
-  },
-})
+/**
+ * Compares every image with the commit record, and prints each story that is not as it was uploaded.
+ *
+ * @returns whether all are
+ */
+export function verify(
+  { story, json = false }: { story?: string; json?: boolean },
+  signal: AbortSignal,
+): Promise<boolean> {
+  return onStore(async (store) => {
+    const line = new StatusLine()
+    try {
+      const report = await verifyStories(store, {
+        ...(story !== undefined && { id: story }),
+        signal,
+        onDamaged(id, problems) {
+          line.clear()
+          console.log(
+            json
+              ? JSON.stringify({ story_id: id, problems })
+              : [id, ...problems.map((problem) => `  ${problem}`)].join('\n'),
+          )
+        },
+        onProgress: (soFar) => line.show(() => countsOf(soFar)),
+      })
+      line.clear()
+      console.log(json ? JSON.stringify(report) : countsOf(report))
+      return report.damaged === 0
+    } finally {
+      line.clear()
+    }
+  })
+}
 
 function countsOf({ stories, damaged, foreign, unfinished, images, bytes }: VerifyReport): string {
   const others = [

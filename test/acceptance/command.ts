@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
+
 export interface CommandResult {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -15,16 +17,15 @@ export interface RunningCommand extends Promise<CommandResult> {
   interrupt(signal: NodeJS.Signals): void
 }
 
-/** Runs a built command in an empty folder, with nothing of this process's environment but PATH. */
+/** Runs a command of the built command line in an empty folder, with nothing of this process's environment but PATH. */
 export function runCommand(
-  name: 'sweep' | 'verify',
+  name: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
   cwd?: string,
 ): RunningCommand {
   const folder = cwd ?? mkdtempSync(join(tmpdir(), 'story-images-cwd-'))
-  const script = fileURLToPath(new URL(`../../dist/commands/${name}.js`, import.meta.url))
-  const child = spawn(process.execPath, [script, ...args], {
+  const child = spawn(process.execPath, [CLI, name, ...args], {
     cwd: folder,
     env: { PATH: process.env.PATH, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

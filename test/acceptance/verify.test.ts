@@ -86,7 +86,7 @@ for (const [name, open] of [
     })
     for (const args of [['--story', 'one'], ['--story'], ['--all']])
       t.match(await runCommand('verify', args, store.environment), { code: 2, stdout: '' })
-    t.match(await runCommand('verify', ['--help'], {}), { code: 0, stdout: /--story ID/ })
+    t.match(await runCommand('verify', ['--help'], {}), { code: 0, stdout: /--story <id>/ })
   })
 }
 

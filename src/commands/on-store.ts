@@ -1,0 +1,29 @@
+import { type Config, ConfigError, loadEnvFile, readConfig } from '../config.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import { openStore, placeOf } from '../store/open-store.ts'
+import { UsageError } from './stopped.ts'
+
+/**
+ * Does work on the store of the server, which the environment and `.env` name.
+ *
+ * @throws {UsageError} for settings that can't be used
+ */
+export async function onStore<Result>(work: (store: ObjectStore, config: Config) => Promise<Result>): Promise<Result> {
+  const config = settings()
+  const store = await openStore(config)
+  try {
+    console.error(`The pictures are ${placeOf(config)}`)
+    return await work(store, config)
+  } finally {
+    await store.close()
+  }
+}
+
+function settings(): Config {
+  try {
+    loadEnvFile('.env', process.env)
+    return readConfig(process.env)
+  } catch (error) {
+    throw error instanceof ConfigError ? new UsageError(error.message) : error
+  }
+}

@@ -1,0 +1,19 @@
+/** Between two states of the line, in milliseconds. */
+const PAUSE_MS = 100
+
+/** The last line of a terminal, which says how far a command is. Where standard error is no terminal there is none. */
+export class StatusLine {
+  #next = 0
+
+  /** Shows a text that fits into the line, unless the one before is too fresh. */
+  show(text: () => string): void {
+    if (!process.stderr.isTTY || Date.now() < this.#next) return
+    this.#next = Date.now() + PAUSE_MS
+    process.stderr.write(`\r\x1b[K${text().slice(0, (process.stderr.columns || 80) - 1)}`)
+  }
+
+  clear(): void {
+    if (this.#next > 0) process.stderr.write('\r\x1b[K')
+    this.#next = 0
+  }
+}

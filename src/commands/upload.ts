@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { NoAnswer, Refused, Server, type ServerOptions } from './server.ts'
+import { StatusLine } from './status-line.ts'
+import { UsageError } from './stopped.ts'
+
+/** How often an upload is sent at most, and the longest wait before the next time, in seconds. */
+const TRIES = 5
+const MOST_WAIT = 60
+
+const MIB = 2 ** 20
+
+interface Uploaded {
+  readonly story_id: string
+  readonly image_paths: readonly string[]
+  readonly image_count: number
+}
+
+interface File {
+  readonly path: string
+  /** In bytes. */
+  readonly size: number
+}
+
+/**
+ * Uploads files as one story. What broke on the way is sent again: the key makes one story of all tries (docs/api.md, "Send an
+ * upload again").
+ */
+export async function upload(paths: readonly string[], options: ServerOptions, signal: AbortSignal): Promise<boolean> {
+  const files = await Promise.all(paths.map(describe))
+  const server = await Server.open(options, signal)
+  const line = new StatusLine()
+  const key = randomUUID()
+  for (let tries = 1; ; tries++) {
+    try {
+      const story = await send(server, files, key, line)
+      line.clear()
+      if (options.json) console.log(JSON.stringify(story))
+      else console.log([story.story_id, ...story.image_paths.map((path) => `  ${server.urlOf(path)}`)].join('\n'))
+      return true
+    } catch (error) {
+      line.clear()
+      const wait = secondsToWait(error, tries)
+      if (wait === undefined) throw error
+      console.error(`${(error as Error).message}; trying again in ${wait} s`)
+      await sleep(wait * 1000, undefined, { signal }).catch(() => {
+        throw signal.reason
+      })
+    }
+  }
+}
+
+async function describe(path: string): Promise<File> {
+  const found = await stat(path).catch((error: Error) => {
+    throw new UsageError(`${path} can't be read: ${error.message}`)
+  })
+  if (!found.isFile()) throw new UsageError(`${path} is not a file`)
+  return { path, size: found.size }
+}
+
+/** Nothing when another try makes no sense. */
+function secondsToWait(error: unknown, tries: number): number | undefined {
+  if (tries >= TRIES) return undefined
+  if (error instanceof Refused) return error.retryAfter && Math.min(error.retryAfter, MOST_WAIT)
+  if (!(error instanceof NoAnswer)) return undefined
+  // A server that was there can come back
+  return tries === 1 && /^(ECONNREFUSED|ENOTFOUND)$/.test(error.code) ? undefined : 2 ** (tries - 1)
+}
+
+async function send(server: Server, files: readonly File[], key: string, line: StatusLine): Promise<Uploaded> {
+  const boundary = `story-images-${randomUUID()}`
+  const heads = files.map((_file, index) => partHead(boundary, index))
+  const end = `\r\n--${boundary}--\r\n`
+  const total = files.reduce((sum, { size }) => sum + size, 0)
+  let sent = 0
+
+  async function* form(): AsyncGenerator<Uint8Array> {
+    for (const [index, file] of files.entries()) {
+      yield Buffer.from(heads[index] as string)
+      for await (const chunk of bytesOf(file)) {
+        sent += chunk.length
+        line.show(() => progressBar(sent, total))
+        yield chunk
+      }
+      if (!process.stderr.isTTY) console.error(`Sent ${index + 1} of ${files.length}: ${basename(file.path)}`)
+    }
+    yield Buffer.from(end)
+  }
+
+  const { body } = await server.ask<Uploaded>('POST', 'api/v1/images/upload', {
+    headers: {
+      'content-type': `multipart/form-data; boundary=${boundary}`,
+      'content-length': String(total + heads.join('').length + end.length),
+      'idempotency-key': key,
+    },
+    body: form(),
+  })
+  return body
+}
+
+/** RFC 7578; the server looks at the bytes, and at no name. */
+function partHead(boundary: string, index: number): string {
+  const disposition = `Content-Disposition: form-data; name="files"; filename="${index + 1}"`
+  return `${index === 0 ? '' : '\r\n'}--${boundary}\r\n${disposition}\r\nContent-Type: application/octet-stream\r\n\r\n`
+}
+
+/** Just the bytes that were announced. */
+async function* bytesOf({ path, size }: File): AsyncGenerator<Uint8Array> {
+  let read = 0
+  if (size > 0)
+    for await (const chunk of createReadStream(path, { end: size - 1 })) {
+      read += chunk.length
+      yield chunk
+    }
+  if (read < size) throw new Error(`${path} became shorter while it was sent`)
+}
+
+function progressBar(sent: number, total: number): string {
+  const share = total === 0 ? 1 : sent / total
+  const filled = Math.round(30 * share)
+  const bar = `${'#'.repeat(filled)}${'.'.repeat(30 - filled)}`
+  return `[${bar}] ${Math.floor(100 * share)} %  ${(sent / MIB).toFixed(1)} of ${(total / MIB).toFixed(1)} MiB`
+}

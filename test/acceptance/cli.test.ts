@@ -1,0 +1,328 @@
+import { spawn } from 'node:child_process'
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { sideBySide } from '../../src/side-by-side.ts'
+import type { ServerProcess } from '../support/server-process.ts'
+import {
+  get,
+  IMAGES,
+  type ListedImage,
+  listImages,
+  remove,
+  STORY_IDS,
+  someImages,
+  type Uploaded,
+  until,
+  upload,
+} from './client.ts'
+import { CLI, runCommand } from './command.ts'
+import { diskStore, serverOn, standInStore } from './stores.ts'
+
+const DOCUMENT = fileURLToPath(new URL('../../docs/cli.md', import.meta.url))
+
+/** The server of tests that leave no stories behind. */
+let shared: ReturnType<typeof aServer> | undefined
+async function sharedServer() {
+  shared ??= aServer(t)
+  const { server } = await shared
+  await remove(server, IMAGES)
+  return shared
+}
+
+/** A server on a disk store, and what commands need to find it. */
+async function aServer(t: Test, environment: Readonly<Record<string, string>> = {}) {
+  const store = await diskStore(t)
+  const server = await serverOn(t, store, environment)
+  return { store, server, at: { STORY_IMAGES_SERVER: server.url } }
+}
+
+/** Files in a folder of the test's own. */
+async function someFiles(t: Test, bodies: readonly Uint8Array[]): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'story-images-files-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const paths = bodies.map((_, index) => join(folder, `${9 - index} of "it".bin`))
+  await Promise.all(bodies.map((body, index) => writeFile(paths[index] as string, body)))
+  return paths
+}
+
+const lines = <Item>(text: string) =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Item)
+
+t.test('files become a story in the order in which they are named, and it can be listed and deleted', async (t) => {
+  const { server, at } = await sharedServer()
+  const images = await someImages(3)
+  const files = await someFiles(t, images)
+  const uploaded = await runCommand('upload', files, at)
+  t.match(uploaded, { code: 0, stderr: /^Sent 1 of 3: 9 of "it".bin\nSent 2 of 3: .*\nSent 3 of 3: .*\n$/ })
+  const [id = '', ...urls] = uploaded.stdout.trimEnd().split(/\n {2}/)
+  for (const [index, url] of urls.entries())
+    t.same(Buffer.from(await (await fetch(url)).arrayBuffer()), images[index], `image ${index + 1}`)
+  t.equal(urls.length, 3)
+
+  const [second] = lines<Uploaded>((await runCommand('upload', [...files.slice(0, 2), '--json'], at)).stdout)
+  t.match(second, { image_count: 2, image_paths: [/1\.jpg$/, /2\.png$/] })
+  const [{ created_at = '' } = {}] = await listImages(server, `${IMAGES}/${id}`)
+  t.equal(
+    (await runCommand('ls', ['--limit', '1'], at)).stdout.split('\n')[1]?.slice(0, 36),
+    second?.story_id,
+    'the newest first',
+  )
+  t.match((await runCommand('ls', [], at)).stdout, `\n${id}  ${created_at}       3\n`)
+  t.same(
+    lines<{ story_id: string }>((await runCommand('ls', ['--json'], at)).stdout).map(({ story_id }) => story_id),
+    [second?.story_id, id],
+  )
+  t.match((await runCommand('ls', [id], at)).stdout, `\n3      ${created_at}  ${urls[2]}\n`)
+  t.same(
+    lines<ListedImage>((await runCommand('ls', [id, '--json'], at)).stdout),
+    await listImages(server, `${IMAGES}/${id}`),
+  )
+
+  const refused = await runCommand('rm', [id], at)
+  t.match(refused, { code: 2, stdout: '', stderr: 'Without a terminal to ask on, rm needs --yes\n' })
+  const gone = randomUUID()
+  t.match(await runCommand('rm', ['--yes', gone, id], at), {
+    code: 1,
+    stdout: `Deleted ${id}\n`,
+    stderr: new RegExp(`^.*${gone}.*\n$`),
+  })
+  t.match(await runCommand('ls', [id], at), { code: 1, stdout: '', stderr: /^There is no story/ })
+  t.match(await runCommand('rm', ['--all', '--yes', '--json'], at), { code: 0, stdout: '{"deleted":"all"}\n' })
+  t.same((await get(server, STORY_IDS)).json(), [])
+})
+
+t.test('a list goes through all pages, and ends when nobody reads it', async (t) => {
+  const { store, server, at } = await sharedServer()
+  const [image] = await someImages(1)
+  for (let n = 0; n < 230; n++) await store.place(`stories/${randomUUID()}/1.jpg`, image as Buffer)
+  const ids = (await get(server, STORY_IDS)).json<string[]>()
+  const listed = lines<{ story_id: string }>((await runCommand('ls', ['--json'], at)).stdout)
+  t.same(
+    listed.map(({ story_id }) => story_id),
+    ids,
+  )
+  t.equal((await runCommand('ls', ['--limit', '150'], at)).stdout.split('\n').length, 152, 'a head, and a last newline')
+  const head = spawn('sh', ['-c', `"${process.execPath}" "${CLI}" ls | head -n 2`], {
+    env: { PATH: process.env.PATH, ...at },
+  })
+  const output = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    head[name].on('data', (text) => {
+      output[name] += text
+    })
+  await new Promise((resolve) => head.once('close', resolve))
+  t.match(output, { stdout: /^STORY .*\n\S{36} .*\n$/, stderr: '' })
+})
+
+t.test('what a command can not do it says in a sentence, and by its exit code', async (t) => {
+  const { at } = await sharedServer()
+  const [image] = await someImages(1)
+  const [file = '', text = '', empty = ''] = await someFiles(t, [
+    image as Buffer,
+    Buffer.from('no image'),
+    Buffer.alloc(0),
+  ])
+  const closed = { STORY_IMAGES_SERVER: 'http://127.0.0.1:1' }
+  const cases = [
+    [['upload'], at, 2, /^Missing required argument 'files'\n/],
+    [['upload', file, `${file}.not`], at, 2, /\.not can't be read: ENOENT/],
+    [['upload', tmpdir()], at, 2, /^\/.* is not a file\n$/],
+    [['upload', file, text], at, 1, /^File 2 is not a JPEG, PNG, GIF, WebP or AVIF image\n$/m],
+    [['upload', empty], at, 1, /^File 1 is empty/m],
+    [['upload', file], closed, 1, /^No answer from http:\/\/127\.0\.0\.1:1: nothing listens there\n$/],
+    [['ls', '--server', 'localhost:8000'], at, 2, /It has to be a URL that begins with http/],
+    [['ls'], { STORY_IMAGES_SERVER: 'ftp://x' }, 2, /STORY_IMAGES_SERVER.* It has to be a URL/],
+    [['ls', '--limit', '0'], at, 2, /It has to be a whole number from 1/],
+    [['ls', 'x'], at, 2, /It has to be the id of a story, a lower-case UUID/],
+    [['ls', randomUUID(), '--limit', '1'], at, 2, /^--limit is for the list of all stories\n$/],
+    [['ls', '--key-file', `${file}.not`], at, 2, /^The key file can't be read: ENOENT/],
+    [['rm', '--yes'], at, 2, /^rm takes either the ids of stories, or --all\n$/],
+    [['rm', '--yes', '--all', randomUUID()], at, 2, /^rm takes either/],
+    [['rm', '--all'], at, 2, /needs --yes/],
+    [['serve'], { PORT: 'x' }, 2, /^PORT has to be/],
+    [['serve', 'now'], {}, 2, /^Too many arguments/],
+    [['verify', '--story', 'x'], {}, 2, /It has to be the id of a story/],
+    [['nothing'], {}, 2, /^Unknown command 'nothing'/],
+  ] as const
+  await sideBySide(cases, 2, async ([[name, ...rest], environment, code, sentence]) => {
+    const result = await runCommand(name, rest, environment)
+    t.match(result, { code, stdout: '', stderr: sentence }, [name, ...rest].join(' '))
+  })
+})
+
+t.test('a server with keys takes the key of the environment, or of a file', async (t) => {
+  const key = 'a-key-for-the-test-of-commands'
+  const { at } = await aServer(t, {
+    API_KEYS: `test:read+write+delete+delete-all:${createHash('sha256').update(key).digest('hex')}`,
+  })
+  const [image] = await someImages(1)
+  const [file = '', keyFile = ''] = await someFiles(t, [image as Buffer, Buffer.from(`${key}\n`)])
+  t.match(await runCommand('upload', [file], at), { code: 1, stderr: /key/ })
+  t.match(await runCommand('upload', [file], { ...at, STORY_IMAGES_KEY: key }), { code: 0 })
+  t.match(await runCommand('ls', ['--key-file', keyFile, '--json'], at), { code: 0, stdout: /"image_count":1/ })
+})
+
+/**
+ * A proxy that lets all bytes through to a server, and what it is told to do with the n-th connection, from 1: `lose` cuts it when
+ * an answer arrives, `cut` when the first bytes of a request did.
+ */
+async function proxyTo(
+  t: Test,
+  server: ServerProcess,
+  ...faults: ('lose' | 'cut')[]
+): Promise<{ url: string; count(): number }> {
+  const sockets = new Set<Socket>()
+  let count = 0
+  const proxy = createServer((client) => {
+    const fault = faults[count++]
+    const upstream = connect(server.port, '127.0.0.1')
+    const end = () => [client, upstream].map((socket) => socket.destroy())
+    for (const socket of [client, upstream]) sockets.add(socket.on('error', end).on('close', end))
+    client.on('data', (bytes) => (fault === 'cut' ? end() : upstream.write(bytes)))
+    upstream.on('data', (bytes) => (fault === 'lose' ? end() : client.write(bytes)))
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
+  })
+  const { port } = proxy.address() as { port: number }
+  return { url: `http://127.0.0.1:${port}`, count: () => count }
+}
+
+t.test('an upload whose answer got lost is sent again, and makes one story', async (t) => {
+  const { server } = await sharedServer()
+  const images = await someImages(2)
+  const proxy = await proxyTo(t, server, 'cut', 'lose')
+  const result = await runCommand('upload', await someFiles(t, images), { STORY_IMAGES_SERVER: proxy.url })
+  t.match(result, { code: 0, stderr: /the connection broke; trying again in 1 s\n(.*\n)*.*; trying again in 2 s\n/ })
+  t.equal(proxy.count(), 3)
+  t.same((await get(server, STORY_IDS)).json(), [result.stdout.split('\n')[0]])
+})
+
+t.test('an upload waits as long as a busy server says, and sends again', async (t) => {
+  const store = await standInStore(t)
+  const server = await serverOn(t, store, { S3_TIMEOUT: '300ms' })
+  const [image] = await someImages(1)
+  store.standIn.fail({ operation: 'PutObject' }, 'stall')
+  const running = runCommand('upload', await someFiles(t, [image as Buffer]), { STORY_IMAGES_SERVER: server.url })
+  await until('it failed', () => server.log().some(({ status }) => status === 503))
+  store.standIn.clearFaults()
+  t.match(await running, { code: 0, stderr: /; trying again in \d+ s\n/ })
+  t.equal((await listImages(server)).length, 1)
+})
+
+t.test('an interrupted upload ends at once and leaves no story; large files go through little memory', async (t) => {
+  const { store, server, at } = await sharedServer()
+  const [image] = await someImages(1)
+  const files = await someFiles(t, [image, image, image, image] as Buffer[])
+  // Behind their image there are zeros
+  for (const path of files) await truncate(path, 48 * 2 ** 20)
+  const whole = spawn(process.execPath, [CLI, 'upload', ...files], { env: { PATH: process.env.PATH, ...at } })
+  let peak = 0
+  whole.stderr.on('data', async () => {
+    const status = await readFile(`/proc/${whole.pid}/status`, 'utf8').catch(() => '')
+    peak = Math.max(peak, Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024)
+  })
+  t.equal(await new Promise((resolve) => whole.once('close', resolve)), 0)
+  t.ok(peak > 20 && peak < 160, `${peak} MiB for 192 MiB of files`)
+
+  const stopping = runCommand('upload', files, at)
+  await until('it sends', async () => (await store.content()).some((key) => key.startsWith('.tmp/')))
+  stopping.interrupt('SIGINT')
+  t.match(await stopping, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
+  t.equal((await get(server, STORY_IDS)).json<string[]>().length, 1)
+})
+
+/** Runs a command on a terminal of its own (script(1) of util-linux), and types what it is told to when a question stands there. */
+function onTerminal(args: readonly string[], environment: Readonly<Record<string, string>>, type = '') {
+  const command = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(' ')
+  const child = spawn('script', ['-qec', command, '/dev/null'], {
+    env: { PATH: process.env.PATH, TERM: 'xterm', SHELL: '/bin/sh', ...environment },
+  })
+  return new Promise<{ code: number | null; output: string }>((resolve) => {
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text
+      if (type !== '' && /(\[y\/N\]|to do it:) /.test(output)) {
+        child.stdin.write(type)
+        type = ''
+      }
+    })
+    child.once('close', (code) => resolve({ code, output }))
+  })
+}
+
+t.test('on a terminal there is a progress bar, and nothing is deleted without a yes', async (t) => {
+  const { server, at } = await sharedServer()
+  const [image] = await someImages(1)
+  const [file = ''] = await someFiles(t, [Buffer.concat([image as Buffer, Buffer.alloc(20 * 2 ** 20)])])
+  const { code, output } = await onTerminal(['upload', file], at)
+  t.equal(code, 0)
+  t.match(output, /\[K\[[#.]{30}\] \d+ % {2}[\d.]+ of 20\.0 MiB\r/)
+  t.notMatch(output, /Sent/)
+  const { story_id: id } = await upload(server, [image as Buffer])
+  const left = async () => (await get(server, STORY_IDS)).json<string[]>().length
+  for (const [args, typed, exit, remain] of [
+    [['rm', id], 'n\r', 1, 2],
+    [['rm', id], '\r', 1, 2],
+    [['rm', id], '\x03', 1, 2],
+    [['rm', id], 'y\r', 0, 1],
+    [['rm', '--all'], 'y\r', 1, 1],
+    [['rm', '--all'], 'delete all\r', 0, 0],
+  ] as const) {
+    const answer = await onTerminal(args, at, typed)
+    t.equal(answer.code, exit, answer.output)
+    t.match(answer.output, exit === 0 ? /Deleted/ : /Nothing was deleted/)
+    t.equal(await left(), remain, `${args.join(' ')} ${JSON.stringify(typed)}`)
+  }
+})
+
+t.test('serve is the server, and ends well', async (t) => {
+  const store = await diskStore(t)
+  const child = spawn(process.execPath, [CLI, 'serve'], {
+    env: { PATH: process.env.PATH, PORT: '0', ...store.environment },
+  })
+  let output = ''
+  child.stdout.on('data', (text) => {
+    output += text
+  })
+  await until('it listens', () => output.includes('Server listening at'), 30_000)
+  child.kill('SIGTERM')
+  t.equal(await new Promise((resolve) => child.once('close', resolve)), 0)
+})
+
+t.test('sweep and verify print JSON where it is asked for', async (t) => {
+  const { store, server } = await aServer(t)
+  const { story_id: id } = await upload(server, await someImages(2))
+  const record = join(store.environment.DATA_DIR as string, 'stories', id, '2.png')
+  await writeFile(record, 'something else')
+  const [damaged, report] = lines((await runCommand('verify', ['--json'], store.environment)).stdout)
+  t.match(damaged, { story_id: id, problems: [/2\.png/] })
+  t.match(report, { stories: 1, damaged: 1, images: 2 })
+  await store.place('stories/-deleting/all.01800000-0000-7000-8000-000000000000', Buffer.alloc(0))
+  const swept = lines((await runCommand('sweep', ['--all', '--json'], store.environment)).stdout)
+  t.match(swept.at(-1), { dry_run: false, kept: 0, marks: 1 })
+  t.match(swept[0], { removed: 'all', keys: [/-deleting/] })
+})
+
+t.test('docs/cli.md has the help of each command, as the program prints it', async (t) => {
+  const document = await readFile(DOCUMENT, 'utf8')
+  const { stdout } = await runCommand('--help', [], {})
+  const names = [...stdout.matchAll(/^ {2}(\w+) .*\b/gm)].map(([, name = '']) => name).filter((name) => name !== 'help')
+  t.same(names, ['serve', 'sweep', 'verify', 'upload', 'ls', 'rm'])
+  t.ok(document.includes(`\`\`\`text\n${stdout}\`\`\`\n`), 'story-images --help')
+  for (const name of names) {
+    const help = await runCommand(name, ['--help'], {})
+    t.equal(help.code, 0)
+    t.ok(document.includes(`\`\`\`text\n${help.stdout}\`\`\`\n`), `story-images ${name} --help`)
+  }
+})
