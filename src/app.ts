@@ -10,17 +10,23 @@ import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
 import { openapiPlugin } from './http/plugins/openapi.ts'
 import { overloadPlugin } from './http/plugins/overload.ts'
 import { requestId, requestLogPlugin } from './http/plugins/request-log.ts'
+import { tracingPlugin } from './http/plugins/tracing.ts'
+import { docsRoutes } from './http/routes/docs.ts'
+import { galleryRoutes } from './http/routes/gallery.ts'
 import { healthRoutes } from './http/routes/health.ts'
 import { imageRoutes } from './http/routes/image.ts'
 import { listImagesRoute } from './http/routes/list-images.ts'
 import { listStoryRoute } from './http/routes/list-story.ts'
 import { listStoryIdsRoute } from './http/routes/list-story-ids.ts'
+import { metricsRoute } from './http/routes/metrics.ts'
 import { removeAllStoriesRoute } from './http/routes/remove-all-stories.ts'
 import { removeStoryRoute } from './http/routes/remove-story.ts'
 import { signedUrlRoutes } from './http/routes/signed-urls.ts'
 import { ticketRoutes } from './http/routes/tickets.ts'
 import { uploadStoryRoute } from './http/routes/upload-story.ts'
 import { errorForLog } from './logged-error.ts'
+import { Metrics } from './observability/metrics.ts'
+import type { Tracing } from './observability/tracing.ts'
 import type { ObjectStore } from './store/object-store.ts'
 import { Sweeper } from './stories/sweep.ts'
 
@@ -30,11 +36,16 @@ declare module 'fastify' {
     readonly store: ObjectStore
     /** Sweeps only when it is told to. */
     readonly sweeper: Sweeper
+    readonly metrics: Metrics
   }
 }
 
 /** The server, ready to listen. The store stays the caller's: closing the app does not close it. */
-export async function buildApp(config: Config, store: ObjectStore): Promise<FastifyInstance> {
+export async function buildApp(
+  config: Config,
+  store: ObjectStore,
+  { metrics = new Metrics(), tracing }: { metrics?: Metrics; tracing?: Tracing | undefined } = {},
+): Promise<FastifyInstance> {
   const app = Fastify({
     logger: {
       level: config.LOG_LEVEL,
@@ -60,12 +71,14 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
   app.decorate('config', config)
   app.decorate('store', store)
   app.decorate('sweeper', new Sweeper(store, config.UPLOAD_TIMEOUT))
+  app.decorate('metrics', metrics)
 
   // The one kind of body that is read; every other one is left to the drain
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   await app.register(multipart, { throwFileSizeLimit: false })
 
+  if (tracing) await app.register(tracingPlugin, { tracing })
   await app.register(requestLogPlugin)
   await app.register(browsersPlugin)
   await app.register(errorsPlugin)
@@ -77,6 +90,7 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
   await app.register(openapiPlugin)
 
   await app.register(healthRoutes)
+  await app.register(metricsRoute)
   await app.register(listImagesRoute)
   await app.register(listStoryIdsRoute)
   await app.register(listStoryRoute)
@@ -86,5 +100,7 @@ export async function buildApp(config: Config, store: ObjectStore): Promise<Fast
   await app.register(imageRoutes)
   await app.register(ticketRoutes)
   await app.register(signedUrlRoutes)
+  await app.register(galleryRoutes)
+  await app.register(docsRoutes)
   return app
 }

@@ -56,9 +56,9 @@ export const ConfigSchema = Type.Object({
   API_KEYS: optionalText('The keys that open the API, as `name:scope+scope:sha256`, with commas between them', {
     example: `web:read+write:${'0123456789abcdef'.repeat(4)}`,
     pattern: listOf(
-      '[A-Za-z0-9][\\w.-]{0,63}:(read|write|delete|delete-all)(\\+(read|write|delete|delete-all))*:[0-9a-f]{64}',
+      '[A-Za-z0-9][\\w.-]{0,63}:(read|write|delete|delete-all|metrics)(\\+(read|write|delete|delete-all|metrics))*:[0-9a-f]{64}',
     ),
-    must: 'a list of name:scope+scope:sha256, each key in it once, with the scopes read, write, delete and delete-all and the SHA-256 of the key as 64 hexadecimal digits in lower case',
+    must: 'a list of name:scope+scope:sha256, each key in it once, with the scopes read, write, delete, delete-all and metrics and the SHA-256 of the key as 64 hexadecimal digits in lower case',
     isGood: (value) => {
       const hashes = listed(value).map((key) => key.slice(-64))
       return new Set(hashes).size === hashes.length
@@ -146,6 +146,17 @@ export const ConfigSchema = Type.Object({
     default: 268_000_000,
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
+  }),
+  VARIANT_WIDTHS: text('Widths in pixels that images can be asked for in, with commas between them', {
+    default: '160,320,640,1280,1920',
+    example: '320,1280',
+    pattern: listOf('[1-9]\\d{0,3}'),
+    must: 'a list of widths from 1 to 9999',
+  }),
+  VARIANT_CONCURRENCY: count('Most images that are made smaller at once, each by a process of its own', {
+    default: 2,
+    minimum: 1,
+    maximum: 64,
   }),
   UPLOAD_TIMEOUT: duration('How long one upload may take in all', {
     default: HOUR,

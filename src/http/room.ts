@@ -21,14 +21,16 @@ export interface RoomOptions {
  * holds least of it, and of those the first, so that one sender of many requests does not keep the others out.
  */
 export class Room {
+  /** How much there is of it. */
+  readonly units: number
   #free: number
   readonly #options: RoomOptions
   readonly #waiting: Waiter[] = []
   /** What each sender has taken. */
   readonly #held = new Map<string, number>()
 
-  /** @param units how much there is of it */
   constructor(units: number, options: RoomOptions) {
+    this.units = units
     this.#free = units
     this.#options = options
   }
@@ -36,6 +38,11 @@ export class Room {
   /** What nobody has taken. */
   get free(): number {
     return this.#free
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   /** Whether somebody waits. */

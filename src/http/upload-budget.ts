@@ -60,6 +60,11 @@ export class UploadBudget {
     this.#large = new Lane(bytes - quarter, options)
   }
 
+  /** The memory of small uploads, and that of large ones, in bytes. */
+  get rooms(): { readonly small: Room; readonly large: Room } {
+    return { small: this.#small.room, large: this.#large.room }
+  }
+
   /**
    * Waits for room. Rejects with `UploadsBusy` when there is none in time, or with the signal's reason.
    *
@@ -76,16 +81,16 @@ export class UploadBudget {
 }
 
 class Lane {
-  readonly #room: Room
+  readonly room: Room
   readonly #half: number
 
   constructor(bytes: number, options: RoomOptions) {
-    this.#room = new Room(bytes, options)
+    this.room = new Room(bytes, options)
     this.#half = bytes / 2
   }
 
   async reserve(lean: number, window: number, signal: AbortSignal, { who = '', begun }: Sender): Promise<Reservation> {
-    const room = this.#room
+    const { room } = this
     if (begun && room.free - lean < this.#half) await begun()
     await room.take(lean, who, signal)
     const more = window - lean

@@ -32,7 +32,20 @@ for (const [name, open] of openers) {
       logged().map(({ reqId, status }) => [reqId, status]),
       answers.map(({ status }, index) => [ids[index], status]),
     )
-    t.match(logged()[0], { operation: 'uploadStory', method: 'POST', path: '/api/v1/images/upload', ms: Number })
+    const [uploaded] = answers
+    t.match(logged()[0], {
+      operation: 'uploadStory',
+      method: 'POST',
+      path: '/api/v1/images/upload',
+      ms: Number,
+      bytesIn: Number,
+      bytesOut: Number,
+      story: uploaded?.json<{ story_id: string }>().story_id,
+      images: 1,
+      waited: Number,
+    })
+    t.ok(Number(logged()[0]?.bytesIn) > body.length)
+    t.notOk('story' in (logged()[4] ?? {}), 'what is no id of a story is not logged as one')
 
     t.same(await server.stop(), { code: 0, signal: null })
     const { stdout, stderr } = server.output

@@ -31,7 +31,7 @@ const ENVIRONMENT = {
   AWS_ACCESS_KEY_ID: SECRETS.accessKey,
   AWS_SECRET_ACCESS_KEY: SECRETS.secretKey,
   AWS_SESSION_TOKEN: SECRETS.sessionToken,
-  API_KEYS: `client:read+write+delete+delete-all:${createHash('sha256').update(SECRETS.apiKey).digest('hex')}`,
+  API_KEYS: `client:read+write+delete+delete-all+metrics:${createHash('sha256').update(SECRETS.apiKey).digest('hex')}`,
   SIGNING_SECRETS: SECRETS.signing,
   PRIVATE_IMAGES: 'true',
 }
@@ -67,6 +67,7 @@ async function everyRequest(server: ServerProcess): Promise<{ answers: Answer[];
     IMAGE,
     '/readyz',
     '/livez',
+    '/metrics',
     '/openapi.json',
   ]) {
     ask('GET', path)

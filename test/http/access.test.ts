@@ -22,7 +22,7 @@ import {
   uploadHead,
 } from '../support/app.ts'
 
-const SCOPES = ['read', 'write', 'delete', 'delete-all'] as const
+const SCOPES = ['read', 'write', 'delete', 'delete-all', 'metrics'] as const
 const hashOf = (key: string) => createHash('sha256').update(key).digest('hex')
 const newKey = () => randomBytes(32).toString('base64url')
 
@@ -142,7 +142,7 @@ t.test('without keys nobody but this machine is listened to, unless ALLOW_OPEN s
     t.match(whoMayUse(readConfig({ HOST: host, ALLOW_OPEN: 'true' })), { isOpen: true, sentence: /ALLOW_OPEN/ }, host)
     const { sentence, isOpen } = whoMayUse(readConfig({ HOST: host, API_KEYS }))
     t.equal(isOpen, false)
-    t.match(sentence, /needs a key: read \(read\); .*all \(read, write, delete, delete-all\)/)
+    t.match(sentence, /needs a key: read \(read\); .*all \(read, write, delete, delete-all, metrics\)/)
     t.notMatch(sentence, /[0-9a-f]{64}/, 'no hashes')
   }
 })
@@ -166,6 +166,7 @@ t.test('each route is open to its own scope alone, and what is public to everybo
     ['POST', '/api/v1/tickets', 'write', 201],
     ['DELETE', `/api/v1/images/${none}`, 'delete', 404],
     ['DELETE', '/api/v1/images', 'delete-all', 200],
+    ['GET', '/metrics', 'metrics', 200],
   ]
   for (const [method, path, scope, status] of scoped) {
     const what = `${method} ${path}`

@@ -250,6 +250,19 @@ t.test('a foreign story is there until its deletion begins, and fades away while
   t.same(rules([placed, removal, ...flicker], contents), ['deleted'])
 })
 
+t.test('a list of the newest runs backwards, with foreign stories at its end', async (t) => {
+  const id = '3f2b8a52-1d7e-4c3a-9a51-0f6f5f1d2c3b'
+  const contents: Content[] = [...PLAIN, { number: 3, names: '1.jpg', foreign: true }]
+  const there = [upload(0, 100), upload(0, 0, { content: 3, result: 'stored', id })]
+  const newest = (found: string[], page: object = {}) => ids(200, 210, found, { isNewestFirst: true, ...page })
+  t.same(rules([...there, newest([B, A, id])], contents), [])
+  t.same(rules([...there, newest([A, B, id])], contents), ['part'])
+  t.same(rules([...there, newest([id, B, A])], contents), ['part'])
+  t.same(rules([...there, newest([B], { upTo: B }), newest([A, id], { after: B })], contents), [])
+  t.same(rules([...there, newest([B], { upTo: A })], contents), ['lost'])
+  t.same(rules([...there, newest([], { after: A })], contents), ['lost'])
+})
+
 t.test('the verdict counts', async (t) => {
   const entries = [upload(0, 100), list(200, 210, [A, B]), remove(300, 400), late(450, '1.jpg'), late(450, '2.png')]
   const everyObject = [...entries, late(450, '0.2.json'), list(500, 510, [A])]

@@ -159,7 +159,8 @@ export function check(history: History): Verdict {
       continue
     }
     const ids = new Set(read.ids)
-    if (ids.size < read.ids.length || read.ids.some((id, index) => index > 0 && id < (read.ids[index - 1] as string))) {
+    const compare = read.isNewestFirst ? compareNewest : compareIds
+    if (read.ids.some((id, index) => index > 0 && compare(id, read.ids[index - 1] as string) <= 0)) {
       found.add('part', 'a list is out of order', read.ids[0] ?? '', read)
     }
     for (const life of watched) {
@@ -167,8 +168,8 @@ export function check(history: History): Verdict {
         watched.delete(life)
         continue
       }
-      if (read.after !== undefined && life.id <= read.after) continue
-      if (read.upTo !== undefined && life.id > read.upTo) continue
+      if (read.after !== undefined && compare(life.id, read.after) <= 0) continue
+      if (read.upTo !== undefined && compare(life.id, read.upTo) > 0) continue
       if (!ids.has(life.id)) absent(life, read)
       else if (read.end < life.deletion) life.verified = true
     }
@@ -267,6 +268,16 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
 
 function isRead(entry: Entry): entry is Read {
   return entry.kind === 'list' || entry.kind === 'story' || (entry.kind === 'remove' && entry.result === 'absent')
+}
+
+function compareIds(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1
+}
+
+/** Foreign stories come last, in the order of their ids. */
+function compareNewest(a: string, b: string): number {
+  if (isOwnId(a) !== isOwnId(b)) return isOwnId(a) ? -1 : 1
+  return isOwnId(a) ? compareIds(b, a) : compareIds(a, b)
 }
 
 function watchedFrom(life: Life): number {

@@ -37,6 +37,12 @@ interface Known {
   readonly content?: number
 }
 
+interface Page {
+  readonly limit: number
+  readonly after: string | undefined
+  readonly isNewestFirst: boolean
+}
+
 interface ListedImage {
   readonly id: string
   readonly story_id: string
@@ -174,10 +180,11 @@ export class Clients {
   async #readPages(): Promise<void> {
     const { random } = this.#options
     const limit = oneOf([1, 3, 10, 50], random)
-    const read = chance(0.5, random) ? this.list.bind(this) : this.listIds.bind(this)
+    const isNewestFirst = chance(0.4, random)
+    const read = isNewestFirst || chance(0.5, random) ? this.list.bind(this) : this.listIds.bind(this)
     let cursor: string | undefined
     for (let page = 0; page < 20; page++) {
-      cursor = await read({ limit, after: cursor })
+      cursor = await read({ limit, after: cursor, isNewestFirst })
       if (cursor === undefined) return
     }
   }
@@ -240,14 +247,14 @@ export class Clients {
   // Reads, each of which is written down if its answer came in whole
 
   /** The list, or a page of it; returns the cursor of the next one. */
-  async list(page?: { limit: number; after: string | undefined }): Promise<string | undefined> {
+  async list(page?: Page): Promise<string | undefined> {
     const start = performance.now()
     const answer = await this.#read(IMAGES, page)
     if (!answer) return undefined
     const stories = storiesOf(JSON.parse(answer.body.toString()) as ListedImage[])
     const ids = [...stories.keys()].map((id) => this.#text(id))
     const names = [...stories.values()].map((some) => this.#text(some.join(',')))
-    const next = this.#listed(start, answer, ids, page?.after, names)
+    const next = this.#listed(start, answer, ids, page, names)
     const unknown = ids.filter((id) => !this.#known.has(id))
     ids.forEach((id, index) => {
       if (!this.#known.has(id)) this.#learn(id, { names: names[index] as string })
@@ -257,15 +264,15 @@ export class Clients {
     return next
   }
 
-  async listIds(page?: { limit: number; after: string | undefined }): Promise<string | undefined> {
+  async listIds(page?: Page): Promise<string | undefined> {
     const start = performance.now()
     const answer = await this.#read(STORY_IDS, page)
     if (!answer) return undefined
     const ids = (JSON.parse(answer.body.toString()) as string[]).map((id) => this.#text(id))
-    return this.#listed(start, answer, ids, page?.after)
+    return this.#listed(start, answer, ids, page)
   }
 
-  #listed(start: number, answer: Answer, ids: string[], after?: string, names?: string[]): string | undefined {
+  #listed(start: number, answer: Answer, ids: string[], page?: Page, names?: string[]): string | undefined {
     const next = /[?&]cursor=([0-9a-f-]+)/.exec(String(answer.headers.link ?? ''))?.[1]
     this.entries.push({
       kind: 'list',
@@ -273,7 +280,8 @@ export class Clients {
       end: performance.now(),
       ids,
       ...(names && { names }),
-      ...(after !== undefined && { after }),
+      ...(page?.isNewestFirst && { isNewestFirst: true }),
+      ...(page?.after !== undefined && { after: page.after }),
       ...(next !== undefined && { upTo: next }),
     })
     return next
@@ -335,9 +343,11 @@ export class Clients {
     return Buffer.concat(pieces)
   }
 
-  async #read(path: string, page?: { limit: number; after: string | undefined }): Promise<Answer | undefined> {
-    const query = page ? `?limit=${page.limit}${page.after === undefined ? '' : `&cursor=${page.after}`}` : ''
-    const answer = await this.#send('GET', path + query)
+  async #read(path: string, page?: Page): Promise<Answer | undefined> {
+    const query = new URLSearchParams(page && { limit: String(page.limit) })
+    if (page?.isNewestFirst) query.set('order', 'newest')
+    if (page?.after !== undefined) query.set('cursor', page.after)
+    const answer = await this.#send('GET', `${path}?${query}`)
     return answer === 'refused' || answer?.status !== 200 ? undefined : answer
   }
 

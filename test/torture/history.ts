@@ -45,6 +45,8 @@ export interface Listing extends Timed {
   readonly ids: readonly string[]
   /** Of each of the ids the names of its images as the list has them; none in a list of ids. */
   readonly names?: readonly string[]
+  /** Whether the newest stories come first, and foreign ones last. */
+  readonly isNewestFirst?: true
   /** Of a page: it has what is behind this id, */
   readonly after?: string
   /** up to this one. */

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { listed } from '../../config.ts'
 
-export type Scope = 'read' | 'write' | 'delete' | 'delete-all'
+export type Scope = 'read' | 'write' | 'delete' | 'delete-all' | 'metrics'
 
 export interface ApiKey {
   /** What logs, limits and idempotency keys know its holder by; two keys may have one name, to change from one to the other. */

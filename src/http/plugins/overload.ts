@@ -1,13 +1,18 @@
 import type { ServerResponse } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
+import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { ClientGone, ServerBusy } from '../../errors.ts'
 import { endWhenUnread } from '../deliver.ts'
 import { Room } from '../room.ts'
+import { asksForVariant } from '../variant-request.ts'
 
 /** How long a list or an image may wait for its turn, in milliseconds. */
 const PATIENCE_MS = 10_000
+
+/** Smaller forms of images that are on their way at once. Apart from images, since they may have to be made first. */
+const VARIANTS_AT_ONCE = 256
 
 /** How often the event loop's delay is measured, and how often it is looked at, in milliseconds. */
 const RESOLUTION_MS = 20
@@ -51,15 +56,25 @@ export const overloadPlugin = fp(
     })
 
     const options = { patience: PATIENCE_MS, waiting: config.MAX_WAITING, busy: () => new ServerBusy() }
-    const lists = new Answers(new Room(config.MAX_LISTS, options))
+    const listRoom = new Room(config.MAX_LISTS, options)
+    const imageRoom = new Room(config.MAX_DOWNLOADS, options)
+    const variantRoom = new Room(VARIANTS_AT_ONCE, options)
+    app.metrics.watchRoom('lists', listRoom)
+    app.metrics.watchRoom('images', imageRoom)
+    app.metrics.watchRoom('variants', variantRoom)
+    const lists = new Answers(listRoom)
     const answers = new Map([
       ['listImages', lists],
       ['listStoryIds', lists],
-      ['getImage', new Answers(new Room(config.MAX_DOWNLOADS, options))],
+      ['getImage', new Answers(imageRoom)],
     ])
+    const variants = new Answers(variantRoom)
+    const isImage = ({ operationId = '' }: FastifySchema) => operationId === 'getImage' || operationId === 'headImage'
     app.addHook('onRequest', (request, reply, done) => {
       if (isLate && !request.routeOptions.config.isAlwaysServed) return done(new ServerBusy())
-      const own = answers.get(request.routeOptions.schema?.operationId ?? '')
+      const { schema = {} } = request.routeOptions
+      const isVariant = isImage(schema) && asksForVariant(request.query)
+      const own = isVariant ? variants : answers.get(schema.operationId ?? '')
       if (!own) return done()
       own.enter(request.ip, reply.raw).then(() => done(), done)
     })

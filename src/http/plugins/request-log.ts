@@ -1,6 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { isStoryId } from '../../stories/key.ts'
+
+/** What a route says of a request, for its line of the log. */
+export interface RequestFacts {
+  /** Id of the story that it made or was about. */
+  story?: string
+  /** How many images it stored. */
+  images?: number
+  /** How long it waited for memory, in milliseconds. */
+  waited?: number
+  /** Whether an earlier request with the same Idempotency-Key had made the story. */
+  replay?: true
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    facts: RequestFacts
+  }
+}
 
 /** An id that a proxy in front of us gave the request, if it is fit for a log, or a new one. */
 export function requestId(request: Pick<IncomingMessage, 'headers'>): string {
@@ -8,28 +29,60 @@ export function requestId(request: Pick<IncomingMessage, 'headers'>): string {
   return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID()
 }
 
-/** One line for each request, and its id in the answer. */
+/** Without the query, which may hold a ticket or a signature. */
+export function pathOf({ url }: FastifyRequest): string {
+  return url.split('?', 1)[0]?.slice(0, 200) ?? ''
+}
+
+/** One line for each request, its counts at `/metrics`, and its id in the answer. */
 export const requestLogPlugin = fp(
   async (app) => {
+    const { metrics } = app
+    const traffic = new Traffic()
+    app.decorateRequest('facts')
     app.addHook('onRequest', async (request, reply) => {
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
-      const log = (message: string) =>
+      const { raw } = reply
+      const { socket } = request.raw
+      const operation = request.routeOptions.schema?.operationId
+      const { story_id: story } = request.params as { story_id?: string }
+      request.facts = story !== undefined && isStoryId(story) ? { story } : {}
+      metrics.requestBegins(operation)
+      raw.once('close', () => {
+        const isAnswered = raw.writableFinished
+        const { elapsedTime, statusCode } = reply
+        const { bytesIn, bytesOut } = traffic.since(socket)
+        const status = isAnswered ? statusCode : undefined
+        metrics.requestEnds({ operation, status, seconds: elapsedTime / 1000, bytesIn, bytesOut })
         request.log.info(
           {
-            operation: request.routeOptions.schema?.operationId,
+            operation,
             method: request.method,
-            path: request.url.split('?', 1)[0]?.slice(0, 200),
-            status: reply.statusCode,
-            ms: Math.round(reply.elapsedTime),
+            path: pathOf(request),
+            status: statusCode,
+            ms: Math.round(elapsedTime),
+            bytesIn,
+            bytesOut,
+            ...request.facts,
             remote: request.ip,
           },
-          message,
+          isAnswered ? 'answered' : 'the connection closed before the answer was sent',
         )
-      reply.raw.once('close', () => {
-        if (!reply.raw.writableFinished) log('the connection closed before the answer was sent')
       })
-      reply.raw.once('finish', () => log('answered'))
     })
   },
   { name: 'request-log' },
 )
+
+/** What goes over connections that serve one request after another. */
+class Traffic {
+  readonly #counted = new WeakMap<Socket, { read: number; written: number }>()
+
+  /** Bytes that came and went since it was asked for this connection before; of requests that overlap the first to end has them all. */
+  since(socket: Socket): { bytesIn: number; bytesOut: number } {
+    const { bytesRead: read, bytesWritten: written } = socket
+    const last = this.#counted.get(socket)
+    this.#counted.set(socket, { read, written })
+    return { bytesIn: read - (last?.read ?? 0), bytesOut: written - (last?.written ?? 0) }
+  }
+}

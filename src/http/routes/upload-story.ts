@@ -23,6 +23,8 @@ const BEGUN_POLL_MS = 20
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
   const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT, config.MAX_WAITING)
+  app.metrics.watchRoom('small_uploads_bytes', budget.rooms.small)
+  app.metrics.watchRoom('large_uploads_bytes', budget.rooms.large)
 
   app.post(
     '/api/v1/images/upload',
@@ -43,11 +45,13 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       const deadline = uploadDeadline(request, reply)
       try {
         const { signal } = deadline
+        const asked = performance.now()
         const reservation = await budget.reserve(contentLength(request), signal, {
           who: request.ip,
           begun: () => begun(request.raw, signal),
         })
         deadline.isWanted = reservation.isWanted
+        request.facts.waited = Math.round(performance.now() - asked)
         try {
           const { ticket } = request.access
           const images = readImages(request, { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE })
@@ -59,9 +63,11 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
             claim,
             onLeftover: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
           })
-          request.log.debug({ story: story.id, images: story.keys.length }, 'stored')
+          const { length: count } = story.keys
+          app.metrics.uploaded(count, story.isReplay)
+          Object.assign(request.facts, { story: story.id, images: count, ...(story.isReplay && { replay: true }) })
           if (story.isReplay) reply.header('idempotent-replayed', 'true')
-          return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: story.keys.length }
+          return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: count }
         } finally {
           reservation.release()
         }

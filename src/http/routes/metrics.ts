@@ -1,0 +1,33 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { errors, noStore } from '../schemas.ts'
+
+const document = {
+  response: {
+    200: {
+      description: 'The text format of Prometheus, version 0.0.4',
+      headers: { 'Cache-Control': noStore },
+      content: { 'text/plain': { schema: { type: 'string' }, example: '# TYPE process_start_time_seconds gauge\n' } },
+    },
+  },
+}
+
+/** For Prometheus, also while the server has too much to do: then it is wanted most. */
+export const metricsRoute: FastifyPluginAsync = async (app) => {
+  const { metrics } = app
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'getMetrics',
+        summary: 'Figures about this server for Prometheus',
+        document,
+        response: errors(401, 403, 429),
+      },
+      config: { scope: 'metrics', isAlwaysServed: true, unlimited: true },
+    },
+    async (_request, reply) => {
+      reply.type(metrics.contentType).header('cache-control', 'no-store')
+      return metrics.text()
+    },
+  )
+}

@@ -1,0 +1,30 @@
+import { ConfigError } from '../config.ts'
+
+export type OtlpProtocol = 'http/protobuf' | 'http/json'
+
+/**
+ * Whether there are to be traces, by the standard variables of OpenTelemetry. The rest of them is for its SDK, which is loaded only then.
+ *
+ * @returns the protocol to send them with; nothing without traces
+ * @throws {ConfigError} for an exporter or a protocol that there is not
+ */
+export function tracingSettings(environment: Readonly<Record<string, string | undefined>>): OtlpProtocol | undefined {
+  const {
+    OTEL_SDK_DISABLED: isDisabled,
+    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: tracesEndpoint,
+    OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: tracesProtocol,
+  } = environment
+  const exporter = environment.OTEL_TRACES_EXPORTER || (endpoint || tracesEndpoint ? 'otlp' : 'none')
+  if (isDisabled?.toLowerCase() === 'true' || exporter === 'none') return undefined
+  if (exporter !== 'otlp') {
+    throw new ConfigError(`OTEL_TRACES_EXPORTER has to be otlp or none, not "${exporter}"`)
+  }
+  const wanted = tracesProtocol || protocol || 'http/protobuf'
+  if (wanted !== 'http/protobuf' && wanted !== 'http/json') {
+    const name = tracesProtocol ? 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL' : 'OTEL_EXPORTER_OTLP_PROTOCOL'
+    throw new ConfigError(`${name} has to be http/protobuf or http/json, not "${wanted}"`)
+  }
+  return wanted
+}

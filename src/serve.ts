@@ -1,0 +1,101 @@
+import { lookup } from 'node:dns/promises'
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyBaseLogger } from 'fastify'
+import { buildApp } from './app.ts'
+import { ConfigError, loadEnvFile, readConfig } from './config.ts'
+import { whoMayUse } from './http/access/exposure.ts'
+import { Metrics } from './observability/metrics.ts'
+import { tracingSettings } from './observability/tracing-settings.ts'
+import { observeStore } from './store/observed-store.ts'
+import { openStore, placeOf } from './store/open-store.ts'
+import type { Sweeper } from './stories/sweep.ts'
+import { startSweeps } from './sweeps.ts'
+
+/** How long a server that failed may take to close. */
+const FAILED_EXIT_MS = 5000
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
+/**
+ * Listens until a signal ends the process. The configuration is the environment's, and that of a file `.env`.
+ *
+ * @throws {ConfigError | ServiceError} when it can't start
+ */
+export async function serve(): Promise<void> {
+  loadEnvFile('.env', process.env)
+  const config = readConfig(process.env)
+  const access = whoMayUse(config)
+  const otlp = tracingSettings(process.env)
+  const metrics = new Metrics()
+  metrics.watchProcess(version, config.S3_BUCKET === undefined ? 'disk' : 's3')
+  let log: FastifyBaseLogger | undefined
+  let repeated = 0
+  const bare = await openStore(config, (operation, err) => {
+    repeated += 1
+    metrics.storeFallback(operation)
+    log?.info({ operation, err, repeated }, 'the SDK makes a call to the store again')
+  })
+  // Takes a while to load, and is there only for those who want it
+  const tracing =
+    otlp &&
+    (await (
+      await import('./observability/tracing.ts')
+    ).startTracing(version, otlp, (err) => log?.warn({ err }, 'traces could not be sent, and are lost')))
+  const store = observeStore(bare, metrics, tracing?.followCall)
+  const app = await buildApp(config, store, { metrics, tracing })
+  log = app.log
+  let stopSweeps = async () => {}
+  const delay = config.SHUTDOWN_DELAY + config.SHUTDOWN_TIMEOUT
+  closeWithGrace({ delay, logger: app.log }, async ({ signal, err }) => {
+    if (err) {
+      app.log.fatal({ err }, 'the server failed')
+      // Whatever is still running, a supervisor can only start a process again that is gone
+      setTimeout(() => process.exit(1), FAILED_EXIT_MS).unref()
+    }
+    const sweepsStopped = stopSweeps()
+    app.shutdown.begun = true
+    if (!err && config.SHUTDOWN_DELAY > 0) {
+      app.log.info({ signal }, 'shutting down: not ready any more, but still serving')
+      await sleep(config.SHUTDOWN_DELAY)
+    }
+    if (!err) app.log.info({ signal }, 'shutting down: running requests may finish')
+    await Promise.all([app.close(), sweepsStopped])
+    await Promise.all([store.close(), tracing?.close()])
+  })
+  // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
+  const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
+  await app.listen({ host, port: config.PORT })
+  if (config.SWEEP_INTERVAL > 0) {
+    metrics.sweepsBegin()
+    stopSweeps = startSweeps(countedSweeps(app.sweeper, metrics), config.SWEEP_INTERVAL, app.log)
+  }
+  app.log[access.isOpen ? 'warn' : 'info'](access.sentence)
+  app.log.info(
+    `pictures are kept ${placeOf(config)}${config.S3_BUCKET === undefined ? '; set S3_BUCKET to keep them in a bucket' : ''}`,
+  )
+}
+
+function countedSweeps(sweeper: Sweeper, metrics: Metrics): Pick<Sweeper, 'sweep'> {
+  return {
+    async sweep(options) {
+      try {
+        const report = await sweeper.sweep(options)
+        metrics.swept(report)
+        return report
+      } catch (error) {
+        if (!options?.signal?.aborted) metrics.swept(undefined)
+        throw error
+      }
+    },
+  }
+}
+
+/** Why it could not start, as a sentence, and the end of the process. */
+export function failToStart(error: unknown): never {
+  const { message, cause } = error instanceof Error ? error : new Error(String(error))
+  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  console.error(error instanceof ConfigError ? message : `story-images can't start: ${message}${why}`)
+  process.exit(1)
+}

@@ -1,0 +1,146 @@
+import { ObjectExists, ObjectNotFound, RangeNotSatisfiable, StoreBusy, StoreFull, StoreUnavailable } from '../errors.ts'
+import type { Metrics, StoreOutcome } from '../observability/metrics.ts'
+import type { Body, FoundObject, ObjectStore, TidyOptions } from './object-store.ts'
+
+/** Begins to follow one call; what it returns is called once, at the end. */
+export type FollowCall = (name: string, key: string) => (outcome: StoreOutcome) => void
+
+/** The store, with every call counted and timed, and followed by a trace if there is one. Each page of a list is a call. */
+export function observeStore(store: ObjectStore, metrics: Metrics, follow?: FollowCall): ObjectStore {
+  /** A call from now on; it is over with `ends`. */
+  function call(name: string, key: string) {
+    const began = performance.now()
+    const ended = follow?.(name, key)
+    return {
+      /** @param since when the store had all that it needed, as `performance.now()` has it */
+      answers(since = began): void {
+        metrics.storeAnswers(name, (performance.now() - since) / 1000)
+      },
+      ends(outcome: StoreOutcome): void {
+        metrics.storeCallEnds(name, outcome)
+        ended?.(outcome)
+      },
+    }
+  }
+
+  async function timed<T>(name: string, key: string, work: Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { answers, ends } = call(name, key)
+    try {
+      const result = await work
+      ends('ok')
+      return result
+    } catch (error) {
+      ends(outcomeOf(error, signal))
+      throw error
+    } finally {
+      answers()
+    }
+  }
+
+  async function* pages<Page>(name: string, prefix: string, list: AsyncIterable<Page>): AsyncGenerator<Page, void> {
+    const source = list[Symbol.asyncIterator]()
+    try {
+      for (let isFirst = true; ; isFirst = false) {
+        const { answers, ends } = call(name, prefix)
+        const next = await source.next().catch((error) => {
+          ends(outcomeOf(error))
+          throw error
+        })
+        if (!next.done || isFirst) {
+          answers()
+          ends('ok')
+        }
+        if (next.done) return
+        yield next.value
+      }
+    } finally {
+      await source.return?.()
+    }
+  }
+
+  const tidy = store.tidy?.bind(store)
+  return {
+    async put(key, body, options) {
+      const { answers, ends } = call('put', key)
+      const watched = new WatchedBody(body)
+      try {
+        const result = await store.put(key, watched, options)
+        metrics.storeBytes('put', result.size)
+        ends('ok')
+        return result
+      } catch (error) {
+        ends(watched.isBroken ? 'abandoned' : outcomeOf(error))
+        throw error
+      } finally {
+        if (watched.endedAt !== undefined) answers(watched.endedAt)
+      }
+    },
+
+    async get(key, options) {
+      const { answers, ends } = call('get', key)
+      let found: FoundObject
+      try {
+        found = await store.get(key, options)
+      } catch (error) {
+        ends(outcomeOf(error, options?.signal))
+        throw error
+      } finally {
+        answers()
+      }
+      const { body, range, size } = found
+      body.once('close', () => {
+        if (body.readableEnded) metrics.storeBytes('get', range ? range.end - range.start + 1 : size)
+        ends(body.readableEnded ? 'ok' : body.errored ? 'failed' : 'abandoned')
+      })
+      return found
+    },
+
+    head: (key, options) => timed('head', key, store.head(key, options), options?.signal),
+    list: (options) => pages('list', options.prefix, store.list(options)),
+    listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options)),
+    delete: (keys) => timed('delete', keys[0] ?? '', store.delete(keys)),
+    ...(tidy && { tidy: (options: TidyOptions) => pages('tidy', options.prefix, tidy(options)) }),
+    ready: () => timed('ready', '', store.ready()),
+    close: () => store.close(),
+  }
+}
+
+/** A body that says when it was over. */
+class WatchedBody implements Body {
+  readonly #body: Body
+  /** When its end was read, as `performance.now()` has it. */
+  endedAt: number | undefined
+  /** Whether it failed itself. */
+  isBroken = false
+
+  constructor(body: Body) {
+    this.#body = body
+  }
+
+  // No generator, which would cost each chunk several turns
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    const source = this.#body[Symbol.asyncIterator]()
+    const next = () => {
+      const result = source.next()
+      result.then(
+        ({ done }) => {
+          if (done) this.endedAt ??= performance.now()
+        },
+        () => {
+          this.isBroken = true
+        },
+      )
+      return result
+    }
+    return { next, return: async () => (await source.return?.()) ?? { done: true, value: undefined } }
+  }
+}
+
+function outcomeOf(error: unknown, signal?: AbortSignal): StoreOutcome {
+  if (error instanceof ObjectNotFound || error instanceof RangeNotSatisfiable) return 'missing'
+  if (error instanceof ObjectExists) return 'exists'
+  if (signal?.aborted) return 'abandoned'
+  if (error instanceof StoreBusy) return 'busy'
+  if (error instanceof StoreUnavailable) return 'unavailable'
+  return error instanceof StoreFull ? 'full' : 'failed'
+}
