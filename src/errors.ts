@@ -278,6 +278,19 @@ export const ExpectationFailed = failure(
   417,
   () => 'The only expectation that this server meets is "100-continue"',
 )
+export const HeadersTooLarge = failure('HeadersTooLarge', 431, () => 'The request headers are larger than 16 KiB')
+/** What is stored under the name of an image can't be decoded. */
+export const UnreadableImage = failure(
+  'UnreadableImage',
+  422,
+  () => 'The image is broken, so it can not be made smaller; without "w" it is sent as it is',
+)
+/** It would take more memory or time than there is for one image. */
+export const HugeImage = failure(
+  'HugeImage',
+  422,
+  () => 'The image has too many bytes, pixels or frames to be made smaller; without "w" it is sent as it is',
+)
 export const RangeNotSatisfiable = failure(
   'RangeNotSatisfiable',
   416,

@@ -1,28 +1,10 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { IMAGES, post, type Uploaded } from '../acceptance/client.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
+import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import { type Polyglot, PWNED, polyglots } from './polyglots.ts'
-
-/** Chromium, or a browser made of it; nothing where there is none. */
-function findChromium(): string | undefined {
-  const names = ['chromium', 'chromium-browser', 'google-chrome']
-  const paths = names.flatMap((name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)))
-  return paths.find((path) => {
-    try {
-      accessSync(path, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
-}
-
-const executablePath = findChromium()
-const skip = executablePath === undefined && !process.env.CI ? 'there is no chromium in PATH' : false
 
 interface Served extends Polyglot {
   readonly url: string
@@ -41,16 +23,8 @@ const fixture = () => {
 }
 
 async function open(): Promise<Fixture> {
-  if (executablePath === undefined) throw new Error('There is no chromium in PATH')
   const server = await serverOn(t, await diskStore(t))
-  // Chromium does not start as root with a sandbox of its own
-  const browser = await chromium.launch({
-    executablePath,
-    chromiumSandbox: process.getuid?.() !== 0,
-    // Pages of other hosts could not use one on this machine at all
-    args: ['--disable-features=LocalNetworkAccessChecks'],
-  })
-  t.teardown(() => browser.close())
+  const browser = await launchChromium(t)
   const served: Served[] = []
   for (const polyglot of (await polyglots()).filter(({ what }) => /HTML|CSS|script/.test(what))) {
     const answer = await post(server, [{ body: polyglot.body }])
@@ -234,8 +208,8 @@ t.test('an error that quotes the request is text, whatever is in it', { skip }, 
         '/images/stories/x/',
         `${IMAGES}?cursor=`,
         `${IMAGES}?limit=`,
-        '/?',
-        '/#',
+        '/nothing?',
+        '/nothing#',
       ]) {
         const answer = await page.goto(server.url + path + form)
         t.ok((answer?.status() ?? 0) >= 400, `${path}: an error`)

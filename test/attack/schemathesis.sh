@@ -18,6 +18,8 @@ python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
 
 log=$work/server.log
+# Read below, perhaps before the server has begun
+: >"$log"
 (cd "$work" && exec env HOST=127.0.0.1 PORT=0 DATA_DIR="$work/data" node "$root/dist/server.js") >"$log" &
 server=$!
 for _ in {1..100}; do

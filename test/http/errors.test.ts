@@ -28,11 +28,11 @@ const HOST = 'Host: test\r\n'
 
 const REQUESTS: readonly (readonly [what: string, request: string, status: number, sentence: RegExp])[] = [
   ['an unknown route', `GET /nowhere HTTP/1.1\r\n${HOST}\r\n`, 404, /^There is no route GET "\/nowhere"$/],
-  ['the root', `GET / HTTP/1.1\r\n${HOST}\r\n`, 404, /no route/],
+  ['a file that no page has', `GET /docs/nothing HTTP/1.1\r\n${HOST}\r\n`, 404, /no route/],
   ['a method without a route', `PATCH /api/v1/images HTTP/1.1\r\n${HOST}\r\n`, 405, /no method PATCH/],
   ['a method that only other servers have', `PROPFIND /api/v1/images HTTP/1.1\r\n${HOST}\r\n`, 405, /no method/],
   ['a method that nobody has', `BREW /api/v1/images HTTP/1.1\r\n${HOST}\r\n`, 400, /not a valid HTTP\/1.1 request/],
-  ['TRACE', `TRACE / HTTP/1.1\r\n${HOST}\r\n`, 404, /no route/],
+  ['TRACE', `TRACE /nothing HTTP/1.1\r\n${HOST}\r\n`, 404, /no route/],
   ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${HOST}\r\n`, 404, /no route/],
   ['a broken percent-encoding', `GET /api/v1/images/%zz HTTP/1.1\r\n${HOST}\r\n`, 400, /percent-encoding/],
   ['half an UTF-8 character', `GET /api/v1/images/%c3 HTTP/1.1\r\n${HOST}\r\n`, 400, /percent-encoding/],

@@ -7,6 +7,7 @@ import {
   BadQuery,
   BadRequest,
   ExpectationFailed,
+  HeadersTooLarge,
   InternalError,
   MethodNotAllowed,
   MissingHost,
@@ -97,7 +98,7 @@ export function sendParserError(error: Error & { code?: string }, socket: Socket
   }
   const [status, reason, detail] =
     error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large', 'The request headers are larger than 16 KiB']
+      ? [431, 'Request Header Fields Too Large', new HeadersTooLarge().message]
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? [408, 'Request Timeout', 'The request headers took too long to arrive']
         : [400, 'Bad Request', 'This is not a valid HTTP/1.1 request']

@@ -3,47 +3,42 @@ import swagger from '@fastify/swagger'
 import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
+import type { ServiceError } from '../../errors.ts'
+import { type Answer, describedResponses, OF_EVERY_ROUTE } from '../answers.ts'
 import { MEDIA_TYPES } from '../documents.ts'
-import { errors, written } from '../schemas.ts'
+import { errors, header, written } from '../schemas.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
     /** What the document says beside, or instead of, what Fastify checks and writes. It changes no request and no answer. */
-    document?: Pick<FastifySchema, 'body' | 'headers' | 'params' | 'querystring' | 'response'>
+    document?: Pick<FastifySchema, 'body' | 'headers' | 'params' | 'querystring' | 'response'> & {
+      /** Errors of this route, which become examples. */
+      readonly failures?: () => readonly ServiceError[]
+    }
   }
 }
 
-const Document = Type.Object({ openapi: Type.String() }, { description: 'This document', additionalProperties: true })
+const Document = Type.Object(
+  { openapi: Type.String() },
+  { additionalProperties: true, examples: [{ openapi: '3.1.0', info: { title: 'story-images' }, paths: {} }] },
+)
+
+const Described = {
+  ...Document,
+  headers: { 'Cache-Control': header('Caches ask whether it has changed', 'no-cache') },
+}
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
 
-/** What every route can answer, whatever is asked of it. */
-const OF_EVERY_ROUTE = [400, 417, 431, 500]
-
-const MEANINGS: Readonly<Record<number, string>> = {
-  400: 'The request is not as described, or is no proper HTTP',
-  401: 'No key, or a wrong one',
-  403: 'The key does not allow this',
-  404: 'There is no such story or image',
-  408: 'The upload stalled, or took too long',
-  409: 'The first upload with this Idempotency-Key is still running',
-  413: 'A file, the number of files or fields, or the pixels of an image are over the limit',
-  415: 'The body is not multipart/form-data, or a file is not one of the image types',
-  416: 'The range lies outside of the image; Content-Range says how long it is',
-  417: 'An expectation other than 100-continue',
-  422: 'The Idempotency-Key was used with other images',
-  429: 'Too many requests',
-  431: 'The headers of the request are too large',
-  500: 'The server or its store failed',
-  503: 'The store is out of reach, or the server is busy, or the outcome is unknown',
-  507: 'The store is full',
-}
-
-const RequestId = Type.String({ description: 'The id under which the log has the request' })
-const RetryAfter = Type.String({ pattern: '^[0-9]+$', description: 'Seconds after which to try again' })
-const TRY_AGAIN = new Set([409, 429, 503, 507])
+/** What the routes are about, by how their paths begin. */
+const TAGS = [
+  { path: '/api/v1/images', name: 'stories', description: 'Upload, list and delete' },
+  { path: '/images/', name: 'images', description: 'The pictures themselves' },
+  { path: '/api/v1/', name: 'access', description: 'URLs that need no key' },
+  { path: '/', name: 'server', description: 'For whoever runs the server' },
+]
 
 /** What opens a route. */
 const SECURITY = {
@@ -53,6 +48,11 @@ const SECURITY = {
   signature: { type: 'apiKey', in: 'query', name: 'signature' },
 } as const
 
+interface OpenApiDocument {
+  readonly paths?: object
+  readonly components?: object
+}
+
 /** The OpenAPI 3.1 document at `/openapi.json`, made once from the schemas of the routes (https://spec.openapis.org/oas/v3.1.1). */
 export const openapiPlugin = fp(
   async (app) => {
@@ -61,11 +61,16 @@ export const openapiPlugin = fp(
         openapi: '3.1.0',
         info: { title: 'story-images', version, description: 'Keeps the pictures of stories.' },
         servers: [{ url: '/' }],
+        tags: TAGS.map(({ path: _path, ...tag }) => tag),
         components: { securitySchemes: SECURITY },
       },
       exposeHeadRoutes: true,
       transform: ({ schema, url, route }) => ({
-        schema: { ...described(schema ?? {}), ...security(route.config ?? {}, app.config.API_KEYS !== undefined) },
+        schema: {
+          ...described(schema ?? {}),
+          tags: [TAGS.find(({ path }) => url.startsWith(path))?.name ?? ''],
+          ...security(route.config ?? {}, app.config.API_KEYS !== undefined),
+        },
         url,
       }),
       transformObject: (document) => {
@@ -81,10 +86,10 @@ export const openapiPlugin = fp(
     let text: string | undefined
     app.get(
       '/openapi.json',
-      { schema: { operationId: 'describe', summary: 'This document', response: { 200: written(Document) } } },
+      { schema: { operationId: 'describe', summary: 'This document', response: { 200: written(Described) } } },
       async (_request, reply) => {
         reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache')
-        text ??= JSON.stringify(app.swagger())
+        text ??= JSON.stringify(withNamedSchemas(app.swagger()))
         return text
       },
     )
@@ -102,34 +107,30 @@ function security({ scope, orBy }: FastifyContextConfig, hasKeys: boolean): Fast
   }
 }
 
-interface Answer {
-  readonly description?: string
-  readonly headers?: Readonly<Record<string, unknown>>
-  readonly [keyword: string]: unknown
-}
-
-function described({ document, operationId, ...schema }: FastifySchema): FastifySchema {
-  const response: Record<string, Answer> = {
+function described({ document = {}, operationId, ...schema }: FastifySchema): FastifySchema {
+  const { failures, response, ...rest } = document
+  const answers: Record<string, unknown> = {
     ...errors(...OF_EVERY_ROUTE),
-    ...(schema.response as Record<string, Answer> | undefined),
-    ...(document?.response as Record<string, Answer> | undefined),
-  }
-  for (const [status, answer] of Object.entries(response)) {
-    response[status] = {
-      ...answer,
-      description: answer.description ?? MEANINGS[Number(status)] ?? 'Success',
-      headers: {
-        'X-Request-Id': RequestId,
-        ...(TRY_AGAIN.has(Number(status)) && { 'Retry-After': RetryAfter }),
-        ...answer.headers,
-      },
-    }
+    ...(schema.response as object),
+    ...(response as object),
   }
   return {
     ...schema,
-    ...document,
-    response,
+    ...rest,
+    response: describedResponses(answers as Record<string, Answer>, failures?.() ?? []),
     // The library tells those of HEAD apart by a suffix; ours are different already
     ...(operationId !== undefined && { operationId: operationId.replace(/-head$/, '') }),
   }
+}
+
+/** The document, with each schema that has a title written once, under that name. */
+function withNamedSchemas({ paths, components, ...document }: OpenApiDocument): OpenApiDocument {
+  const schemas: Record<string, object> = {}
+  const text = JSON.stringify(paths, (_member, value) => {
+    if (typeof value?.title !== 'string' || value.type === undefined) return value
+    const { title, ...schema } = value
+    schemas[title] = schema
+    return { $ref: `#/components/schemas/${title}` }
+  })
+  return { ...document, components: { ...components, schemas }, paths: JSON.parse(text) }
 }

@@ -1,9 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { ShuttingDown } from '../../errors.ts'
-import { errors } from '../schemas.ts'
+import { errors, noStore } from '../schemas.ts'
 
-const Health = Type.Object({ status: Type.String() })
+const health = (status: string) => ({
+  ...Type.Object({ status: Type.String() }, { title: 'Health', examples: [{ status }] }),
+  headers: { 'Cache-Control': noStore },
+})
 
 /**
  * For orchestrators: whether the process is alive, also while it has too much to do, since a restart would not help; and whether it
@@ -13,7 +16,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/livez',
     {
-      schema: { operationId: 'live', summary: 'The process answers', response: { 200: Health } },
+      schema: { operationId: 'live', summary: 'The process answers', response: { 200: health('alive') } },
       config: { isAlwaysServed: true, unlimited: true },
     },
     async (_request, reply) => {
@@ -27,7 +30,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'ready',
         summary: 'The server can be used, and its store',
-        response: { 200: Health, ...errors(500, 503) },
+        response: { 200: health('ready'), ...errors(500, 503) },
       },
       config: { unlimited: true },
     },

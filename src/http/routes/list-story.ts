@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { findStory } from '../../stories/list.ts'
-import { storyDocument } from '../documents.ts'
+import { storyListDocument } from '../documents.ts'
 import { errors, Images, imagesJson, StoryParams, written } from '../schemas.ts'
 
 export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -11,7 +11,7 @@ export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'listStory',
         summary: 'List the images of one story',
         params: StoryParams,
-        document: storyDocument,
+        document: storyListDocument,
         response: { 200: written(Images), ...errors(401, 403, 404, 429, 503) },
       },
       config: { scope: 'read' },

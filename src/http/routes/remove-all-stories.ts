@@ -1,6 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeAllStories } from '../../stories/remove.ts'
-import { Deleted, errors } from '../schemas.ts'
+import { deleted, errors } from '../schemas.ts'
+
+const DONE = 'All images deleted successfully'
 
 export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
@@ -9,13 +11,13 @@ export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'deleteAllStories',
         summary: 'Delete every image of every story',
-        response: { 200: Deleted, ...errors(401, 403, 429, 503) },
+        response: { 200: deleted(DONE), ...errors(401, 403, 429, 503) },
       },
       config: { scope: 'delete-all' },
     },
     async () => {
       await removeAllStories(app.store, app.config.UPLOAD_TIMEOUT)
-      return { success: true as const, message: 'All images deleted successfully' }
+      return { success: true as const, message: DONE }
     },
   )
 }

@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeStory } from '../../stories/remove.ts'
 import { storyDocument } from '../documents.ts'
-import { Deleted, errors, StoryParams } from '../schemas.ts'
+import { deleted, errors, StoryParams } from '../schemas.ts'
+
+const DONE = 'Images deleted successfully'
 
 export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
@@ -12,13 +14,13 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Delete every image of a story',
         params: StoryParams,
         document: storyDocument,
-        response: { 200: Deleted, ...errors(401, 403, 404, 429, 503) },
+        response: { 200: deleted(DONE), ...errors(401, 403, 404, 429, 503) },
       },
       config: { scope: 'delete' },
     },
     async (request) => {
       await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT)
-      return { success: true as const, message: 'Images deleted successfully' }
+      return { success: true as const, message: DONE }
     },
   )
 }

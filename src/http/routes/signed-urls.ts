@@ -4,7 +4,8 @@ import { STORY_ID_PATTERN } from '../../stories/key.ts'
 import { checkedBody, takeJson, wholeNumber } from '../access/json-body.ts'
 import { signUrl } from '../access/signed-url.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
-import { errors } from '../schemas.ts'
+import { jsonDocument } from '../documents.ts'
+import { errors, IMAGE_PATHS, noStore } from '../schemas.ts'
 
 const MOST_PATHS = 1000
 const MOST_BODY_BYTES = 256 * 1024
@@ -15,19 +16,33 @@ const USUAL = 60 * 60
 
 const IMAGE_PATH = `^/images/stories/${STORY_ID_PATTERN.slice(1, -1)}/[1-9][0-9]{0,8}\\.[a-z]{3,4}$`
 
-const Wanted = Type.Object({
-  paths: Type.Array(Type.String({ pattern: IMAGE_PATH }), {
-    minItems: 1,
-    maxItems: MOST_PATHS,
-    description: `a list of 1 to ${MOST_PATHS} paths of images, as a list or an upload gives them`,
-  }),
-  expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
-})
+const Wanted = Type.Object(
+  {
+    paths: Type.Array(Type.String({ pattern: IMAGE_PATH }), {
+      minItems: 1,
+      maxItems: MOST_PATHS,
+      description: `a list of 1 to ${MOST_PATHS} paths of images, as a list or an upload gives them`,
+    }),
+    expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
+  },
+  { examples: [{ paths: IMAGE_PATHS, expires_in: 3600 }] },
+)
 
-const Signed = Type.Object({
-  urls: Type.Array(Type.String(), { description: 'In the order of the paths, relative to the root of the server' }),
-  expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
-})
+const Signed = Type.Object(
+  {
+    urls: Type.Array(Type.String(), { description: 'In the order of the paths, relative to the root of the server' }),
+    expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
+  },
+  {
+    title: 'SignedUrls',
+    examples: [
+      {
+        urls: IMAGE_PATHS.map((path) => `${path}?expires=1795305600&signature=dGhlIHNpZ25hdHVyZQ`),
+        expires_at: '2026-11-22T00:00:00Z',
+      },
+    ],
+  },
+)
 
 /** URLs of private images, for whoever may see them for a while. */
 export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
@@ -42,8 +57,11 @@ export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
         operationId: 'signUrls',
         summary: 'Make URLs of private images that need no key',
         consumes: ['application/json'],
-        document: { body: Wanted },
-        response: { 200: Signed, ...errors(400, 401, 403, 408, 413, 415, 429) },
+        document: jsonDocument(Wanted, MOST_BODY_BYTES),
+        response: {
+          200: { ...Signed, headers: { 'Cache-Control': noStore } },
+          ...errors(400, 401, 403, 408, 413, 415, 429),
+        },
       },
       config: { scope: 'read' },
     },

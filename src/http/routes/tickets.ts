@@ -3,7 +3,8 @@ import { Type } from 'typebox'
 import { checkedBody, takeJson, wholeNumber } from '../access/json-body.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
 import { issueTicket } from '../access/ticket.ts'
-import { errors } from '../schemas.ts'
+import { jsonDocument } from '../documents.ts'
+import { errors, noStore } from '../schemas.ts'
 
 const MOST_BODY_BYTES = 1024
 
@@ -11,12 +12,25 @@ const MOST_BODY_BYTES = 1024
 const LONGEST = 24 * 60 * 60
 const USUAL = 15 * 60
 
-const Issued = Type.Object({
-  upload_url: Type.String({ description: 'Where the story is uploaded, relative to the root of the server' }),
-  expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second; the upload has to begin before' }),
-  files: Type.Integer({ description: 'Most files' }),
-  bytes: Type.Integer({ description: 'Most bytes of all files together' }),
-})
+const Issued = Type.Object(
+  {
+    upload_url: Type.String({ description: 'Where the story is uploaded, relative to the root of the server' }),
+    expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second; the upload has to begin before' }),
+    files: Type.Integer({ description: 'Most files' }),
+    bytes: Type.Integer({ description: 'Most bytes of all files together' }),
+  },
+  {
+    title: 'Ticket',
+    examples: [
+      {
+        upload_url: '/api/v1/images/upload?ticket=v1.eyJub25jZSI6Ik1C.dGhlIHNpZ25hdHVyZQ',
+        expires_at: '2026-11-23T00:08:08Z',
+        files: 5,
+        bytes: 10_485_760,
+      },
+    ],
+  },
+)
 
 /** Tickets for uploads from browsers and phones, which can keep no key. Each is good for one story. */
 export const ticketRoutes: FastifyPluginAsync = async (app) => {
@@ -24,11 +38,14 @@ export const ticketRoutes: FastifyPluginAsync = async (app) => {
   if (!signer) return
   takeJson(app, MOST_BODY_BYTES)
   const most = { files: config.MAX_FILES, bytes: config.MAX_FILES * config.MAX_FILE_SIZE }
-  const Wanted = Type.Object({
-    files: wholeNumber(' of files', most.files, most.files),
-    bytes: wholeNumber(' of bytes', most.bytes, most.bytes),
-    expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
-  })
+  const Wanted = Type.Object(
+    {
+      files: wholeNumber(' of files', most.files, most.files),
+      bytes: wholeNumber(' of bytes', most.bytes, most.bytes),
+      expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
+    },
+    { examples: [{ files: 1, bytes: 1_048_576, expires_in: 900 }] },
+  )
 
   app.post(
     '/api/v1/tickets',
@@ -37,8 +54,11 @@ export const ticketRoutes: FastifyPluginAsync = async (app) => {
         operationId: 'issueTicket',
         summary: 'Make an upload URL that needs no key',
         consumes: ['application/json'],
-        document: { body: Wanted },
-        response: { 201: Issued, ...errors(400, 401, 403, 408, 413, 415, 429) },
+        document: jsonDocument(Wanted, MOST_BODY_BYTES),
+        response: {
+          201: { ...Issued, headers: { 'Cache-Control': noStore } },
+          ...errors(400, 401, 403, 408, 413, 415, 429),
+        },
       },
       config: { scope: 'write' },
     },

@@ -1,0 +1,2646 @@
+// Made by `npm run generate` from docs/openapi.json, by openapi-typescript
+
+export interface paths {
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document */
+        get: operations["describe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/livez": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The process answers */
+        get: operations["live"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The server can be used, and its store */
+        get: operations["ready"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Figures about this server for Prometheus
+         * @description Needs the scope `metrics`.
+         */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the images of every story
+         * @description Needs the scope `read`.
+         */
+        get: operations["listImages"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete every image of every story
+         * @description Needs the scope `delete-all`.
+         */
+        delete: operations["deleteAllStories"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/story-ids": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the id of every story
+         * @description Needs the scope `read`.
+         */
+        get: operations["listStoryIds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{story_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the images of one story
+         * @description Needs the scope `read`.
+         */
+        get: operations["listStory"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete every image of a story
+         * @description Needs the scope `delete`.
+         */
+        delete: operations["deleteStory"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload the images of a new story
+         * @description Needs the scope `write`, or a ticket.
+         */
+        post: operations["uploadStory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/images/stories/{story_id}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an image
+         * @description Needs the scope `read`, or a signature.
+         */
+        get: operations["getImage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Get the headers of an image
+         * @description Needs the scope `read`, or a signature.
+         */
+        head: operations["headImage"];
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an upload URL that needs no key
+         * @description Needs the scope `write`.
+         */
+        post: operations["issueTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signed-urls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make URLs of private images that need no key
+         * @description Needs the scope `read`.
+         */
+        post: operations["signUrls"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        Failure: {
+            detail: string;
+        };
+        Health: {
+            status: string;
+        };
+        Image: {
+            /** @description Number of the image in its story, from "1" */
+            id: string;
+            /** Format: uuid */
+            story_id: string;
+            /** @description Where the image is fetched, relative to the root of the server */
+            path: string;
+            /**
+             * Format: date-time
+             * @description UTC, to the second
+             */
+            created_at: string;
+        };
+        Deleted: {
+            /** @enum {boolean} */
+            success: true;
+            message: string;
+        };
+        Story: {
+            /** Format: uuid */
+            story_id: string;
+            image_paths: string[];
+            image_count: number;
+        };
+        Ticket: {
+            /** @description Where the story is uploaded, relative to the root of the server */
+            upload_url: string;
+            /**
+             * Format: date-time
+             * @description UTC, to the second; the upload has to begin before
+             */
+            expires_at: string;
+            /** @description Most files */
+            files: number;
+            /** @description Most bytes of all files together */
+            bytes: number;
+        };
+        SignedUrls: {
+            /** @description In the order of the paths, relative to the root of the server */
+            urls: string[];
+            /**
+             * Format: date-time
+             * @description UTC, to the second
+             */
+            expires_at: string;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    describe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description Caches ask whether it has changed */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "openapi": "3.1.0",
+                     *       "info": {
+                     *         "title": "story-images"
+                     *       },
+                     *       "paths": {}
+                     *     }
+                     */
+                    "application/json": {
+                        openapi: string;
+                    } & {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    live: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "alive"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ready"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The text format of Prometheus, version 0.0.4 */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example # TYPE process_start_time_seconds gauge */
+                    "text/plain": string;
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listImages: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A whole number of stories
+                 * @example 100
+                 */
+                limit?: number;
+                /**
+                 * @description taken unchanged from the Link header of an earlier answer
+                 * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+                 */
+                cursor?: string;
+                /**
+                 * @description "newest", or left out for the order of ids
+                 * @example newest
+                 */
+                order?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The list, or a page of it */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description With rel="next": the URL of the next page, while there is more (RFC 8288) */
+                    Link?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "1",
+                     *         "story_id": "01a205ad-87f4-77cd-a8d8-f60e2cbf53b1",
+                     *         "path": "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg",
+                     *         "created_at": "2026-11-22T23:53:08Z"
+                     *       },
+                     *       {
+                     *         "id": "2",
+                     *         "story_id": "01a205ad-87f4-77cd-a8d8-f60e2cbf53b1",
+                     *         "path": "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/2.png",
+                     *         "created_at": "2026-11-22T23:53:08Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Image"][];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    deleteAllStories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "message": "All images deleted successfully"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listStoryIds: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A whole number of stories
+                 * @example 100
+                 */
+                limit?: number;
+                /**
+                 * @description taken unchanged from the Link header of an earlier answer
+                 * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+                 */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The list, or a page of it */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description With rel="next": the URL of the next page, while there is more (RFC 8288) */
+                    Link?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       "01a205ad-87f4-77cd-a8d8-f60e2cbf53b1",
+                     *       "2acfa514-2915-4a9d-8a3a-338d52bd0d9e"
+                     *     ]
+                     */
+                    "application/json": string[];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listStory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A UUID in lower case
+                 * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+                 */
+                story_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The images of the story */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "1",
+                     *         "story_id": "01a205ad-87f4-77cd-a8d8-f60e2cbf53b1",
+                     *         "path": "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg",
+                     *         "created_at": "2026-11-22T23:53:08Z"
+                     *       },
+                     *       {
+                     *         "id": "2",
+                     *         "story_id": "01a205ad-87f4-77cd-a8d8-f60e2cbf53b1",
+                     *         "path": "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/2.png",
+                     *         "created_at": "2026-11-22T23:53:08Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Image"][];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such story or image */
+            404: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    deleteStory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description A UUID in lower case
+                 * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+                 */
+                story_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "message": "Images deleted successfully"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such story or image */
+            404: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    uploadStory: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes one story however often the upload is sent with it; a new one for each story
+                 * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
+                 */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Text fields of up to 1 KiB under names of their own are not looked at */
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description The images, one part for each */
+                    files: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description The story is stored and listed */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description An earlier upload made this story */
+                    "Idempotent-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "story_id": "01a205ad-87f4-77cd-a8d8-f60e2cbf53b1",
+                     *       "image_paths": [
+                     *         "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg",
+                     *         "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/2.png"
+                     *       ],
+                     *       "image_count": 2
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Story"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body stalled, or took too long */
+            408: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The first upload with this Idempotency-Key is still running */
+            409: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Something of the body is over its limit */
+            413: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not of the right type, or a file is not one of the image types */
+            415: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server understands the request, but can not use what it names */
+            422: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is full */
+            507: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getImage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Asks for a smaller form of the image, of at most so many pixels in width
+                 * @example 160
+                 */
+                w?: 160 | 320 | 640 | 1280 | 1920;
+                /**
+                 * @description Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF
+                 * @example webp
+                 */
+                format?: "auto" | "jpeg" | "webp" | "avif";
+            };
+            header?: {
+                /**
+                 * @description One range of bytes
+                 * @example bytes=0-99
+                 */
+                range?: string;
+                /**
+                 * @description The ETag or date that the range is of
+                 * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
+                 */
+                "if-range"?: string;
+                /**
+                 * @description ETags of the copies that the client has
+                 * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
+                 */
+                "if-none-match"?: string;
+                /**
+                 * @description The date of the copy that the client has
+                 * @example Sun, 22 Nov 2026 23:53:08 GMT
+                 */
+                "if-modified-since"?: string;
+            };
+            path: {
+                /**
+                 * @description A UUID in lower case
+                 * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+                 */
+                story_id: string;
+                /**
+                 * @description Number and type of the image
+                 * @example 1.jpg
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description Names these bytes */
+                    ETag?: string;
+                    /** @description When the image was stored */
+                    "Last-Modified"?: string;
+                    /** @description How long the image may be cached */
+                    "Cache-Control"?: string;
+                    /** @description The id of the story */
+                    "Cache-Tag"?: string;
+                    /** @description For a smaller form whose format is `auto` */
+                    Vary?: string;
+                    /** @description Ranges of bytes can be asked for */
+                    "Accept-Ranges"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Width"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Height"?: string;
+                    /** @description Bytes of the body */
+                    "Content-Length"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example (the bytes of the image) */
+                    "image/jpeg": string;
+                    /** @example (the bytes of the image) */
+                    "image/png": string;
+                    /** @example (the bytes of the image) */
+                    "image/gif": string;
+                    /** @example (the bytes of the image) */
+                    "image/webp": string;
+                    /** @example (the bytes of the image) */
+                    "image/avif": string;
+                };
+            };
+            /** @description The range of the image */
+            206: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description Names these bytes */
+                    ETag?: string;
+                    /** @description When the image was stored */
+                    "Last-Modified"?: string;
+                    /** @description How long the image may be cached */
+                    "Cache-Control"?: string;
+                    /** @description The id of the story */
+                    "Cache-Tag"?: string;
+                    /** @description For a smaller form whose format is `auto` */
+                    Vary?: string;
+                    /** @description Ranges of bytes can be asked for */
+                    "Accept-Ranges"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Width"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Height"?: string;
+                    /** @description Bytes of the body */
+                    "Content-Length"?: string;
+                    /** @description Which bytes these are, and of how many */
+                    "Content-Range"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example (the bytes of the image) */
+                    "image/jpeg": string;
+                    /** @example (the bytes of the image) */
+                    "image/png": string;
+                    /** @example (the bytes of the image) */
+                    "image/gif": string;
+                    /** @example (the bytes of the image) */
+                    "image/webp": string;
+                    /** @example (the bytes of the image) */
+                    "image/avif": string;
+                };
+            };
+            /** @description The copy of the client is good */
+            304: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description Names these bytes */
+                    ETag?: string;
+                    /** @description When the image was stored */
+                    "Last-Modified"?: string;
+                    /** @description How long the image may be cached */
+                    "Cache-Control"?: string;
+                    /** @description The id of the story */
+                    "Cache-Tag"?: string;
+                    /** @description For a smaller form whose format is `auto` */
+                    Vary?: string;
+                    /** @description Ranges of bytes can be asked for */
+                    "Accept-Ranges"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Width"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Height"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such story or image */
+            404: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The range lies outside of the image; Content-Range says how long it is */
+            416: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Of how many bytes the image is */
+                    "Content-Range"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server understands the request, but can not use what it names */
+            422: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    headImage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Asks for a smaller form of the image, of at most so many pixels in width
+                 * @example 160
+                 */
+                w?: 160 | 320 | 640 | 1280 | 1920;
+                /**
+                 * @description Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF
+                 * @example webp
+                 */
+                format?: "auto" | "jpeg" | "webp" | "avif";
+            };
+            header?: {
+                /**
+                 * @description ETags of the copies that the client has
+                 * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
+                 */
+                "if-none-match"?: string;
+                /**
+                 * @description The date of the copy that the client has
+                 * @example Sun, 22 Nov 2026 23:53:08 GMT
+                 */
+                "if-modified-since"?: string;
+            };
+            path: {
+                /**
+                 * @description A UUID in lower case
+                 * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+                 */
+                story_id: string;
+                /**
+                 * @description Number and type of the image
+                 * @example 1.jpg
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is the image */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description Names these bytes */
+                    ETag?: string;
+                    /** @description When the image was stored */
+                    "Last-Modified"?: string;
+                    /** @description How long the image may be cached */
+                    "Cache-Control"?: string;
+                    /** @description The id of the story */
+                    "Cache-Tag"?: string;
+                    /** @description For a smaller form whose format is `auto` */
+                    Vary?: string;
+                    /** @description Ranges of bytes can be asked for */
+                    "Accept-Ranges"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Width"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Height"?: string;
+                    /** @description Bytes of the body */
+                    "Content-Length"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The copy of the client is good */
+            304: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description Names these bytes */
+                    ETag?: string;
+                    /** @description When the image was stored */
+                    "Last-Modified"?: string;
+                    /** @description How long the image may be cached */
+                    "Cache-Control"?: string;
+                    /** @description The id of the story */
+                    "Cache-Tag"?: string;
+                    /** @description For a smaller form whose format is `auto` */
+                    Vary?: string;
+                    /** @description Ranges of bytes can be asked for */
+                    "Accept-Ranges"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Width"?: string;
+                    /** @description Pixels as displayed; none for an image that was copied in */
+                    "X-Image-Height"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such story or image */
+            404: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server understands the request, but can not use what it names */
+            422: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    issueTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "files": 1,
+                 *       "bytes": 1048576,
+                 *       "expires_in": 900
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * @description a whole number of files from 1 to 100
+                     * @default 100
+                     */
+                    files?: number;
+                    /**
+                     * @description a whole number of bytes from 1 to 5242880000
+                     * @default 5242880000
+                     */
+                    bytes?: number;
+                    /**
+                     * @description a whole number of seconds from 1 to 86400
+                     * @default 900
+                     */
+                    expires_in?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            201: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "upload_url": "/api/v1/images/upload?ticket=v1.eyJub25jZSI6Ik1C.dGhlIHNpZ25hdHVyZQ",
+                     *       "expires_at": "2026-11-23T00:08:08Z",
+                     *       "files": 5,
+                     *       "bytes": 10485760
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body stalled, or took too long */
+            408: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Something of the body is over its limit */
+            413: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not of the right type, or a file is not one of the image types */
+            415: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    signUrls: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "paths": [
+                 *         "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg",
+                 *         "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/2.png"
+                 *       ],
+                 *       "expires_in": 3600
+                 *     }
+                 */
+                "application/json": {
+                    /** @description a list of 1 to 1000 paths of images, as a list or an upload gives them */
+                    paths: string[];
+                    /**
+                     * @description a whole number of seconds from 1 to 604800
+                     * @default 3600
+                     */
+                    expires_in?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "urls": [
+                     *         "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg?expires=1795305600&signature=dGhlIHNpZ25hdHVyZQ",
+                     *         "/images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/2.png?expires=1795305600&signature=dGhlIHNpZ25hdHVyZQ"
+                     *       ],
+                     *       "expires_at": "2026-11-22T00:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignedUrls"];
+                };
+            };
+            /** @description The request is not as described, or is no proper HTTP */
+            400: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description No key, or a wrong one */
+            401: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The key, the ticket or the signature does not allow this */
+            403: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description How to show a key (RFC 6750) */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body stalled, or took too long */
+            408: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Something of the body is over its limit */
+            413: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not of the right type, or a file is not one of the image types */
+            415: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An expectation other than 100-continue */
+            417: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The headers of the request are too large */
+            431: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The server or its store failed */
+            500: {
+                headers: {
+                    /** @description The id under which the log has the request */
+                    "X-Request-Id"?: string;
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+}

@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fresh from 'fresh'
+
+/** A file of a page, which is kept in memory: a reader that is slow holds nothing but its place in it. */
+export interface KeptFile {
+  readonly headers: Readonly<Record<string, string>>
+  readonly etag: string
+  readonly plain: Buffer
+  /** Compressed, by the name of the coding; of what does not get smaller there is none. */
+  readonly coded: Readonly<Record<string, Buffer>>
+}
+
+/** Answers with the file, in a coding that the client takes, or says that the client's copy is good. */
+export function sendKept(
+  { headers, etag, plain, coded }: KeptFile,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const accepted = String(request.headers['accept-encoding'] ?? '')
+  const coding = Object.keys(coded).find((name) =>
+    new RegExp(`\\b${name}\\b(?!\\s*;\\s*q=0(\\.0*)?\\s*(,|$))`).test(accepted),
+  )
+  const body = (coding && coded[coding]) || plain
+  // One for each coding: those are other bytes (RFC 9110 section 8.8.3.3)
+  const tag = coding ? `${etag.slice(0, -1)}-${coding}"` : etag
+  reply.headers({ ...headers, etag: tag })
+  if (Object.keys(coded).length > 0) reply.header('vary', 'accept-encoding')
+  if (fresh(request.headers, { etag: tag })) return reply.code(304).send()
+  if (coding) reply.header('content-encoding', coding)
+  reply.header('content-length', body.length)
+  return reply.send(request.method === 'HEAD' ? undefined : body)
+}
+
+export function etagOf(body: Buffer): string {
+  return `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
+}

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import type { FastifyPluginAsync } from 'fastify'
+import { etagOf, type KeptFile, sendKept } from '../kept-file.ts'
+
+/** Where `npm run build` has put the page; the same folder for the sources and for the built server. */
+const BUILT = new URL('../../../dist/web/docs/', import.meta.url)
+
+/** Swagger UI has pictures in its style sheet, and shows an image that it was answered with as a blob. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const HTML = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': POLICY }
+const SCRIPT = { 'content-type': 'text/javascript; charset=utf-8' }
+const STYLE = { 'content-type': 'text/css; charset=utf-8' }
+
+const FILES: readonly (readonly [url: string, name: string, headers: Readonly<Record<string, string>>])[] = [
+  ['/docs', 'index.html', HTML],
+  ['/docs/', 'index.html', HTML],
+  ['/docs/start.js', 'start.js', SCRIPT],
+  ['/docs/swagger-ui-bundle.js', 'swagger-ui-bundle.js', SCRIPT],
+  ['/docs/swagger-ui.css', 'swagger-ui.css', STYLE],
+]
+
+/**
+ * Swagger UI at `/docs`, which reads `/openapi.json`. Its files come from here and are read when somebody asks for them, so that
+ * they cost no start anything. Where nothing was built there is no such route.
+ */
+export const docsRoutes: FastifyPluginAsync = async (app) => {
+  if (!existsSync(BUILT)) return
+  for (const [url, name, headers] of FILES) {
+    let file: Promise<KeptFile> | undefined
+    app.route({
+      method: ['GET', 'HEAD'],
+      url,
+      schema: { hide: true, operationId: 'docs' },
+      config: { cors: false },
+      handler: async (request, reply) => {
+        file ??= read(name, headers)
+        // A file that could not be read may be there the next time
+        file.catch(() => {
+          file = undefined
+        })
+        return sendKept(await file, request, reply)
+      },
+    })
+  }
+}
+
+async function read(name: string, headers: KeptFile['headers']): Promise<KeptFile> {
+  const plain = await readFile(new URL(name, BUILT))
+  return {
+    headers: { ...headers, 'cache-control': 'no-cache' },
+    etag: etagOf(plain),
+    plain,
+    coded: { gzip: await promisify(gzip)(plain) },
+  }
+}

@@ -1,0 +1,77 @@
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import t from 'tap'
+import type { ApiError, Story } from '../../src/client/index.ts'
+import { listImages } from '../acceptance/client.ts'
+import { startApp } from '../support/app.ts'
+import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+
+const PICTURES = ['image1.jpg', 'image2.png'].map((name) =>
+  fileURLToPath(new URL(`../../docs/images/${name}`, import.meta.url)),
+)
+const OTHER_ORIGIN = 'http://app.example'
+
+interface Outcome {
+  readonly story?: Story
+  readonly refusal?: Pick<ApiError, 'name' | 'status' | 'detail'>
+  readonly aborted?: string
+  readonly progress: readonly { loaded: number; total: number }[]
+  readonly listed: readonly string[]
+}
+
+t.test('a page uploads what was picked, sees how far it is, and lists it', { skip }, async (t) => {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL('../../src/client/index.ts', import.meta.url))],
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    globalName: 'storyImages',
+    write: false,
+  })
+  const script = outputFiles[0]?.text ?? ''
+  t.comment(`the client has ${script.length} bytes`)
+  t.ok(script.length < 20_000, 'it is small')
+  const browser = await launchChromium(t)
+  for (const own of [true, false]) {
+    const server = await startApp(t, own ? {} : { CORS_ORIGINS: OTHER_ORIGIN })
+    const origin = own ? server.url : OTHER_ORIGIN
+    const page = await browser.newPage()
+    const html = `<!doctype html><input type="file" multiple><script>${script}</script>`
+    await page.route(`${origin}/page`, (route) => route.fulfill({ contentType: 'text/html', body: html }))
+    await page.goto(`${origin}/page`)
+    await page.locator('input').setInputFiles(PICTURES)
+    const outcome = (await page.evaluate(`(async () => {
+      const client = storyImages.createClient({ baseUrl: ${JSON.stringify(own ? '' : server.url)} })
+      const progress = []
+      const story = await client.upload(document.querySelector('input').files, {
+        onProgress: ({ loaded, total }) => progress.push({ loaded, total }),
+      })
+      const onProgress = () => {}
+      const refusal = await client.upload([new Blob(['no image'])], { onProgress }).catch((error) => error)
+      const stop = new AbortController()
+      const big = new Blob([new Uint8Array(20_000_000)])
+      const aborted = await client
+        .upload([big], { signal: stop.signal, onProgress: () => stop.abort(new Error('enough')) })
+        .catch((error) => error.message)
+      const listed = []
+      for await (const { story_id } of client.listStories({ limit: 1 })) listed.push(story_id)
+      const { name, status, detail } = refusal
+      return { story, refusal: { name, status, detail }, aborted, progress, listed }
+    })()`)) as Outcome
+    t.equal(outcome.story?.image_count, 2, origin)
+    const { loaded, total } = outcome.progress.at(-1) ?? { loaded: 0, total: 1 }
+    t.equal(loaded, total, 'progress ends with all of it')
+    t.same(outcome.refusal, {
+      name: 'ApiError',
+      status: 415,
+      detail: 'File 1 is not a JPEG, PNG, GIF, WebP or AVIF image',
+    })
+    t.equal(outcome.aborted, 'enough')
+    t.same(outcome.listed, [outcome.story?.story_id])
+    t.same(
+      (await listImages(server)).map(({ path }) => path),
+      outcome.story?.image_paths,
+    )
+    await page.close()
+  }
+})

@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { openAsBlob } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { ApiError, createClient } from '../../src/client/index.ts'
+import { listImages, someImages } from '../acceptance/client.ts'
+import { startApp } from '../support/app.ts'
+
+const KEY = 'a-key-of-the-client'
+const PICTURES = ['image1.jpg', 'image2.png'].map((name) => new URL(`../../docs/images/${name}`, import.meta.url))
+
+const blobs = async (count: number) => (await someImages(count)).map((image) => new Blob([new Uint8Array(image)]))
+
+/** The upload path of a server, with something in front that fails as told. Everything else is the server's. */
+async function between(t: Test, url: string, fail: (request: IncomingMessage, tries: number) => number | undefined) {
+  const tries: (string | undefined)[] = []
+  const listener = async (request: IncomingMessage, response: ServerResponse) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    tries.push(request.headers['idempotency-key'] as string | undefined)
+    const status = fail(request, tries.length)
+    if (status) return response.writeHead(status, { 'retry-after': '0' }).end('{"detail":"Not now"}')
+    const { 'content-type': type = '', 'idempotency-key': key = '' } = request.headers as Record<string, string>
+    const answer = await fetch(url + request.url, {
+      method: 'POST',
+      headers: { 'content-type': type, 'idempotency-key': key },
+      body: Buffer.concat(chunks),
+    })
+    const body = await answer.text()
+    // The story is there, and nobody was told
+    if (tries.length === 2) request.socket.destroy()
+    else response.writeHead(answer.status, { 'content-type': 'application/json' }).end(body)
+  }
+  const proxy = createServer((request, response) => {
+    // A client that goes away in the middle is no error
+    listener(request, response).catch(() => request.destroy())
+  })
+  t.teardown(() => proxy.close())
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, tries }
+}
+
+t.test('an upload of files makes one story, and says how far it is', async (t) => {
+  const server = await startApp(t)
+  const client = createClient({ baseUrl: `${server.url}/` })
+  const files = await Promise.all(PICTURES.map((url) => openAsBlob(url)))
+  const seen: { loaded: number; total: number }[] = []
+  const story = await client.upload(files, { onProgress: (progress) => void seen.push(progress) })
+  t.equal(story.image_count, 2)
+  t.ok(seen.length > 0)
+  t.same(
+    seen,
+    [...seen].sort((a, b) => a.loaded - b.loaded),
+    'it only grows',
+  )
+  const { loaded, total } = seen.at(-1) ?? { loaded: 0, total: 1 }
+  t.equal(loaded, total, 'and ends with all of it')
+  t.ok(total > files.reduce((sum, { size }) => sum + size, 0))
+  const sent = Buffer.from(await (files[1] as Blob).arrayBuffer())
+  const stored = await fetch(server.url + story.image_paths[1])
+  t.ok(Buffer.from(await stored.arrayBuffer()).equals(sent), 'the bytes are those of the file')
+  t.equal((await client.upload(files)).image_count, 2, 'also without somebody who listens')
+})
+
+t.test('calls are those of the API, and show errors as values', async (t) => {
+  const server = await startApp(t, { API_KEYS: `client:read+write:${createHash('sha256').update(KEY).digest('hex')}` })
+  const client = createClient({ baseUrl: server.url, key: KEY })
+  const { story_id } = await client.upload(await blobs(1))
+  const found = await client.GET('/api/v1/images/{story_id}', { params: { path: { story_id } } })
+  t.equal(found.data?.[0]?.id, '1')
+  const refused = await client.DELETE('/api/v1/images/{story_id}', { params: { path: { story_id } } })
+  t.equal(refused.response.status, 403)
+  t.match(refused.error?.detail, /does not have the scope "delete"/)
+  const stranger = createClient({ baseUrl: server.url })
+  await t.rejects(stranger.upload(await blobs(1)), { name: 'ApiError', status: 401, retryAfter: undefined })
+  await t.rejects(stranger.listStories().next(), ApiError)
+})
+
+t.test('a ticket uploads one story without a key', async (t) => {
+  const server = await startApp(t, {
+    API_KEYS: `issuer:read+write:${createHash('sha256').update(KEY).digest('hex')}`,
+    SIGNING_SECRETS: 'a-secret-of-more-than-32-characters',
+  })
+  const issuer = createClient({ baseUrl: server.url, key: KEY })
+  const { data: ticket } = await issuer.POST('/api/v1/tickets', { body: { files: 2 } })
+  const uploadUrl = ticket?.upload_url ?? ''
+  const page = createClient({ baseUrl: server.url })
+  const images = await blobs(2)
+  const story = await page.upload(images, { uploadUrl })
+  t.equal(story.image_count, 2)
+  t.same(await page.upload(images, { uploadUrl }), story, 'the same one when it is sent again')
+  await t.rejects(page.upload(await blobs(3), { uploadUrl }), { name: 'ApiError', status: 413 })
+})
+
+t.test('an upload that is refused tells why, at once', async (t) => {
+  const server = await startApp(t)
+  const { tries, url } = await between(t, server.url, () => undefined)
+  const client = createClient({ baseUrl: url })
+  await t.rejects(client.upload([new Blob(['no image'])]), {
+    name: 'ApiError',
+    status: 415,
+    detail: 'File 1 is not a JPEG, PNG, GIF, WebP or AVIF image',
+  })
+  t.equal(tries.length, 1)
+})
+
+t.test(
+  'a try that failed, or whose answer was lost, is made again with the same key: there is one story',
+  async (t) => {
+    const server = await startApp(t)
+    const { tries, url } = await between(t, server.url, (_request, count) => (count === 1 ? 503 : undefined))
+    const story = await createClient({ baseUrl: url }).upload(await blobs(2), { onProgress: () => {} })
+    t.equal(tries.length, 3)
+    t.equal(new Set(tries).size, 1)
+    t.match(tries[0], /^[0-9a-f]{32}$/)
+    const listed = await listImages(server)
+    t.same(
+      listed.map(({ path }) => path),
+      story.image_paths,
+    )
+  },
+)
+
+t.test('tries have an end', async (t) => {
+  const { tries, url } = await between(t, 'http://127.0.0.1:9', () => 503)
+  const client = createClient({ baseUrl: url })
+  await t.rejects(client.upload(await blobs(1), { retries: 2, idempotencyKey: 'mine' }), {
+    name: 'ApiError',
+    status: 503,
+    detail: 'Not now',
+    retryAfter: 0,
+  })
+  t.same(tries, ['mine', 'mine', 'mine'])
+  const gone = createClient({ baseUrl: 'http://127.0.0.1:9' })
+  await t.rejects(gone.upload(await blobs(1), { retries: 0 }), TypeError)
+})
+
+t.test('a signal ends an upload, and the wait for another try', async (t) => {
+  const server = await startApp(t)
+  const client = createClient({ baseUrl: server.url })
+  const stop = new AbortController()
+  const big = new Blob([...(await blobs(1)), new Uint8Array(30_000_000)])
+  const why = new Error('changed my mind')
+  await t.rejects(client.upload([big], { signal: stop.signal, onProgress: () => stop.abort(why) }), why)
+  const { url } = await between(t, server.url, () => 503)
+  const waiting = new AbortController()
+  const busy: typeof fetch = async (...args) => {
+    setTimeout(() => waiting.abort(why), 20)
+    const { status } = await fetch(...args)
+    return new Response('{"detail":"Later"}', { status, headers: { 'retry-after': '30' } })
+  }
+  const begin = performance.now()
+  await t.rejects(createClient({ baseUrl: url, fetch: busy }).upload(await blobs(1), { signal: waiting.signal }), why)
+  t.ok(performance.now() - begin < 5000)
+})
+
+t.test('the stories of all pages come one by one', async (t) => {
+  const server = await startApp(t)
+  const client = createClient({ baseUrl: server.url })
+  const uploaded: string[] = []
+  for (let n = 0; n < 5; n++) uploaded.push((await client.upload(await blobs(2))).story_id)
+  const requests: string[] = []
+  const watched = createClient({
+    baseUrl: server.url,
+    fetch: (input, init) => {
+      requests.push((input as Request).url)
+      return fetch(input, init)
+    },
+  })
+  const listed: string[] = []
+  for await (const { story_id, images } of watched.listStories({ limit: 2 })) {
+    listed.push(story_id)
+    t.same(
+      images.map(({ id }) => id),
+      ['1', '2'],
+    )
+  }
+  t.same(listed, uploaded)
+  t.equal(requests.length, 3)
+  const newest: string[] = []
+  for await (const { story_id } of client.listStories({ limit: 2, order: 'newest' })) newest.push(story_id)
+  t.same(newest, [...uploaded].reverse())
+  for await (const { story_id } of watched.listStories({ limit: 1 })) {
+    t.equal(story_id, uploaded[0])
+    break
+  }
+  t.equal(requests.length, 4, 'a loop that ends early reads no further page')
+  await createClient({ baseUrl: server.url }).DELETE('/api/v1/images')
+  t.same(await client.listStories().next(), { done: true, value: undefined })
+})

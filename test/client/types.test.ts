@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { ROOT, run } from '../support/examples.ts'
+
+/** Compiled as a program of somebody else would be: by the declarations of the package. */
+const PROGRAM = `
+import { ApiError, createClient, type Image, type ListedStory, type Story } from 'story-images/client'
+
+const client = createClient({ baseUrl: '' })
+const story: Story = await client.upload([new Blob()], { onProgress: ({ loaded }) => loaded.toFixed() })
+const count: number = story.image_count
+const { data, error } = await client.GET('/api/v1/images/{story_id}', { params: { path: { story_id: story.story_id } } })
+const images: Image[] | undefined = data
+const detail: string | undefined = error?.detail
+for await (const listed of client.listStories({ order: 'newest' })) {
+  const one: ListedStory = listed
+  one.images[0]?.created_at.slice()
+}
+const ticket = await client.POST('/api/v1/tickets', { body: { files: 1 } })
+const url: string | undefined = ticket.data?.upload_url
+const refusal = new ApiError(415, 'No', null)
+const later: number | undefined = refusal.retryAfter
+export { count, detail, images, later, url }
+
+// @ts-expect-error No such member of a story
+story.imageCount
+// @ts-expect-error An id is text
+const id: number = data?.[0]?.id
+// @ts-expect-error There is no such path
+await client.GET('/api/v1/pictures')
+// @ts-expect-error Nor such a method of it
+await client.PUT('/api/v1/images', {})
+// @ts-expect-error The path needs an id
+await client.DELETE('/api/v1/images/{story_id}')
+// @ts-expect-error A limit is a number
+await client.GET('/api/v1/images', { params: { query: { limit: 'x' } } })
+// @ts-expect-error There is no such order
+client.listStories({ order: 'oldest' })
+// @ts-expect-error A path is no image
+await client.upload(['image.jpg'])
+// @ts-expect-error There is no such option
+await client.upload([], { retry: 1 })
+`
+
+t.test('a program gets the types of the API, and is told of what it has not', async (t) => {
+  const config = {
+    compilerOptions: { module: 'NodeNext', target: 'ES2023', strict: true, noEmit: true, types: [] },
+    files: ['program.mts'],
+  }
+  // Inside of the package, which is then found under its own name
+  const folder = t.testdir({ 'program.mts': PROGRAM, 'tsconfig.json': JSON.stringify(config) })
+  // tap would have its hooks loaded into every process of Node.js
+  const tsc = ['-u', 'NODE_OPTIONS', join(ROOT, 'node_modules/.bin/tsc')]
+  const { code, stdout, stderr } = await run('env', [...tsc, '-p', folder])
+  t.equal(stdout + stderr, '')
+  t.equal(code, 0)
+})

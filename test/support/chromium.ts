@@ -1,0 +1,38 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { type Browser, chromium } from 'playwright-core'
+import type { Teardown } from './app.ts'
+
+/** Chromium, or a browser made of it; nothing where there is none. */
+function findChromium(): string | undefined {
+  const names = ['chromium', 'chromium-browser', 'google-chrome']
+  const paths = names.flatMap((name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)))
+  return paths.find((path) => {
+    try {
+      accessSync(path, constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+const executablePath = findChromium()
+
+/** Why tests of a browser are left out, for `t.test`: there is none. With `CI` set they fail. */
+export const skipWithoutChromium =
+  executablePath === undefined && !process.env.CI ? 'there is no chromium in PATH' : false
+
+/** A browser that is closed at the end of the test. */
+export async function launchChromium(t: Teardown): Promise<Browser> {
+  if (executablePath === undefined) throw new Error('There is no chromium in PATH')
+  const browser = await chromium.launch({
+    executablePath,
+    // Chromium does not start as root with a sandbox of its own
+    chromiumSandbox: process.getuid?.() !== 0,
+    // Pages of other hosts could not use one on this machine at all
+    args: ['--disable-features=LocalNetworkAccessChecks'],
+  })
+  t.teardown(() => browser.close())
+  return browser
+}
