@@ -1,5 +1,6 @@
 import { MARKS } from '../../src/stories/deletion-mark.ts'
 import { isOwnId, ownIdTime } from '../../src/stories/key.ts'
+import { VARIANTS } from '../../src/variants/variant.ts'
 import type { Content, Entry, Fetched, History, Listing, Look, Removal, RemovalOfAll, Upload } from './history.ts'
 
 /** After this many milliseconds nothing of a request runs any more whose answer did not come. */
@@ -206,7 +207,10 @@ export function check(history: History): Verdict {
       if (since < start && fetched.end < life.deletion) found.add('lost', `has lost its image ${name}`, id, fetched)
       return
     }
-    if (image === 'damaged' || image.content !== life.content?.number || image.image !== Number.parseInt(name, 10)) {
+    const isRight =
+      image === 'smaller' ||
+      (image !== 'damaged' && image.content === life.content?.number && image.image === Number.parseInt(name, 10))
+    if (!isRight) {
       const what = image === 'damaged' ? 'damaged' : `image ${image.image} of upload ${image.content}`
       found.add('bytes', `its image ${name} is ${what}, and it is of upload ${life.content?.number}`, id, fetched)
     }
@@ -240,7 +244,10 @@ export interface Remains {
 
 const CLAIMS = 'idempotency/'
 
-/** `left over` and `missing`: after the last sweep there are the keys of the stories, what others have placed, and claims. */
+/**
+ * `left over` and `missing`: after the last sweep there are the keys of the stories, smaller forms of their images, what others have
+ * placed, and claims.
+ */
 export function checkRemains({ keys, listed, placed }: Remains): { rule: string; what: string; id: string }[] {
   const expected = new Set(placed)
   for (const [id, names] of listed) {
@@ -256,9 +263,10 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
   // With objects of others below its id one that was never ours still has to be looked at
   const mark = (key: string) =>
     key.startsWith(MARKS) && placed.some((other) => key.startsWith(`${MARKS}${idOf(other)}.`))
+  const smaller = (key: string) => key.startsWith(VARIANTS) && listed.has(idOf(key))
   return [
     ...keys
-      .filter((key) => !expected.has(key) && !key.startsWith(CLAIMS) && !mark(key))
+      .filter((key) => !expected.has(key) && !key.startsWith(CLAIMS) && !mark(key) && !smaller(key))
       .map((key) => ({ rule: 'left over', what: `${key} is left, and is no story's`, id: idOf(key) })),
     ...[...expected]
       .filter((key) => !there.has(key))

@@ -55,6 +55,7 @@ export class Clients {
   readonly contents = new Map<number, Content>()
   images = 0
   bytes = 0
+  smaller = 0
   /** Answers that no promise allows, as they come. */
   readonly oddities: string[] = []
   readonly #options: Options
@@ -198,7 +199,25 @@ export class Clients {
       return
     }
     const names = this.#known.get(id)?.names.split(',') ?? []
-    await this.image(id, oneOf(names, random))
+    if (chance(0.3, random)) await this.#smaller(id, oneOf(names, random))
+    else await this.image(id, oneOf(names, random))
+  }
+
+  /** A smaller form of an image, which is made when it is asked for, and must go with its story. */
+  async #smaller(id: string, name: string): Promise<void> {
+    const start = performance.now()
+    const answer = await this.#send('GET', `/images/stories/${id}/${name}?w=160&format=jpeg`)
+    if (answer === 'refused' || (answer?.status !== 200 && answer?.status !== 404)) {
+      if (typeof answer === 'object' && answer.status < 500 && answer.status !== 429)
+        this.oddities.push(`a smaller form of ${id}/${name} was answered ${answer.status}: ${answer.body}`)
+      return
+    }
+    const end = performance.now()
+    if (answer.status === 404) this.#add({ kind: 'image', id, name, start, end })
+    else {
+      this.smaller += 1
+      this.#add({ kind: 'image', id, name, start, end, found: 'smaller' })
+    }
   }
 
   /** Looks for an image of an upload that still runs: its path answers with all of it or not at all. */
@@ -229,7 +248,9 @@ export class Clients {
     const { content, names = '' } = this.#known.get(id) ?? {}
     if (content !== undefined && this.contents.get(content)?.key !== undefined) this.#repeat(content, 10, 10_000)
     if (chance(0.3, this.#options.random)) await this.story(id)
-    if (chance(0.3, this.#options.random)) await this.image(id, oneOf(names.split(','), this.#options.random))
+    const name = oneOf(names.split(','), this.#options.random)
+    if (chance(0.3, this.#options.random)) await this.image(id, name)
+    if (chance(0.3, this.#options.random)) await this.#smaller(id, name)
   }
 
   async #removeAll(): Promise<void> {

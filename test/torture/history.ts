@@ -61,13 +61,16 @@ export interface Look extends Timed {
   readonly names?: string
 }
 
-/** An image's own path. */
+/** An image's own path, or a smaller form of it. */
 export interface Fetched extends Timed {
   readonly kind: 'image'
   readonly id: string
   readonly name: string
-  /** Whose image the bytes are; undefined: answered 404; `damaged`: they are those of no image that was sent. */
-  readonly found?: { readonly content: number; readonly image: number } | 'damaged'
+  /**
+   * Whose image the bytes are; undefined: answered 404; `damaged`: they are those of no image that was sent; `smaller`: a smaller form,
+   * which does not tell.
+   */
+  readonly found?: { readonly content: number; readonly image: number } | 'damaged' | 'smaller'
 }
 
 /** The store has carried out a write after its sender had given it up. */

@@ -138,6 +138,7 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
         unidentified: verdict.unidentified,
         excused: verdict.excused,
         images: clients.images,
+        smaller: clients.smaller,
         bytes: clients.bytes,
         storiesLeft: listed.size,
         memory: `${Math.round(process.memoryUsage.rss() / 2 ** 20)} MiB`,
