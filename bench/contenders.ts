@@ -82,6 +82,9 @@ export const paginator: Contender = { name: 'SDK paginator', role: 'peer', comma
 
 export const sdkDelete: Contender = { ...paginator, name: 'SDK, list and delete' }
 
+/** On a folder. */
+export const ipx: Contender = { name: 'ipx', role: 'peer', command: nodePeer('ipx') }
+
 export const parseOnly: Contender = { name: 'parsing alone', role: 'limit', command: nodePeer('parse-only') }
 
 export const fastapi: Contender = {

@@ -79,6 +79,7 @@ const INTRODUCTION = `![story-images and its peers, side by side](images/benchma
 story-images and what people would write or use instead, on one machine, in one run. A figure means something only beside the others
 of its table: another machine gives other figures, and should give similar ratios.
 
+<!-- example: bench -->
 \`\`\`sh
 npm run bench                                # every row, about 25 minutes; writes this page
 npm run bench -- upload-small get-200kb      # some rows

@@ -3,6 +3,7 @@ import type { Row } from './row.ts'
 import { getRow } from './rows/delivery.ts'
 import { deleteAll, farListRow, listMinio, listOne, storyIds } from './rows/lists.ts'
 import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadRow } from './rows/uploads.ts'
+import { variants } from './rows/variants.ts'
 
 export const ROWS: readonly Row[] = [
   uploadRow('upload-small', 8, 200_000, 16, [ours, libStorage, multerS3, fastapi, parseOnly]),
@@ -20,4 +21,5 @@ export const ROWS: readonly Row[] = [
   deleteAll,
   getRow('get-200kb', 200_000),
   getRow('get-20kb', 20_000),
+  variants,
 ]

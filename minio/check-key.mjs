@@ -73,8 +73,12 @@ async function mayNot(command, status = 403) {
 }
 
 const outside = ['check-key.txt', `${S3_PREFIX}check-key.txt`, `${S3_PREFIX}stories-check-key/1.txt`]
-if (S3_PREFIX) outside.push('stories/check-key.txt', 'idempotency/check-key.txt')
-const inside = [`${S3_PREFIX}stories/check-key/1.txt`, `${S3_PREFIX}idempotency/check-key`]
+if (S3_PREFIX) outside.push('stories/check-key.txt', 'idempotency/check-key.txt', 'variants/check-key.txt')
+const inside = [
+  `${S3_PREFIX}stories/check-key/1.txt`,
+  `${S3_PREFIX}idempotency/check-key`,
+  `${S3_PREFIX}variants/check-key/1.txt`,
+]
 const secrets = [...outside.map((Key) => ({ Bucket, Key })), { Bucket: OTHER_BUCKET, Key: inside[0] }]
 
 for (const at of secrets) await root.send(new PutObjectCommand({ ...at, Body: 'outside' }))
@@ -124,7 +128,7 @@ try {
     report((await Body?.transformToString()) === 'outside', `${at.Bucket}/${at.Key} was changed or deleted`)
   }
 
-  const lists = ['', undefined, '/', 's', 'stories', 'stories-check-key/', 'check-key']
+  const lists = ['', undefined, '/', 's', 'stories', 'stories-check-key/', 'variants', 'check-key']
   for (const Prefix of lists) {
     const full = Prefix === undefined ? undefined : S3_PREFIX + Prefix
     await mayNot(new ListObjectsV2Command({ Bucket, Prefix: full }))

@@ -19,7 +19,7 @@ export function startSweeps(sweeper: Pick<Sweeper, 'sweep'>, interval: number, l
     while (!signal.aborted) {
       try {
         const report = await sweeper.sweep({ signal })
-        if (report.stories + report.kept > 0)
+        if (report.stories + report.variants + report.kept > 0)
           log.info(report, 'removed what interrupted uploads and deletions had left')
         else log.debug(report, 'swept')
       } catch (err) {

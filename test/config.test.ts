@@ -172,6 +172,22 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     invalid: ['0', '10001', 'many'],
   },
   MAX_PIXELS: { default: 268_000_000, valid: [['1', 1]], invalid: ['0', '10 MP'] },
+  VARIANT_WIDTHS: {
+    default: '160,320,640,1280,1920',
+    valid: [
+      ['1', '1'],
+      ['320, 9999', '320, 9999'],
+    ],
+    invalid: ['0', '10000', '320px', '320,', 'auto'],
+  },
+  VARIANT_CONCURRENCY: {
+    default: 2,
+    valid: [
+      ['1', 1],
+      ['64', 64],
+    ],
+    invalid: ['0', '65', 'all'],
+  },
   UPLOAD_TIMEOUT: {
     default: 3_600_000,
     valid: [

@@ -1,6 +1,7 @@
 import { DeleteFailure, ObjectNotFound, StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
+import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { commitBeforeDeletion } from './claim-object.ts'
 import { putMark, readMarks } from './deletion-mark.ts'
 import { isOwnId, isStoryId, isWrittenByUs, ownIdTime, STORIES, STORY_SPACE, type StoryKeys } from './key.ts'
@@ -13,7 +14,7 @@ const BATCH = 1000
 const BATCHES_AT_ONCE = 16
 
 /** Keys of one batch that are looked at side by side, to see who wrote them. */
-const HEADS_AT_ONCE = 8
+export const HEADS_AT_ONCE = 8
 
 /** Looks and marks side by side. */
 const MARKS_AT_ONCE = 16
@@ -22,8 +23,8 @@ const MARKS_AT_ONCE = 16
 export const CLOCK_MARGIN_MS = 5 * 60_000
 
 /**
- * Deletes a story: first its record, and with it the story, then its images. A repetition finishes what an earlier call left
- * behind, and is a success. Rejects with `StoryNotFound` when there is nothing of it.
+ * Deletes a story: first its record, and with it the story, then its images, then their variants. A repetition finishes what an earlier
+ * call left behind, and is a success. Rejects with `StoryNotFound` when there is nothing of it.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  */
@@ -37,9 +38,12 @@ export async function removeStory(store: ObjectStore, id: string, uploadTimeout:
   const removal = new Removal(store)
   if (keys) await removal.remove([keys])
   removal.throwIfFailed()
+  const variants = await variantsOf(store, id)
+  await removal.delete(variants)
+  removal.throwIfFailed()
   // With something below its id that is none of ours it would still count as a story
   if (marks.length > 0 && !keys?.hasOthers) await store.delete(marks)
-  if (!keys || keys.keys().length === 0) throw new StoryNotFound(id)
+  if (variants.length === 0 && !keys?.keys().length) throw new StoryNotFound(id)
 }
 
 /**
@@ -51,8 +55,8 @@ function isSettling(id: string, uploadTimeout: number): boolean {
 }
 
 /**
- * Deletes every story that is listed now, and what failed uploads and deletions left that are older than `uploadTimeout`. A
- * running upload, whose record is still to come, is not touched.
+ * Deletes every story that is listed now, and what failed uploads and deletions left that are older than `uploadTimeout`, and then the
+ * variants of whatever is gone. A running upload, whose record is still to come, is not touched.
  *
  * Rejects with `DeleteFailure`, naming every key that the store kept, after all the others were deleted. Any other error ends the
  * work, and comes when nothing of it runs any more.
@@ -82,7 +86,13 @@ export async function removeAllStories(store: ObjectStore, uploadTimeout: number
     ]
     await sideBySide(lasting, MARKS_AT_ONCE, async ({ id }) => void (await putMark(store, id)))
     await removal.remove([...stories, ...leftovers])
+    // Of the others an id is left that has nothing but variants
+    const withOthers = stories.filter(({ hasOthers }) => hasOthers)
+    await sideBySide(withOthers, MARKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
   })
+  await sideBySide(orphanedVariants(store), BATCHES_AT_ONCE, (orphans) =>
+    removal.delete(orphans.flatMap(({ objects }) => objects.map(({ key }) => key))),
+  )
   removal.throwIfFailed()
   const done = await Promise.all(own)
   await sideBySide(earlier, MARKS_AT_ONCE, async ({ key, id }) => {

@@ -1,9 +1,12 @@
+import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
+import { orphanedVariants, variantRange } from '../variants/remove.ts'
+import { VARIANTS } from '../variants/variant.ts'
 import { sweepClaims } from './claim.ts'
 import { type DeletionMark, putMark, readMarks } from './deletion-mark.ts'
 import { isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
-import { keysOfStory, readStoryKeys, type Settled } from './list.ts'
-import { CLOCK_MARGIN_MS, leftoversOf, Removal } from './remove.ts'
+import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
+import { CLOCK_MARGIN_MS, HEADS_AT_ONCE, isOurs, leftoversOf, Removal } from './remove.ts'
 
 /** A regular sweep reads one slice of what is old; so many cover it. */
 const SLICES = 24
@@ -24,7 +27,10 @@ export interface SweepOptions {
   readonly dryRun?: boolean
   /** For processes that live for one sweep: reads what the hour of the day picks, and settles nothing. */
   readonly byHour?: boolean
-  /** Is told what was removed, page after page: all that is ours below a story id, the mark of a deletion, or a claim. */
+  /**
+   * Is told what was removed, page after page: all that is ours below a story id, the mark of a deletion, a claim, or the variants of a
+   * story that is no more.
+   */
   readonly onRemoved?: (what: string, keys: readonly string[]) => void
   /** Is told which keys the store did not delete. */
   readonly onKept?: (keys: readonly string[]) => void
@@ -39,6 +45,8 @@ export interface SweepReport {
   readonly keys: number
   /** Idempotency-Keys that were forgotten. */
   readonly claims: number
+  /** Variants of stories that are no more. */
+  readonly variants: number
   /** Keys that the store did not delete; a later sweep tries again. */
   readonly kept: number
 }
@@ -103,7 +111,7 @@ export class Sweeper {
     const { spans, next } = last
       ? following(last, before, this.#age)
       : { spans: isPart ? await ofTheHour(this.#store, now, before, this.#age) : everything, next: 0 }
-    const report = { stories: 0, keys: 0, claims: 0, kept: 0 }
+    const report = { stories: 0, keys: 0, claims: 0, variants: 0, kept: 0 }
 
     const noteKept = ({ kept }: Removal) => {
       report.kept += kept.size
@@ -134,7 +142,7 @@ export class Sweeper {
     let first: number | undefined
     for (const [from, to] of spans) {
       // No hint of a key space: one page at a time
-      const range = { prefix: STORIES, after: keyAt(from), before: keyAt(to) }
+      const range = { prefix: STORIES, ...rangeOf([from, to]) }
       for await (const found of readStoryKeys(this.#store, range)) {
         signal?.throwIfAborted()
         const own = found.find(({ id }) => isOwnId(id))
@@ -173,6 +181,19 @@ export class Sweeper {
         options.onRemoved?.('An expired Idempotency-Key', keys)
       },
     })
+    for (const [from, to] of spans) {
+      // Most foreign ids are behind every one of ours
+      const span: Span = [from, to === before ? Number.POSITIVE_INFINITY : to]
+      for await (const { storyId, keys } of oldOrphans(this.#store, span, before)) {
+        signal?.throwIfAborted()
+        const removal = new Removal(this.#store)
+        if (!dryRun) await removal.delete(keys)
+        const gone = keys.filter((key) => !removal.kept.has(key))
+        report.variants += gone.length
+        if (gone.length > 0) options.onRemoved?.(storyId, gone)
+        noteKept(removal)
+      }
+    }
     await this.#tidy(before, spans, options)
 
     if (dryRun || byHour) return report
@@ -185,11 +206,30 @@ export class Sweeper {
 
   async #tidy(olderThan: number, spans: readonly Span[], options: SweepOptions): Promise<void> {
     // Marks are before every id
-    const ranges = [{ before: keyAt(0) }, ...spans.map(([from, to]) => ({ after: keyAt(from), before: keyAt(to) }))]
+    const ranges: Range[] = [{ before: keyAt(0) }, ...spans.map(rangeOf)]
     const { signal, dryRun = false, onTidied } = options
     for await (const name of this.#store.tidy?.({ prefix: STORIES, ranges, olderThan, dryRun }) ?? []) {
       signal?.throwIfAborted()
       onTidied?.(name)
+    }
+    const ofVariants = { prefix: VARIANTS, ranges: spans.map(rangeOf).map(variantRange), olderThan, dryRun }
+    for await (const name of this.#store.tidy?.(ofVariants) ?? []) {
+      signal?.throwIfAborted()
+      // What is temporary is below no prefix, and comes with each
+      if (name.startsWith(VARIANTS)) onTidied?.(name)
+    }
+  }
+}
+
+/** Variants of stories that are no more, those that we wrote and that are older than `before`. */
+async function* oldOrphans(store: ObjectStore, span: Span, before: number) {
+  for await (const page of orphanedVariants(store, rangeOf(span))) {
+    for (const { storyId, objects } of page) {
+      const keys: string[] = []
+      await sideBySide(objects, HEADS_AT_ONCE, async ({ key }) => {
+        if (await isOurs(store, key, before)) keys.push(key)
+      })
+      if (keys.length > 0) yield { storyId, keys }
     }
   }
 }
@@ -241,6 +281,10 @@ async function firstTime(store: ObjectStore, end: number): Promise<number> {
 
 function isIn(spans: readonly Span[], time: number): boolean {
   return spans.some(([from, to]) => time >= from && time < to)
+}
+
+function rangeOf([from, to]: Span): Range {
+  return to === Number.POSITIVE_INFINITY ? { after: keyAt(from) } : { after: keyAt(from), before: keyAt(to) }
 }
 
 function keyAt(time: number): string {

@@ -1,14 +1,18 @@
+import type { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
 import type { Static } from 'typebox'
-import { PRIVATE_CACHE_CONTROL } from '../../config.ts'
-import { ImageNotFound, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
+import { listed, PRIVATE_CACHE_CONTROL } from '../../config.ts'
+import { ImageNotFound, ObjectNotFound, RangeNotSatisfiable, ServerBusy } from '../../errors.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../../store/object-store.ts'
 import { CONTENT_TYPES, type ImageType } from '../../stories/image-format.ts'
 import { imageTypeOf, isStoryId, publicPath, storyPrefix } from '../../stories/key.ts'
+import { Variants } from '../../variants/variants.ts'
 import { deliver } from '../deliver.ts'
 import { imageDocument, imageHeadDocument } from '../documents.ts'
+import { Room } from '../room.ts'
 import { errors, ImageParams } from '../schemas.ts'
+import { readVariant, type VariantRequest } from '../variant-request.ts'
 
 interface Route {
   Params: Static<typeof ImageParams>
@@ -16,29 +20,43 @@ interface Route {
 
 const URL = '/images/stories/:story_id/:name'
 
-/** An image itself, as a CDN fetches it. */
+/** Longest wait for a worker, in milliseconds. What waits meanwhile is bounded by the requests that are: see overload.ts. */
+const PATIENCE_MS = 10_000
+
+/** An image itself, or a smaller form of it, as a CDN fetches it. */
 export const imageRoutes: FastifyPluginAsync = async (app) => {
   const { config, store } = app
-  const schema = { params: ImageParams, response: errors(401, 403, 404, 416, 429, 503) }
+  const turns = new Room(config.VARIANT_CONCURRENCY, {
+    patience: PATIENCE_MS,
+    waiting: Number.POSITIVE_INFINITY,
+    busy: () => new ServerBusy(),
+  })
+  const variants = new Variants(store, turns, config.MAX_FILE_SIZE, (outcome, seconds) =>
+    app.metrics.variant(outcome, seconds),
+  )
+  app.addHook('onClose', () => variants.close())
+
+  const widths = listed(config.VARIANT_WIDTHS).map(Number)
+  const schema = { params: ImageParams, response: errors(401, 403, 404, 416, 422, 429, 503) }
   // Images say for themselves which pages may use them
   const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', orBy: 'signature' } as const)) }
 
   app.get<Route>(
     URL,
     {
-      schema: { ...schema, operationId: 'getImage', summary: 'Get an image', document: imageDocument },
+      schema: { ...schema, operationId: 'getImage', summary: 'Get an image', document: imageDocument(widths) },
       config: routeConfig,
     },
     async (request, reply) => {
-      const image = imageOf(request.params)
+      const image = imageOf(request)
       const signal = goneSignal(reply)
       if (isConditional(request)) {
         // Costs a second call only for a client whose copy is out of date, and images never change
-        const head = await store.head(image.key, { signal }).catch(notFoundAs(image.key))
+        const head = await find(image, (key) => store.head(key, { signal }), request, signal)
         setHeaders(reply, image, head)
         if (isFresh(request, reply)) return reply.code(304).send()
       }
-      const found = await open(image.key, request, signal).catch(notFoundAs(image.key))
+      const found = await find(image, (key) => open(key, request, signal), request, signal)
       setHeaders(reply, image, found)
       if (found.range) {
         const { start, end } = found.range
@@ -56,26 +74,50 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     {
       schema: {
         params: ImageParams,
-        response: errors(401, 403, 404, 429, 503),
+        response: errors(401, 403, 404, 422, 429, 503),
         operationId: 'headImage',
         summary: 'Get the headers of an image',
-        document: imageHeadDocument,
+        document: imageHeadDocument(widths),
       },
       config: routeConfig,
     },
     async (request, reply) => {
-      const image = imageOf(request.params)
-      const head = await store.head(image.key, { signal: goneSignal(reply) }).catch(notFoundAs(image.key))
+      const image = imageOf(request)
+      const signal = goneSignal(reply)
+      const head = await find(image, (key) => store.head(key, { signal }), request, signal)
       setHeaders(reply, image, head)
       if (isFresh(request, reply)) return reply.code(304).send()
       return reply.header('content-length', head.size).send()
     },
   )
 
+  function imageOf(request: FastifyRequest<Route>): RequestedImage {
+    const { story_id: storyId, name } = request.params
+    const type = imageTypeOf(name)
+    const key = storyPrefix(storyId) + name
+    if (!isStoryId(storyId) || !type) throw new ImageNotFound(publicPath(key))
+    return { storyId, key, type, variant: readVariant(request, type, config) }
+  }
+
+  /** Reads the image, or the smaller form of it, with the call of the store that `read` makes. */
+  async function find<Found extends ObjectHead & { body?: Readable }>(
+    { storyId, key, variant }: RequestedImage,
+    read: (key: string) => Promise<Found>,
+    request: FastifyRequest,
+    signal: AbortSignal,
+  ): Promise<Found> {
+    try {
+      if (!variant) return await read(key)
+      return await variants.find({ storyId, source: key, ...variant }, read, { who: request.ip, signal })
+    } catch (error) {
+      throw error instanceof ObjectNotFound ? new ImageNotFound(publicPath(key)) : error
+    }
+  }
+
   function setHeaders(reply: FastifyReply, image: RequestedImage, object: ObjectHead): void {
     const { width, height } = object.metadata
     reply.headers({
-      'content-type': CONTENT_TYPES[image.type],
+      'content-type': image.variant ? object.contentType : CONTENT_TYPES[image.type],
       'accept-ranges': 'bytes',
       etag: object.etag,
       'last-modified': object.lastModified.toUTCString(),
@@ -87,6 +129,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
         'Content-Length, Content-Range, ETag, Last-Modified, X-Image-Width, X-Image-Height',
       'cross-origin-resource-policy': 'cross-origin',
       'content-security-policy': "default-src 'none'; sandbox",
+      ...(image.variant?.isNegotiated && { vary: 'Accept' }),
       // A file that was copied into the bucket by hand has no size
       ...(width && height && { 'x-image-width': width, 'x-image-height': height }),
     })
@@ -117,19 +160,8 @@ interface RequestedImage {
   readonly storyId: string
   readonly key: string
   readonly type: ImageType
-}
-
-function imageOf({ story_id: storyId, name }: Route['Params']): RequestedImage {
-  const type = imageTypeOf(name)
-  const key = storyPrefix(storyId) + name
-  if (!isStoryId(storyId) || !type) throw new ImageNotFound(publicPath(key))
-  return { storyId, key, type }
-}
-
-function notFoundAs(key: string) {
-  return (error: unknown): never => {
-    throw error instanceof ObjectNotFound ? new ImageNotFound(publicPath(key)) : error
-  }
+  /** The smaller form of it that is asked for. */
+  readonly variant: VariantRequest | undefined
 }
 
 /** Aborts when the client goes away, so that the store's connection is free at once. */

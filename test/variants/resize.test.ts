@@ -1,0 +1,156 @@
+import sharp from 'sharp'
+import t from 'tap'
+import { type Resized, resize } from '../../src/variants/resize.ts'
+import type { Form } from '../../src/variants/variant.ts'
+import { makeImage, NOT_IMAGES } from '../support/images.ts'
+
+const FORMS: readonly Form[] = ['jpeg', 'webp', 'avif', 'plain']
+
+async function made(source: Buffer, width: number, form: Form): Promise<Resized> {
+  const result = await resize(source, width, form)
+  if (typeof result === 'string') throw new Error(`It is ${result}`)
+  return result
+}
+
+const red = { r: 200, g: 30, b: 30 }
+const green = { r: 30, g: 200, b: 30 }
+
+/** Red above, green below, as whoever looks at it sees it: stored turned and mirrored as the orientation says. */
+async function upright(orientation: number): Promise<Buffer> {
+  const half = { width: 60, height: 40, channels: 3 as const }
+  const stored = await sharp({ create: { ...half, height: 80, background: green } })
+    .composite([{ input: { create: { ...half, background: red } }, gravity: 'north' }])
+    .png()
+    .toBuffer()
+  // The inverse of what a viewer does
+  const image = sharp(stored)
+  if ([2, 5, 7, 4].includes(orientation)) image.flop()
+  const angle = { 3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90 }[orientation] ?? 0
+  const turned = await image.png().toBuffer()
+  return sharp(turned).rotate(angle).withMetadata({ orientation }).jpeg({ quality: 95 }).toBuffer()
+}
+
+t.test('a picture is upright whatever its Exif orientation says', async (t) => {
+  for (let orientation = 1; orientation <= 8; orientation++) {
+    const { bytes, width, height } = await made(await upright(orientation), 30, 'jpeg')
+    t.same([width, height], [30, 40], `orientation ${orientation}`)
+    const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true })
+    /** How much more red than green there is. */
+    const redness = (y: number) => {
+      const at = (y * info.width + 15) * info.channels
+      return data.readUInt8(at) - data.readUInt8(at + 1)
+    }
+    t.ok(redness(5) > 50 && redness(35) < -50, `orientation ${orientation}: ${redness(5)} above ${redness(35)}`)
+    t.equal((await sharp(bytes).metadata()).orientation, undefined)
+  }
+})
+
+t.test('no metadata is left: no place, no camera, no profile', async (t) => {
+  const source = await sharp(await makeImage({ type: 'jpg', profileBytes: 5000 }))
+    .keepIccProfile()
+    .withExif({ IFD0: { Make: 'A camera' }, IFD3: { GPSLatitude: '52/1 31/1 0/1', GPSLatitudeRef: 'N' } })
+    .withXmp('<x:xmpmeta xmlns:x="adobe:ns:meta/"/>')
+    .jpeg()
+    .toBuffer()
+  const { exif, icc, xmp } = await sharp(source).metadata()
+  t.ok(exif?.includes('A camera') && icc && xmp, 'the source has some')
+  for (const form of FORMS) {
+    for (const width of [20, 1920]) {
+      const { bytes } = await made(source, width, form)
+      const left = await sharp(bytes).metadata()
+      t.same(
+        [left.exif, left.icc, left.xmp, left.iptc],
+        [undefined, undefined, undefined, undefined],
+        `${form} ${width}`,
+      )
+      t.notOk(bytes.includes('A camera'))
+    }
+  }
+})
+
+t.test('colours are those of sRGB', async (t) => {
+  const pixel = { width: 8, height: 8, channels: 3 as const, background: { r: 255, g: 0, b: 0 } }
+  const p3 = await sharp({ create: pixel }).withIccProfile('p3').png().toBuffer()
+  const cmyk = await sharp({ create: pixel }).toColourspace('cmyk').jpeg().toBuffer()
+  for (const [what, source] of Object.entries({ p3, cmyk })) {
+    const { bytes } = await made(source, 8, 'webp')
+    const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true })
+    t.equal(info.channels, 3, what)
+    t.ok((data[0] ?? 0) > 220 && (data[1] ?? 255) < 60 && (data[2] ?? 255) < 60, `${what}: ${[...data.subarray(0, 3)]}`)
+  }
+})
+
+t.test('a picture is never made larger', async (t) => {
+  for (const type of ['jpg', 'png', 'gif', 'webp', 'avif'] as const) {
+    const source = await makeImage({ type, width: 60, height: 40 })
+    for (const form of FORMS) {
+      const { width, height } = await made(source, 640, form)
+      t.same([width, height], [60, 40], `${type} as ${form}`)
+      const small = await made(source, 30, form)
+      t.same([small.width, small.height], [30, 20], `${type} as ${form}`)
+    }
+  }
+})
+
+t.test('an animation stays one as WebP and GIF, and is its first frame as JPEG and AVIF', async (t) => {
+  for (const type of ['gif', 'webp'] as const) {
+    const source = await makeImage({ type, animated: true, width: 60, height: 40 })
+    const frames = (await sharp(source).metadata()).pages
+    for (const [form, contentType, pages] of [
+      ['webp', 'image/webp', frames],
+      ['plain', 'image/gif', frames],
+      ['jpeg', 'image/jpeg', 1],
+      ['avif', 'image/avif', 1],
+    ] as const) {
+      const { bytes, width, height, ...result } = await made(source, 30, form)
+      t.equal(result.contentType, contentType, `${type} as ${form}`)
+      t.same([width, height], [30, 20], `${type} as ${form}`)
+      t.equal((await sharp(bytes).metadata()).pages ?? 1, pages, `${type} as ${form}`)
+    }
+  }
+})
+
+t.test('what is transparent stays so, but for JPEG, where it is white', async (t) => {
+  const clear = { width: 8, height: 8, channels: 4 as const, background: { r: 0, g: 0, b: 0, alpha: 0 } }
+  const source = await sharp({ create: clear }).png().toBuffer()
+  t.equal((await made(source, 8, 'plain')).contentType, 'image/png')
+  for (const form of ['plain', 'webp', 'avif'] as const) {
+    t.equal((await sharp((await made(source, 8, form)).bytes).stats()).isOpaque, false, form)
+  }
+  const { data } = await sharp((await made(source, 8, 'jpeg')).bytes)
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  t.ok((data[0] ?? 0) > 250)
+  t.equal((await made(await makeImage({ type: 'png' }), 8, 'plain')).contentType, 'image/jpeg')
+})
+
+t.test('a very long picture fits into every format', async (t) => {
+  const long = { width: 20, height: 30_000, channels: 3 as const, background: red }
+  const source = await sharp({ create: long }).png().toBuffer()
+  for (const form of FORMS) {
+    const { height } = await made(source, 320, form)
+    t.equal(height, 16_383, form)
+  }
+})
+
+t.test('what is broken, and what is no image of ours, is no picture', async (t) => {
+  const whole = await makeImage({ type: 'jpg', width: 400, height: 300 })
+  const broken = {
+    cut: whole.subarray(0, whole.length / 2),
+    head: whole.subarray(0, 200),
+    nothing: Buffer.from('x'),
+    ...NOT_IMAGES,
+    tiff: await sharp({ create: { width: 8, height: 8, channels: 3, background: red } })
+      .tiff()
+      .toBuffer(),
+  }
+  for (const [what, bytes] of Object.entries(broken)) t.equal(await resize(bytes, 320, 'webp'), 'broken', what)
+})
+
+t.test('a picture of too many pixels is not decoded', async (t) => {
+  const wide = { width: 11_000, height: 10_000, channels: 3 as const, background: red }
+  const png = await sharp({ create: wide }).png({ compressionLevel: 1 }).toBuffer()
+  const begin = performance.now()
+  t.equal(await resize(png, 320, 'webp'), 'huge')
+  t.ok(performance.now() - begin < 1000)
+})

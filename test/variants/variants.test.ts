@@ -1,0 +1,250 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { v7 } from 'uuid'
+import { HugeImage, ObjectNotFound, ServerBusy, UnreadableImage } from '../../src/errors.ts'
+import { Room } from '../../src/http/room.ts'
+import type { FoundObject, ObjectStore } from '../../src/store/object-store.ts'
+import { WRITTEN_BY_US } from '../../src/stories/key.ts'
+import { removeStory } from '../../src/stories/remove.ts'
+import type { VariantSpec } from '../../src/variants/variant.ts'
+import { Variants } from '../../src/variants/variants.ts'
+import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
+import { makeImage } from '../support/images.ts'
+import { type Changes, recordCalls } from '../support/recording-store.ts'
+import { storesUnderTest } from '../support/stores.ts'
+
+const HOUR = 3_600_000
+const MOST_BYTES = 8 * MIB
+// They count the processes of this one
+t.jobs = 1
+const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
+
+interface Setting {
+  readonly store: ObjectStore & { readonly calls: string[] }
+  readonly variants: Variants
+  readonly spec: VariantSpec
+  /** The bytes of a variant. */
+  get(spec?: VariantSpec, signal?: AbortSignal): Promise<Buffer>
+}
+
+async function setUp(
+  t: Test,
+  image: Buffer,
+  { changes = {}, atOnce = 2, patience = 10_000 }: { changes?: Changes; atOnce?: number; patience?: number } = {},
+): Promise<Setting> {
+  const store = recordCalls(await open(t), changes)
+  const room = new Room(atOnce, { patience, waiting: 1000, busy: () => new ServerBusy() })
+  const variants = new Variants(store, room, MOST_BYTES)
+  t.teardown(() => variants.close())
+  const storyId = v7()
+  const spec: VariantSpec = { storyId, source: `stories/${storyId}/1.jpg`, width: 20, form: 'webp' }
+  await store.put(spec.source, inChunks(image), { contentType: 'image/jpeg', metadata: WRITTEN_BY_US })
+  store.calls.length = 0
+  return {
+    store,
+    variants,
+    spec,
+    async get(wanted = spec, signal = new AbortController().signal) {
+      const found: FoundObject = await variants.find(wanted, (key) => store.get(key), { who: 'somebody', signal })
+      return readAll(found.body)
+    },
+  }
+}
+
+const putsOf = ({ calls }: Setting['store']) =>
+  calls.filter((call) => /^put .*[^e]$/.test(call) && !call.endsWith('done'))
+
+/** The processes that this one has started for pictures (Linux, proc(5)). */
+function workers(): number[] {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ').filter(Boolean)
+  return children.map(Number).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('variants/worker'))
+}
+
+t.test('a variant is made once, kept, and served from there', async (t) => {
+  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
+  const first = await get()
+  t.equal(first.toString('latin1', 8, 12), 'WEBP')
+  const key = `variants/${spec.storyId}/1.jpg.20.webp`
+  t.same(putsOf(store), [`put ${key}`])
+  const { contentType, metadata } = await store.head(key)
+  t.equal(contentType, 'image/webp')
+  t.match(metadata, { ...WRITTEN_BY_US, width: '20', height: '15' })
+  t.ok((await get()).equals(first))
+  t.equal(putsOf(store).length, 1, 'nothing is made again')
+  await get({ ...spec, width: 10 })
+  await get({ ...spec, form: 'jpeg' })
+  t.equal(putsOf(store).length, 3)
+})
+
+t.test('whoever wants the same variant at the same time waits for the one that is being made', async (t) => {
+  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }))
+  const leaving = new AbortController()
+  const all = Array.from({ length: 20 }, (_, n) => get(spec, n === 0 ? leaving.signal : undefined))
+  await until(() => store.calls.length > 0)
+  leaving.abort(new Error('gone'))
+  const [first, ...rest] = await Promise.allSettled(all)
+  t.equal(first?.status, 'rejected', 'who has left does not wait')
+  t.same(new Set(rest.map(({ status }) => status)), new Set(['fulfilled']))
+  t.equal(putsOf(store).length, 1)
+})
+
+t.test('no more are made at once than may be, each in a process that has less than this one', async (t) => {
+  const { spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }), { atOnce: 2 })
+  process.env.SOME_SECRET = 'nobody-should-know'
+  t.teardown(() => delete process.env.SOME_SECRET)
+  let most = 0
+  const timer = setInterval(() => {
+    most = Math.max(most, workers().length)
+  }, 5)
+  await Promise.all([10, 11, 12, 13, 14, 15].map((width) => get({ ...spec, width })))
+  clearInterval(timer)
+  t.equal(most, 2)
+  const [worker] = workers()
+  t.notOk(readFileSync(`/proc/${worker}/environ`, 'utf8').includes('nobody-should-know'))
+  const priority = Number(execFileSync('ps', ['-o', 'ni=', '-p', String(worker)]).toString())
+  t.ok(priority > 0, `nice ${priority}`)
+})
+
+t.test('who does not get a turn in time is told to come again, and what nobody waits for is not begun', async (t) => {
+  const image = await makeImage({ type: 'jpg', width: 2000, height: 1500 })
+  const { store, spec, get } = await setUp(t, image, { atOnce: 1, patience: 1 })
+  const first = get({ ...spec, form: 'avif', width: 1999 })
+  await until(() => workers().length > 0)
+  await t.rejects(get(), ServerBusy)
+  const leaving = new AbortController()
+  const left = get(spec, leaving.signal)
+  leaving.abort(new Error('gone'))
+  await t.rejects(left, { message: 'gone' })
+  await first
+  t.equal(putsOf(store).length, 1)
+  await get()
+})
+
+t.test('a worker that is killed is replaced, and its picture is made by the next one', async (t) => {
+  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 2000, height: 1500 }))
+  await get()
+  const [idle] = workers()
+  process.kill(idle as number, 'SIGKILL')
+  await until(() => workers().length === 0)
+  await get({ ...spec, width: 21 })
+  const made = get({ ...spec, form: 'avif', width: 1999 })
+  const [busy] = workers()
+  process.kill(busy as number, 'SIGKILL')
+  t.ok((await made).length > 0)
+  t.equal(putsOf(store).length, 3)
+  t.not(workers()[0], busy)
+})
+
+t.test('what can not be made smaller is said at once when somebody asks again', async (t) => {
+  const image = await makeImage({ type: 'jpg' })
+  const { store, spec, get } = await setUp(t, image.subarray(0, 300))
+  for (const width of [20, 20, 30]) await t.rejects(get({ ...spec, width }), UnreadableImage)
+  t.same(putsOf(store), [])
+  await store.put(spec.source, inChunks(image), { contentType: 'image/jpeg', metadata: {} })
+  t.ok((await get()).length > 0, 'another image is not what the first one was')
+  await store.put(spec.source, inChunks(Buffer.alloc(MOST_BYTES + 1)), { contentType: 'image/jpeg', metadata: {} })
+  await t.rejects(get(), HugeImage)
+  await store.put(spec.source, inChunks(''), { contentType: 'image/jpeg', metadata: {} })
+  await t.rejects(get(), UnreadableImage)
+})
+
+t.test('a variant of what was there before is made anew, and what somebody else put in its place too', async (t) => {
+  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
+  const first = await get()
+  const other = await makeImage({ type: 'jpg', width: 60, height: 10 })
+  await store.put(spec.source, inChunks(other), { contentType: 'image/jpeg', metadata: {} })
+  const second = await get()
+  t.notOk(second.equals(first))
+  const [key] = await listKeys(store, { prefix: 'variants/' })
+  await store.put(key as string, inChunks('<script>'), { contentType: 'text/html', metadata: {} })
+  t.ok((await get()).equals(second))
+})
+
+t.test('no variant is served of an image that is gone', async (t) => {
+  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
+  await get()
+  await store.delete([spec.source])
+  await t.rejects(get(), ObjectNotFound)
+  await t.rejects(get({ ...spec, width: 30 }), ObjectNotFound)
+  t.equal(putsOf(store).length, 1)
+})
+
+for (const moment of ['before', 'after'] as const) {
+  t.test(`a story that is deleted while a variant is made, ${moment} it is stored, leaves none`, async (t) => {
+    const inner: { store?: ObjectStore } = {}
+    const changes: Changes = {
+      async put(key, body, options) {
+        const { store } = inner
+        if (!store) throw new Error('no store')
+        const id = key.split('/')[1] as string
+        if (moment === 'before' && key.startsWith('variants/')) await removeStory(store, id, HOUR)
+        const result = await store.put(key, body, options)
+        if (moment === 'after' && key.startsWith('variants/')) await removeStory(store, id, HOUR)
+        return result
+      },
+    }
+    const bare = await open(t)
+    inner.store = bare
+    const store = recordCalls(bare, changes)
+    const variants = new Variants(
+      store,
+      new Room(1, { patience: 1, waiting: 1, busy: () => new ServerBusy() }),
+      MOST_BYTES,
+    )
+    t.teardown(() => variants.close())
+    const storyId = v7()
+    const source = `stories/${storyId}/1.jpg`
+    const image = await makeImage({ type: 'jpg' })
+    await bare.put(source, inChunks(image), { contentType: 'image/jpeg', metadata: WRITTEN_BY_US })
+    const wish = { who: '', signal: new AbortController().signal }
+    const spec = { storyId, source, width: 20, form: 'webp' } as const
+    await t.rejects(
+      variants.find(spec, (key) => store.get(key), wish),
+      ObjectNotFound,
+    )
+    t.same(await listKeys(bare), [])
+  })
+}
+
+t.test(
+  'a variant whose bytes break off before the image is known to be there is an error, and the process goes on',
+  async (t) => {
+    const { store, variants, spec } = await setUp(t, await makeImage({ type: 'jpg' }))
+    const wish = { who: '', signal: new AbortController().signal }
+    const variant = await variants.find(spec, (key) => store.get(key), wish)
+    await readAll(variant.body)
+    const broken = async () => {
+      const body = new Readable({ read() {} })
+      setImmediate(() => body.destroy(new Error('the store went away')))
+      return { ...variant, body }
+    }
+    const slow = recordCalls(store, {
+      head: async (key) => {
+        await sleep(50)
+        return store.head(key)
+      },
+    })
+    const others = new Variants(
+      slow,
+      new Room(1, { patience: 1, waiting: 1, busy: () => new ServerBusy() }),
+      MOST_BYTES,
+    )
+    t.teardown(() => others.close())
+    await t.rejects(others.find(spec, broken, wish), { message: 'the store went away' })
+  },
+)
+
+t.test('when the server closes, so do the workers, and nothing that waits is begun', async (t) => {
+  const { variants, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 2000, height: 1500 }), {
+    atOnce: 1,
+  })
+  const waiting = [get({ ...spec, form: 'avif', width: 1999 }), get()]
+  await until(() => workers().length > 0)
+  const ended = Promise.allSettled(waiting)
+  await variants.close()
+  t.same(new Set((await ended).map(({ status }) => status)), new Set(['rejected']))
+  t.same(workers(), [])
+})
