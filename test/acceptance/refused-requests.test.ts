@@ -32,7 +32,7 @@ onEachStore('a story id that names no story is a 404', async (t, server) => {
 onEachStore('a route that there is not is a 404', async (t, server) => {
   const id = randomUUID()
   const wrong: [string, string][] = [
-    ['GET', '/'],
+    ['GET', '/index.html'],
     ['GET', '/api'],
     ['GET', '/api/v1'],
     ['GET', '/api/v1/images/'],
@@ -41,8 +41,8 @@ onEachStore('a route that there is not is a 404', async (t, server) => {
     ['GET', '//api/v1/images'],
     ['GET', '/API/v1/images'],
     ['GET', `/images/stories/${id}`],
-    ['POST', '/'],
-    ['TRACE', '/'],
+    ['POST', '/api'],
+    ['TRACE', '/api'],
     ['OPTIONS', '*'],
   ]
   for (const [method, path] of wrong) {
@@ -53,6 +53,7 @@ onEachStore('a route that there is not is a 404', async (t, server) => {
 onEachStore('a method that a path does not have is a 405 that names those it has', async (t, server) => {
   const id = randomUUID()
   const allowed: [string, string, string[]][] = [
+    ['/', 'GET, HEAD', ['POST', 'TRACE']],
     [IMAGES, 'DELETE, GET', ['POST', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY']],
     [UPLOAD, 'POST', ['PUT', 'PATCH', 'OPTIONS']],
     [`${IMAGES}/${id}`, 'DELETE, GET', ['POST', 'PUT', 'PATCH']],

@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
+import type { FastifyPluginAsync } from 'fastify'
+import { listed } from '../../config.ts'
+import { etagOf, type KeptFile, sendKept } from '../kept-file.ts'
+
+/** What `npm run build` has made of web/; the same folder for the sources and for the built server. */
+const BUILT = new URL('../../../dist/web/', import.meta.url)
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+}
+
+/** The page runs and shows what comes from here, and nothing that is written into it (https://www.w3.org/TR/CSP3/). */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "font-src 'self'",
+  // Pictures that are about to be uploaded
+  "img-src 'self' blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+/**
+ * The gallery at `/`, and the files that it needs. All of it is a few hundred kilobytes, so it is kept in memory. Where nothing was
+ * built there is no such route.
+ */
+export const galleryRoutes: FastifyPluginAsync = async (app) => {
+  if (!existsSync(new URL('index.html', BUILT))) return
+  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, VARIANT_WIDTHS } = app.config
+  const settings = {
+    maxFileSize: MAX_FILE_SIZE,
+    maxFiles: MAX_FILES,
+    privateImages: PRIVATE_IMAGES,
+    widths: listed(VARIANT_WIDTHS)
+      .map(Number)
+      .sort((a, b) => a - b),
+  }
+  const html = await readFile(new URL('index.html', BUILT), 'utf8')
+  const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))
+  serve('/', {
+    headers: {
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-cache',
+      'content-security-policy': POLICY,
+      'cross-origin-opener-policy': 'same-origin',
+    },
+    etag: etagOf(page),
+    plain: page,
+    coded: { br: brotliCompressSync(page), gzip: gzipSync(page) },
+  })
+
+  const names = await readdir(new URL('assets/', BUILT))
+  for (const name of names) {
+    const type = TYPES[extname(name)]
+    if (type === undefined) continue
+    const read = (suffix = '') => readFile(new URL(`assets/${name}${suffix}`, BUILT))
+    const plain = await read()
+    serve(`/assets/${name}`, {
+      headers: { 'content-type': type, 'cache-control': 'public, max-age=31536000, immutable' },
+      etag: etagOf(plain),
+      plain,
+      coded: names.includes(`${name}.br`) ? { br: await read('.br'), gzip: await read('.gz') } : {},
+    })
+  }
+
+  function serve(url: string, file: KeptFile): void {
+    app.route({
+      method: ['GET', 'HEAD'],
+      url,
+      schema: { hide: true, operationId: 'gallery' },
+      config: { cors: false },
+      handler: (request, reply) => sendKept(file, request, reply),
+    })
+  }
+}

@@ -1,0 +1,130 @@
+import { rename, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Page } from 'playwright-core'
+import sharp from 'sharp'
+import t, { type Test } from 'tap'
+import { v7 } from 'uuid'
+import { upload } from '../acceptance/client.ts'
+import { diskStore, serverOn } from '../acceptance/stores.ts'
+import { skipWithoutChromium as skip } from '../support/chromium.ts'
+import { calm, isAccessible, openPage, screenshot, screenshotFolder } from './page.ts'
+import { picture } from './pictures.ts'
+
+/** The README's pictures are made anew when this is set. */
+const { WRITE_SCREENSHOTS } = process.env
+const DOCS = fileURLToPath(new URL('../../docs/images/', import.meta.url))
+
+const HOUR_MS = 3_600_000
+const COUNTS = [4, 1, 6, 3, 8, 2, 5]
+const SIZES = [
+  ['phone', 390, 844],
+  ['tablet', 820, 1180],
+  ['desktop', 1440, 900],
+] as const
+
+/** A server with stories of the last weeks. */
+async function filled(t: Test): Promise<string> {
+  const store = await diskStore(t)
+  const server = await serverOn(t, store)
+  const stories = join(store.environment.DATA_DIR ?? '', 'stories')
+  for (let at = 0; at < 20; at += 1) {
+    const count = COUNTS[at % COUNTS.length] ?? 1
+    const seeds = Array.from({ length: count }, (_, image) => at * 11 + image + 1)
+    const { story_id: id } = await upload(server, await Promise.all(seeds.map((seed) => picture(seed, 1000, 750))))
+    if (at > 2) await rename(join(stories, id), join(stories, v7({ msecs: Date.now() - at * 37 * HOUR_MS })))
+  }
+  return server.url
+}
+
+/** Until every thumbnail that is seen is there, and nothing moves any more. */
+async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('.tile:not(.loaded)')].every(
+      (tile) => tile.getBoundingClientRect().top > innerHeight,
+    ),
+  )
+  await calm(page)
+}
+
+t.test('the gallery, light and dark, on a phone, a tablet and a desktop', { skip }, async (t) => {
+  const url = await filled(t)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    for (const [name, width, height] of SIZES) {
+      const page = await openPage(t, { viewport: { width, height }, colorScheme, hasTouch: name !== 'desktop' })
+      await page.goto(url)
+      await settled(page)
+      t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is too wide')
+      await screenshot(page, `gallery-${colorScheme}-${name}`)
+      await isAccessible(t, page, `${name}, ${colorScheme}`)
+      await page.locator('a.cover').nth(2).click()
+      await page
+        .locator('.pswp--ui-visible img.pswp__img')
+        .first()
+        .evaluate((image: HTMLImageElement) => image.decode())
+      await settled(page)
+      await screenshot(page, `viewer-${colorScheme}-${name}`)
+      await isAccessible(t, page, `viewer on ${name}, ${colorScheme}`)
+      await page.context().close()
+    }
+  }
+  if (WRITE_SCREENSHOTS) {
+    for (const [name, target] of [
+      ['gallery-light-desktop', 'gallery'],
+      ['gallery-dark-phone', 'gallery-phone'],
+      ['viewer-light-desktop', 'gallery-viewer'],
+    ]) {
+      const file = join(DOCS, `${target}.webp`)
+      await sharp(join(screenshotFolder(), `${name}.png`))
+        .webp({ quality: 82 })
+        .toFile(file)
+      t.ok((await stat(file)).size < 300_000, `${target} is small enough`)
+    }
+  }
+})
+
+t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
+  const server = await serverOn(t, await diskStore(t))
+  const page = await openPage(t, { colorScheme: 'dark' })
+  await page.goto(server.url)
+  await page.getByRole('heading', { name: 'No stories yet' }).waitFor()
+  await screenshot(page, 'empty-dark')
+  await isAccessible(t, page, 'empty, dark')
+  const file = async (name: string, seed: number) => ({
+    name,
+    mimeType: 'image/jpeg',
+    buffer: seed ? await picture(seed, 400, 300) : Buffer.from('no image'),
+  })
+  await page
+    .locator('#files')
+    .setInputFiles([await file('the forest.jpg', 1), await file('the hut.jpg', 2), await file('notes.jpg', 0)])
+  await page.locator('.picture.bad').waitFor()
+  await settled(page)
+  await screenshot(page, 'refused-dark')
+  await isAccessible(t, page, 'blocked, dark')
+  await page.getByRole('button', { name: 'Upload the other 2' }).click()
+  await page.locator('.upload[data-state=done]').waitFor()
+  await settled(page)
+  await screenshot(page, 'uploaded-dark')
+  await isAccessible(t, page, 'uploaded, dark')
+  await page.locator('.tile .more').click()
+  await screenshot(page, 'menu-dark')
+  await isAccessible(t, page, 'menu, dark')
+  await page.getByRole('menuitem', { name: 'Delete story…' }).click()
+  await page.getByRole('button', { name: 'Delete story' }).waitFor()
+  await settled(page)
+  await screenshot(page, 'question-dark')
+  await isAccessible(t, page, 'question, dark')
+  await page.keyboard.press('Escape')
+
+  await page.getByRole('button', { name: 'Dark appearance' }).click()
+  t.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)')
+  await page.reload()
+  t.equal(
+    await page.evaluate(() => getComputedStyle(document.body).backgroundColor),
+    'rgb(255, 255, 255)',
+    'it is kept',
+  )
+  await page.getByRole('button', { name: 'Dark appearance' }).click()
+  t.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(17, 18, 20)')
+})

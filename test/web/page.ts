@@ -1,0 +1,107 @@
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import axe from 'axe-core'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import tap, { type Test } from 'tap'
+import { IMAGES, remove } from '../acceptance/client.ts'
+import { openers, serverOn, type TestStore } from '../acceptance/stores.ts'
+import { launchChromium, skipWithoutChromium } from '../support/chromium.ts'
+import type { ServerProcess } from '../support/server-process.ts'
+
+let screenshots: string | undefined
+
+/** Where pictures of the pages go: `SCREENSHOTS`, or a temporary folder. */
+export function screenshotFolder(): string {
+  screenshots ??= process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'story-images-screenshots-'))
+  mkdirSync(screenshots, { recursive: true })
+  return screenshots
+}
+
+export async function screenshot(page: Page, name: string): Promise<void> {
+  await page.screenshot({ path: join(screenshotFolder(), `${name}.png`) })
+}
+
+let browser: Promise<Browser> | undefined
+
+interface Fixture {
+  readonly server: ServerProcess
+  readonly store: TestStore
+}
+
+const fixtures = new Map<string, Promise<Fixture>>()
+
+/** Runs a test with a browser, on the disk and on the engines of TEST_ENGINES, each time with no story to begin with. */
+export function inBrowser(
+  name: string,
+  promise: (t: Test, server: ServerProcess, store: TestStore) => Promise<void>,
+  environment: Readonly<Record<string, string>> = {},
+): void {
+  for (const [storeName, open] of openers) {
+    // The page sees no difference between that and an engine
+    if (storeName === 'the stand-in') continue
+    tap.test(`${name} (${storeName})`, { skip: skipWithoutChromium }, async (t) => {
+      const id = JSON.stringify([storeName, environment])
+      const fixture =
+        fixtures.get(id) ??
+        open(tap).then(async (store) => ({ store, server: await serverOn(tap, store, environment) }))
+      fixtures.set(id, fixture)
+      const { server, store } = await fixture
+      if (environment.API_KEYS === undefined) await remove(server, IMAGES)
+      await promise(t, server, store)
+    })
+  }
+}
+
+/**
+ * A page that fails its test when it writes an error to the console, throws one, or does something that its policy forbids.
+ *
+ * @param expected what may be in the console: Chromium writes each answer that is an error there
+ */
+export async function openPage(
+  t: Test,
+  options: BrowserContextOptions = {},
+  expected = /^Failed to load resource: the server responded with a status of (401|403|404|413|415|429|503|507)/,
+): Promise<Page> {
+  browser ??= launchChromium(tap)
+  const context = await (await browser).newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  // What the compiler of the tests makes of functions calls this
+  await context.addInitScript('self.__name = (value) => value')
+  const page = await context.newPage()
+  const errors: string[] = []
+  page.on('pageerror', (error) => errors.push(String(error)))
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !expected.test(message.text())) errors.push(message.text())
+  })
+  t.teardown(async () => {
+    await context.close()
+    if (errors.length > 0) throw new Error(`The page had errors: ${errors.join('; ')}`)
+  })
+  return page
+}
+
+/** Until what appears or goes has done so. */
+export async function calm(page: Page): Promise<void> {
+  await page.waitForFunction(() =>
+    document.getAnimations().every(({ effect }) => effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY),
+  )
+}
+
+/** Looks for what WCAG 2.2 and the best practices of axe-core forbid, in the page as it is now. */
+export async function isAccessible(t: Test, page: Page, state: string): Promise<void> {
+  await calm(page)
+  // Over the protocol of the debugger, which the page's policy does not bind
+  await page.evaluate(axe.source)
+  const violations = await page.evaluate(async () => {
+    const { violations } = await (window as unknown as { axe: typeof axe }).axe.run(document, {
+      resultTypes: ['violations'],
+    })
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' | ')}`)
+  })
+  t.same(violations, [], `axe finds nothing: ${state}`)
+}
+
+/** What was copied last. Needs the permission `clipboard-read`. */
+export function clipboard(page: Page): Promise<string> {
+  return page.evaluate(() => navigator.clipboard.readText())
+}

@@ -1,0 +1,45 @@
+import { find } from './dom.ts'
+
+/** Takes files that are chosen, dropped anywhere in the page, or pasted. */
+export function onFiles(take: (files: readonly File[]) => void): void {
+  const input = find<HTMLInputElement>('#files')
+  for (const opener of document.querySelectorAll('.pick')) opener.addEventListener('click', () => input.click())
+  input.addEventListener('change', () => {
+    take([...(input.files ?? [])])
+    // The same files can be chosen again
+    input.value = ''
+  })
+
+  addEventListener('paste', (event) => {
+    const files = [...(event.clipboardData?.files ?? [])]
+    if (files.length === 0) return
+    event.preventDefault()
+    take(files)
+  })
+
+  const sign = find('#drop')
+  // Leaving an element for one inside of it is told like leaving the page
+  let depth = 0
+  const show = (change: number) => {
+    depth = Math.max(0, depth + change)
+    sign.hidden = depth === 0
+  }
+  addEventListener('dragenter', (event) => hasFiles(event) && show(1))
+  addEventListener('dragleave', (event) => hasFiles(event) && show(-1))
+  addEventListener('dragover', (event) => {
+    if (!hasFiles(event)) return
+    // Otherwise the browser opens the file in place of the page
+    event.preventDefault()
+    if (event.dataTransfer) event.dataTransfer.dropEffect = 'copy'
+  })
+  addEventListener('drop', (event) => {
+    if (!hasFiles(event)) return
+    event.preventDefault()
+    show(-depth)
+    take([...(event.dataTransfer?.files ?? [])])
+  })
+}
+
+function hasFiles({ dataTransfer }: DragEvent): boolean {
+  return dataTransfer?.types.includes('Files') ?? false
+}

@@ -1,0 +1,132 @@
+import { call, Refusal } from './api.ts'
+import { copy } from './copy.ts'
+import { find } from './dom.ts'
+import type { Grid } from './grid.ts'
+import { imageUrl } from './image-url.ts'
+import type { Library } from './library.ts'
+import { openMenu } from './menu.ts'
+import { removeStory } from './remove.ts'
+import { settings } from './settings.ts'
+import { type ListedImage, STORY_ID, type Story, storiesOf } from './story.ts'
+import { toast } from './toast.ts'
+import { openViewer, type Viewer } from './viewer.ts'
+
+/**
+ * Opens and closes stories as the address says: `#<story id>`, and `/<n>` behind it for another image than the first. So each has a
+ * link of its own, and the button of the browser goes back from it.
+ */
+export class Reader {
+  #open: { readonly story: Story; index: number; readonly viewer: Viewer } | undefined
+  /** The latest address: a story may take a while to open. */
+  #turn = 0
+
+  constructor(
+    readonly library: Library,
+    readonly grid: Grid,
+  ) {
+    addEventListener('popstate', () => void this.follow())
+    find('#stories').addEventListener('click', (event) => {
+      const link = (event.target as Element).closest<HTMLAnchorElement>('a.cover')
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return
+      event.preventDefault()
+      this.open(link.hash)
+    })
+  }
+
+  /** Opens a story as a step that the browser's button goes back from. @param hash with the `#` */
+  open(hash: string): void {
+    history.pushState({ isOpened: true }, '', hash)
+    void this.follow()
+  }
+
+  /** Does what the address says. */
+  async follow(): Promise<void> {
+    this.#turn += 1
+    const turn = this.#turn
+    const [id = '', number = '1'] = location.hash.slice(1).split('/')
+    const index = Math.max(0, (Number.parseInt(number, 10) || 1) - 1)
+    if (this.#open?.story.id === id) return this.#open.viewer.goTo(Math.min(index, this.#open.story.paths.length - 1))
+    this.#open?.viewer.close()
+    if (!STORY_ID.test(id)) return
+    try {
+      const story = this.library.find(id) ?? (await readStory(id))
+      const at = Math.min(index, story.paths.length - 1)
+      const viewer = await openViewer(story, at, {
+        onPage: (page) => this.#onPage(story, page),
+        onMenu: (anchor, page) => openMenu(anchor, this.#actions(story, page)),
+        onClosed: () => this.#onClosed(story),
+      })
+      this.#open = { story, index: at, viewer }
+      // Somebody went on meanwhile
+      if (turn !== this.#turn) viewer.close()
+    } catch (error) {
+      history.replaceState(null, '', location.pathname)
+      toast((error as Error).message)
+    }
+  }
+
+  /** The actions for a story in the grid. */
+  openMenu(story: Story, anchor: HTMLElement): void {
+    openMenu(anchor, [
+      { icon: 'link', text: 'Copy link to the story', action: () => copy(linkTo(story), 'Link') },
+      {
+        icon: 'copy',
+        text: story.paths.length === 1 ? 'Copy image path' : 'Copy image paths',
+        action: () => copy(story.paths.join('\n'), story.paths.length === 1 ? 'Path' : 'Paths'),
+      },
+      { icon: 'trash', text: 'Delete story…', action: () => this.#remove(story), isDangerous: true },
+    ])
+  }
+
+  #actions(story: Story, page: number) {
+    const path = story.paths[page] ?? ''
+    const url = new URL(imageUrl(path), location.href).href
+    const urlText = settings.privateImages ? 'Copy signed image URL' : 'Copy image URL'
+    return [
+      { icon: 'copy', text: 'Copy image path', action: () => copy(path, 'Path') },
+      { icon: 'link', text: urlText, action: () => copy(url, 'URL') },
+      { icon: 'link', text: 'Copy link to the story', action: () => copy(linkTo(story), 'Link') },
+      { icon: 'open', text: 'Open the original', action: url },
+      { icon: 'trash', text: 'Delete story…', action: () => this.#remove(story), isDangerous: true as const },
+    ]
+  }
+
+  async #remove(story: Story): Promise<void> {
+    const index = this.library.stories.indexOf(story)
+    if (!(await removeStory(this.library, story))) return
+    this.#open?.viewer.close()
+    const next = this.library.stories[index] ?? this.library.stories[index - 1]
+    if (next && !this.#open) this.grid.focus(next.id)
+  }
+
+  #onPage(story: Story, page: number): void {
+    if (this.#open?.story !== story) return
+    this.#open.index = page
+    history.replaceState(history.state, '', page === 0 ? `#${story.id}` : `#${story.id}/${page + 1}`)
+  }
+
+  #onClosed(story: Story): void {
+    if (this.#open?.story === story) this.#open = undefined
+    // The address may be another story's already
+    if (location.hash.startsWith(`#${story.id}`)) {
+      if (history.state?.isOpened) history.back()
+      else history.replaceState(null, '', location.pathname)
+    }
+    this.grid.focus(story.id)
+  }
+}
+
+async function readStory(id: string): Promise<Story> {
+  try {
+    const answer = await call('GET', `/api/v1/images/${id}`)
+    const [story] = storiesOf((await answer.json()) as ListedImage[])
+    if (story) return story
+  } catch (error) {
+    if (!(error instanceof Refusal && error.status === 404)) throw error
+  }
+  throw new Error('This story does not exist any more.')
+}
+
+function linkTo({ id }: Story): string {
+  return new URL(`#${id}`, location.href).href
+}

@@ -1,0 +1,57 @@
+import { keyHeader, Refusal, refusal, Unreachable } from './api.ts'
+
+export interface Uploaded {
+  readonly story_id: string
+  readonly image_paths: readonly string[]
+}
+
+/**
+ * Sends files as one story. With XMLHttpRequest, since `fetch` does not say how much is sent.
+ *
+ * @param onProgress with the bytes of each file that were sent so far
+ * @throws {Refusal | Unreachable}
+ */
+export function sendStory(
+  files: readonly File[],
+  idempotencyKey: string,
+  onProgress: (sent: readonly number[]) => void,
+  signal: AbortSignal,
+): Promise<Uploaded> {
+  const form = new FormData()
+  for (const file of files) form.append('files', file)
+  const request = new XMLHttpRequest()
+  request.open('POST', '/api/v1/images/upload')
+  request.setRequestHeader('Idempotency-Key', idempotencyKey)
+  for (const [name, value] of Object.entries(keyHeader())) request.setRequestHeader(name, value)
+  const abort = () => request.abort()
+  signal.addEventListener('abort', abort)
+  return new Promise<Uploaded>((resolve, reject) => {
+    request.upload.onprogress = ({ loaded, total }) => onProgress(shares(files, loaded, total))
+    request.onload = () => {
+      if (request.status === 200) resolve(JSON.parse(request.responseText) as Uploaded)
+      else reject(refusal(request.status, request.responseText, request.getResponseHeader('retry-after')))
+    }
+    request.onerror = () => reject(new Unreachable())
+    request.onabort = () => reject(signal.reason)
+    request.send(form)
+  }).finally(() => signal.removeEventListener('abort', abort))
+}
+
+/** The files go one after another, each with the head of its part in front. */
+function shares(files: readonly File[], loaded: number, total: number): number[] {
+  const bytes = files.reduce((sum, { size }) => sum + size, 0)
+  const head = Math.max(0, total - bytes) / files.length
+  let start = 0
+  return files.map(({ size }) => {
+    const sent = Math.max(0, Math.min(size, loaded - start - head))
+    start += head + size
+    return sent
+  })
+}
+
+/** Whether the same upload, sent again, can succeed: RFC 9110 section 15 for 408, 429 and 503, RFC 4918 section 11.5 for 507. */
+export function canHeal(error: unknown): boolean {
+  if (error instanceof Unreachable) return true
+  // 409: another try with this key is running; 502 and 504 are a proxy's
+  return error instanceof Refusal && [408, 409, 429, 502, 503, 504, 507].includes(error.status)
+}

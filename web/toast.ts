@@ -1,0 +1,20 @@
+import { find } from './dom.ts'
+
+const SHOWN_MS = 6000
+
+const toasts = find('#toasts')
+const announcer = find('#announcer')
+
+/** Tells everybody something in passing. */
+export function toast(text: string): void {
+  const element = document.createElement('p')
+  element.className = 'toast'
+  element.textContent = text
+  toasts.append(element)
+  setTimeout(() => element.remove(), SHOWN_MS)
+}
+
+/** Tells those who listen instead of looking. */
+export function announce(text: string): void {
+  announcer.textContent = text
+}

@@ -1,0 +1,34 @@
+const HERE = navigator.languages as string[]
+const DAY_MS = 86_400_000
+
+const time = new Intl.DateTimeFormat(HERE, { timeStyle: 'short' })
+const date = new Intl.DateTimeFormat(HERE, { day: 'numeric', month: 'short', year: 'numeric' })
+const full = new Intl.DateTimeFormat(HERE, { dateStyle: 'long', timeStyle: 'short' })
+
+/** As short as a tile needs it: with the time for today and yesterday only. */
+export function shortDate(created: string): string {
+  const then = new Date(created)
+  const midnight = new Date().setHours(0, 0, 0, 0)
+  if (then.getTime() >= midnight) return `Today, ${time.format(then)}`
+  if (then.getTime() >= midnight - DAY_MS) return `Yesterday, ${time.format(then)}`
+  return date.format(then)
+}
+
+export function fullDate(created: string): string {
+  return full.format(new Date(created))
+}
+
+export function images(count: number): string {
+  return count === 1 ? '1 image' : `${count} images`
+}
+
+/** As the server writes limits: `50 MiB`. */
+export function size(bytes: number): string {
+  const [unit, of] = bytes >= 2 ** 20 ? (['MiB', 2 ** 20] as const) : (['KiB', 2 ** 10] as const)
+  const count = bytes / of
+  return `${count < 10 && count % 1 !== 0 ? count.toFixed(1) : Math.ceil(count)} ${unit}`
+}
+
+export function percent(part: number): string {
+  return `${Math.floor(part * 100)} %`
+}
