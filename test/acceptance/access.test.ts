@@ -1,23 +1,18 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { examplesOf, ROOT } from '../support/examples.ts'
 import { launchServer, type ServerProcess, startServer } from '../support/server-process.ts'
 import { get, IMAGES, isError, MULTIPART, multipart, send, someImages, UPLOAD, type Uploaded, until } from './client.ts'
 import { diskStore } from './stores.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const document = await readFile(join(ROOT, 'docs/security.md'), 'utf8')
+const document = await examplesOf('docs/security.md')
 
-/** The code block behind `<!-- example: name -->`, as written but for the port. */
-function example(name: string, port = 8000): string {
-  const block = new RegExp(`<!-- example: ${name} -->\n\`\`\`\\w+\n(.*?)\n\`\`\`\n`, 's').exec(document)
-  if (!block?.[1]) throw new Error(`docs/security.md has no example ${name}`)
-  return `${block[1].replaceAll(':8000', `:${port}`)}\n`
-}
+/** An example of the document, as written but for the port. */
+const example = (name: string, port = 8000) => document(name).replaceAll(':8000', `:${port}`)
 
 /** Runs a program in the folder of the clone, and returns what it prints. */
 function run(t: Test, command: string, args: string[], environment: NodeJS.ProcessEnv = {}): Promise<string> {

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { parseEnv } from 'node:util'
 import t from 'tap'
-import { describeConfig } from '../../src/config.ts'
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+import { parse } from 'yaml'
+import { type Config, describeConfig, readConfig } from '../../src/config.ts'
+import { blocksOf, ROOT } from '../support/examples.ts'
 
 const files = [
   ...(await readdir(ROOT)).filter((name) => name.endsWith('.md')),
@@ -29,6 +29,14 @@ function anchors(text: string): string[] {
   )
 }
 
+/** The cells of each row of a table whose first one is a name in upper case. */
+function settingRows(markdown: string): { name: string; cells: string[] }[] {
+  return [...markdown.matchAll(/^\| `([A-Z0-9_]+)` \|(.*)\|$/gm)].map(([, name = '', rest = '']) => ({
+    name,
+    cells: rest.split(' | ').map((cell) => cell.trim()),
+  }))
+}
+
 t.test('every relative link leads to a file, and to a heading of it', async (t) => {
   for (const [file, text] of documents) {
     for (const [, link = ''] of prose(text).matchAll(/\]\(([^)\s]+)\)/g)) {
@@ -42,10 +50,52 @@ t.test('every relative link leads to a file, and to a heading of it', async (t) 
   }
 })
 
-t.test('every block of JSON can be parsed', async (t) => {
+t.test('every page for users is in the index, and the index is complete', async (t) => {
+  const index = documents.get('docs/README.md') ?? ''
+  for (const file of files.filter((file) => /^docs\/[^/]+\.md$/.test(file) && file !== 'docs/README.md')) {
+    t.match(index, `](${relative('docs', file)}`, file)
+  }
+})
+
+t.test('every command that a document names is a script of package.json', async (t) => {
+  const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
   for (const [file, text] of documents) {
-    for (const [, block = ''] of text.matchAll(/^ *```json\n(.*?)^ *```$/gms)) {
-      t.doesNotThrow(() => JSON.parse(block), `${file}: ${block}`)
+    for (const [, script = ''] of text.matchAll(/npm run (?:--\S+ )*([\w:-]+)/g)) {
+      t.ok(script in scripts, `${file}: npm run ${script}`)
+    }
+  }
+})
+
+t.test('every block of code is run or read by a test', async (t) => {
+  const tests = (await readdir(join(ROOT, 'test'), { recursive: true })).filter((name) => name.endsWith('.test.ts'))
+  const sources = await Promise.all(tests.map((name) => readFile(join(ROOT, 'test', name), 'utf8')))
+  const compose = await readFile(join(ROOT, 'docker-compose.yml'), 'utf8')
+  const settings = new Set(describeConfig().map(({ name }) => name))
+  const read: Record<string, (code: string) => unknown> = {
+    json: (code) => JSON.parse(code),
+    yaml: (code) => parse(code),
+    dotenv: (code) => {
+      for (const name of Object.keys(parseEnv(code))) {
+        const isKnown = settings.has(name) || compose.includes(`\${${name}:-`) || /^(MINIO|OTEL)_/.test(name)
+        if (!isKnown) throw new Error(`There is no setting ${name}`)
+      }
+    },
+    // No code
+    http: () => undefined,
+    text: () => undefined,
+  }
+  const forUsers = [...documents].filter(([file]) => file === 'README.md' || file.startsWith('docs/'))
+  for (const [file, text] of forUsers) {
+    for (const { line, language, code, name } of blocksOf(text)) {
+      const where = `${file}:${line} (${language})`
+      if (name === undefined) {
+        const check = read[language]
+        if (check) t.doesNotThrow(() => check(code), where)
+        else t.fail(`${where} needs <!-- example: name --> in front of it, and a test that runs it`)
+        continue
+      }
+      const isRun = sources.some((source) => source.includes(`'${file}'`) && source.includes(`'${name}'`))
+      t.ok(isRun, `${where}: a test file has '${file}' and '${name}'`)
     }
   }
 })
@@ -56,4 +106,31 @@ t.test('the configuration table of the README is the one that src/config.ts desc
     ['', `\`${name}\``, value === '' ? '' : `\`${value}\``, description, ''].join(' | ').replace('|  |', '| |').trim(),
   )
   t.same(table.trim().split('\n'), ['| Variable | Default | Meaning |', '|---|---|---|', ...rows])
+})
+
+/** What is allowed, in the words of the error of a value that is not. */
+function allowed(name: string): string {
+  try {
+    return `no error, but ${readConfig({ [name]: '-' })[name as keyof Config]}`
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+t.test('docs/configuration.md has every option with its default, its bounds and a reason', async (t) => {
+  const rows = settingRows(documents.get('docs/configuration.md') ?? '')
+  t.same(
+    rows.map(({ name }) => name).sort(),
+    describeConfig()
+      .map(({ name }) => name)
+      .sort(),
+  )
+  for (const { name, default: value } of describeConfig()) {
+    const [shown = '', bounds = '', reason = ''] = rows.find((row) => row.name === name)?.cells ?? []
+    t.equal(shown, value === '' ? '' : `\`${value}\``, `${name}: its default`)
+    const range = /^\S+ has to be a (?:whole number|size|duration) from (\S+ to [^\s,]+)/.exec(allowed(name))?.[1]
+    if (range !== undefined) t.equal(bounds, range, `${name}: its bounds`)
+    t.ok(bounds.length > 0, `${name}: what is allowed`)
+    t.ok(reason.length > 40, `${name}: why`)
+  }
 })

@@ -1,42 +1,16 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { examplesOf, type Result, ROOT, run } from '../support/examples.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const README_PORT = 8000
 const UUID_V7 = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
 const IMAGE_URL = /^(http:\/\/localhost:\d+\/images\/stories\/\S+) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/
 
-const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-
-/** The code block behind `<!-- example: name -->`, as written. */
-function example(name: string): string {
-  const block = new RegExp(`<!-- example: ${name} -->\n\`\`\`\\w+\n(.*?)\n\`\`\`\n`, 's').exec(readme)
-  if (!block?.[1]) throw new Error(`README.md has no example ${name}`)
-  return `${block[1]}\n`
-}
-
-interface Result {
-  /** The exit code, or the reason why the program could not be started. */
-  readonly code: number | string
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs a program in the folder of the clone, where the README says that the examples are run. */
-function run(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Result> {
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...environment }
-  return new Promise((resolve) => {
-    execFile(command, args, { cwd: ROOT, env, timeout: 120_000 }, (error, stdout, stderr) =>
-      resolve({ code: error ? (error.code ?? 'killed') : 0, stdout, stderr }),
-    )
-  })
-}
+const example = await examplesOf('README.md')
 
 /** Whether nobody listens there on either address of `localhost`. */
 async function isFree(port: number): Promise<boolean> {
@@ -56,7 +30,8 @@ async function isFree(port: number): Promise<boolean> {
 
 /** The server of the quick start, with an empty folder. */
 async function quickStart(): Promise<ServerProcess> {
-  const start = (port: number) => startServer({ HOST: 'localhost', PORT: String(port), DATA_DIR: t.testdir() })
+  const start = (port: number) =>
+    startServer({ HOST: 'localhost', PORT: String(port), DATA_DIR: t.testdir(), MAX_EVENT_LOOP_DELAY: '1m' })
   if (!(await isFree(README_PORT))) return start(0)
   // Another process can take the port in between
   return start(README_PORT).catch(() => start(0))
@@ -69,7 +44,7 @@ const server = await quickStart()
 t.teardown(() => server.stop())
 
 /** An example as written, but for the port when that one is taken. */
-const written = (name: string) => example(name).replaceAll(`:${README_PORT}`, `:${server.port}`)
+const written = (name: string) => example(name, { [`:${README_PORT}`]: `:${server.port}` })
 
 /** What the Python and the fetch example print: a story of two images, each of which can be fetched. */
 async function checkPrinted(t: Test, { code, stdout, stderr }: Result): Promise<void> {
@@ -112,16 +87,16 @@ t.test('the curl example uploads a story and lists it', async (t) => {
 
 t.test('the Python example uploads a story and lists its images', { skip }, async (t) => {
   t.equal(python.code, 0, 'python3 can be run')
-  const environment: NodeJS.ProcessEnv = {}
+  const environment: Record<string, string> = {}
   if ((await run('python3', ['-c', 'import requests'])).code !== 0) {
     const packages = t.testdir()
     const install = ['-m', 'pip', 'install', '--quiet', '--target', packages, 'requests']
     // With the settings of pip and of proxies
-    const pip = await run('python3', install, process.env)
+    const pip = await run('python3', install, { env: process.env })
     t.equal(pip.code, 0, pip.stderr)
     environment.PYTHONPATH = packages
   }
-  await checkPrinted(t, await run('python3', ['-c', written('python')], environment))
+  await checkPrinted(t, await run('python3', ['-c', written('python')], { env: environment }))
 })
 
 t.test('the fetch example uploads a story and lists its images', async (t) => {
