@@ -135,9 +135,14 @@ t.test(
 const OLD = '018f0000-0000-7000-8000-000000000000'
 
 for (const [name, id, all, steps] of [
-  ['a delete of an old story', OLD, false, 'two lists, the mark, the record, the images, the mark again'],
-  ['a delete of a young story', undefined, false, 'a list, the record, the images'],
-  ['a delete-all', OLD, true, 'two lists, the mark, the record, the images, the mark again'],
+  [
+    'a delete of an old story',
+    OLD,
+    false,
+    'two lists, the mark, the record, the images, the list of variants, the mark again',
+  ],
+  ['a delete of a young story', undefined, false, 'a list, the record, the images, the list of variants'],
+  ['a delete-all', OLD, true, 'two lists, the mark, the record, the images, the list of variants, the mark again'],
 ] as const) {
   t.test(
     `a server killed at any call of ${name} leaves the whole story or none, and a repetition or a sweep finishes`,
@@ -161,7 +166,7 @@ for (const [name, id, all, steps] of [
       }
       restore()
       const calls = await callsOf(standIn, () => remove(server, path))
-      t.equal(calls, id ? 6 : 3, steps)
+      t.equal(calls, id ? 7 : 4, steps)
       t.same(await store.content(), [])
       const moments = momentsOf(calls)
       for (const moment of moments) {
