@@ -55,10 +55,8 @@ async function callsOf(standIn: S3StandIn, act: () => Promise<unknown>): Promise
 }
 
 function momentsOf(calls: number): Moment[] {
-  return Array.from({ length: calls }, (_, index) => index + 1).flatMap((call) => [
-    { call, when: 'before' as const },
-    { call, when: 'after' as const },
-  ])
+  const after = Array.from({ length: calls }, (_, index) => ({ call: index + 1, when: 'after' as const }))
+  return [{ call: 1, when: 'before' }, ...after]
 }
 
 async function storeAndServer(t: Test): Promise<{
@@ -127,7 +125,7 @@ t.test(
       }
       t.same([...standIn.objects.keys()], [], `${what}: and then nothing is left`)
     }
-    t.comment(`${moments.length} kills, before and after each of ${calls} calls of the store`)
+    t.comment(`${moments.length} kills, before the first and after each of ${calls} calls of the store`)
   },
 )
 
@@ -186,7 +184,7 @@ for (const [name, id, all, steps] of [
         t.same(await listImages(server), [], what)
         t.same(await store.content(), [], `${what}: the repetition finished`)
       }
-      t.comment(`${moments.length} kills, before and after each of ${calls} calls of the store`)
+      t.comment(`${moments.length} kills, before the first and after each of ${calls} calls of the store`)
     },
   )
 }
