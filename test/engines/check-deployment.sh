@@ -95,10 +95,6 @@ for (const [path, context] of [
   check(lines.some((line) => line.startsWith('USER')), `${path}: runs as root`)
 }
 const dockerfile = instructions('Dockerfile')
-for (const folder of ['web']) {
-  const copied = dockerfile.some((line) => line.startsWith('COPY --from=build') && line.includes(`/app/${folder} `))
-  check(copied || !existsSync(folder), `Dockerfile: the image lacks ${folder}/`)
-}
 const entry = JSON.parse(dockerfile.findLast((line) => line.startsWith('CMD')).replace(/^CMD\s+/, '')).join(' ')
 check(scripts.start === entry, `Dockerfile starts "${entry}", npm start "${scripts.start}"`)
 if (existsSync('dist')) check(existsSync(entry.split(' ')[1]), `the build makes no ${entry.split(' ')[1]}`)

@@ -31,7 +31,7 @@ interface Fixture {
 
 const fixtures = new Map<string, Promise<Fixture>>()
 
-/** Runs a test with a browser, on the disk and on the engines of TEST_ENGINES, each time with no story to begin with. */
+/** Runs a test with a browser, on the disk and, with the usual settings, on an engine, each time with no story to begin with. */
 export function inBrowser(
   name: string,
   promise: (t: Test, server: ServerProcess, store: TestStore) => Promise<void>,
@@ -40,6 +40,7 @@ export function inBrowser(
   for (const [storeName, open] of openers) {
     // The page sees no difference between that and an engine
     if (storeName === 'the stand-in') continue
+    if (storeName !== 'disk' && Object.keys(environment).length > 0) continue
     tap.test(`${name} (${storeName})`, { skip: skipWithoutChromium }, async (t) => {
       const id = JSON.stringify([storeName, environment])
       const fixture =
