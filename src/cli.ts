@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
 import { type Command, CommanderError, InvalidArgumentError, Option, program } from 'commander'
 import { Stopped, UsageError } from './commands/stopped.ts'
 import { isStoryId } from './stories/key.ts'
+import { version } from './version.ts'
 
 const EXIT_CODES = `
 Exit code: 0; 1 when something failed, is damaged or was stopped; 2 for arguments
@@ -71,8 +71,6 @@ function refuseOptionsOfNpm(command: Command): void {
       throw new UsageError(`npm took --${option.name()} for its own; write -- before the first option`)
   }
 }
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
 program
   .name('story-images')

@@ -1,5 +1,4 @@
 import { lookup } from 'node:dns/promises'
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyBaseLogger } from 'fastify'
@@ -12,11 +11,10 @@ import { observeStore } from './store/observed-store.ts'
 import { openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
 import { startSweeps } from './sweeps.ts'
+import { version } from './version.ts'
 
 /** How long a server that failed may take to close. */
 const FAILED_EXIT_MS = 5000
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
 /**
  * Listens until a signal ends the process. The configuration is the environment's, and that of a file `.env`.

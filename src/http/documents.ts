@@ -193,8 +193,6 @@ const imageFailures = () => [
   new failures.HugeImage(),
   new failures.SignatureInvalid(),
   new failures.SignatureExpired(),
-  new failures.UnreadableImage(),
-  new failures.HugeImage(),
 ]
 
 /**

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
 import type { ServiceError } from '../../errors.ts'
+import { version } from '../../version.ts'
 import { type Answer, describedResponses, OF_EVERY_ROUTE } from '../answers.ts'
 import { MEDIA_TYPES } from '../documents.ts'
 import { errors, header, written } from '../schemas.ts'
@@ -26,10 +26,6 @@ const Document = Type.Object(
 const Described = {
   ...Document,
   headers: { 'Cache-Control': header('Caches ask whether it has changed', 'no-cache') },
-}
-
-const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-  version: string
 }
 
 /** What the routes are about, by how their paths begin. */
