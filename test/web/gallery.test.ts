@@ -111,8 +111,9 @@ inBrowser('a story and an image have links, and the button of the browser goes b
   await page.goForward()
   await shown(page, paths[0] ?? '')
 
+  // From elsewhere: from the page itself it would be a change of the fragment alone, no new page
+  await page.goto('about:blank')
   await page.goto(`${server.url}/#01a205ad-87f4-77cd-a8d8-f60e2cbf53b1`)
-  await page.reload()
   await page.getByText('This story does not exist any more.').waitFor()
   t.equal(page.url(), `${server.url}/`)
 })
