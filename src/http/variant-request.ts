@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
-import { type Config, listed } from '../config.ts'
 import { BadQuery } from '../errors.ts'
 import type { ImageType } from '../stories/image-format.ts'
 import { FORMATS, type Form, type Format } from '../variants/variant.ts'
@@ -22,11 +21,15 @@ export function asksForVariant(query: unknown): boolean {
  * Which smaller form of an image is asked for; nothing when it is the image itself.
  *
  * @param type of the image
+ * @param widths that there are
  * @throws {BadQuery} for a width or format that there is not
  */
-export function readVariant(request: FastifyRequest, type: ImageType, config: Config): VariantRequest | undefined {
+export function readVariant(
+  request: FastifyRequest,
+  type: ImageType,
+  widths: readonly string[],
+): VariantRequest | undefined {
   const { w, format = 'auto' } = request.query as Record<string, unknown>
-  const widths = listed(config.VARIANT_WIDTHS)
   if (w === undefined) {
     if ('format' in (request.query as object)) throw new BadQuery('format', `sent with "w", ${oneOf(widths)}`)
     return undefined

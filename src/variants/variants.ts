@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { HugeImage, ObjectNotFound, StoreFailure, UnreadableImage } from '../errors.ts'
+import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, UnreadableImage } from '../errors.ts'
 import type { ObjectHead, ObjectStore } from '../store/object-store.ts'
 import { isWrittenByUs, WRITTEN_BY_US } from '../stories/key.ts'
 import { type VariantSpec, variantKey } from './variant.ts'
@@ -12,7 +12,7 @@ const MOST_LOOKS = 3
 /** Most bytes of an image, however large images may be: a worker holds them in memory. */
 const MOST_BYTES = 256 * 1024 * 1024
 
-/** How long it is remembered that there is no variant of an image, in milliseconds, and of how many images. */
+/** How long it is remembered that an image can't be had in a form, in milliseconds, and of how many. */
 const PROBLEM_MS = 60_000
 const MOST_PROBLEMS = 1000
 
@@ -57,7 +57,7 @@ export class Variants {
   readonly #workers = new Workers()
   /** What is being made, by key. */
   readonly #jobs = new Map<string, Job>()
-  /** What can't be made, by image and ETag. */
+  /** What can't be made, by image, ETag and form: a film has too many pixels where its first frame has not. */
   readonly #problems = new Map<string, { readonly error: Error; readonly until: number }>()
 
   /**
@@ -100,9 +100,14 @@ export class Variants {
       }
       if (source.status === 'rejected') throw source.reason
       if (found.status === 'rejected' && !(found.reason instanceof ObjectNotFound)) throw found.reason
-      const problem = this.#problems.get(spec.source + source.value.etag)
+      const problem = this.#problems.get(problemKey(spec, source.value))
       if (problem && problem.until > Date.now()) throw problem.error
-      await this.#joinJob(spec, key, wish)
+      const isOwn = !this.#jobs.has(key)
+      await this.#joinJob(spec, key, wish).catch((error) => {
+        if (isOwn || !(error instanceof ServerBusy)) throw error
+        // Who began it has waited in vain, and we perhaps hardly at all
+        return this.#joinJob(spec, key, wish)
+      })
     }
     throw new StoreFailure().because(new Error('a variant was gone as often as it was made'))
   }
@@ -110,7 +115,7 @@ export class Variants {
   /** Ends the work: who still waits for it gets an error. */
   async close(): Promise<void> {
     const jobs = [...this.#jobs.values()]
-    for (const { dropped } of jobs) dropped.abort()
+    for (const { dropped } of jobs) dropped.abort(new ShuttingDown())
     await this.#workers.close()
     await Promise.allSettled(jobs.map(({ done }) => done))
   }
@@ -192,7 +197,8 @@ export class Variants {
       if (thrown instanceof WorkerDied && !isLast) return false
       this.#observe('failed', seconds())
       const error = thrown instanceof WorkerDied ? new UnreadableImage().because(thrown) : thrown
-      if (error instanceof UnreadableImage || error instanceof HugeImage) this.#remember(spec.source + etag, error)
+      if (error instanceof UnreadableImage || error instanceof HugeImage)
+        this.#remember(problemKey(spec, source), error)
       throw error
     }
     // A deletion that has not seen the variant has removed the image by now
@@ -203,9 +209,9 @@ export class Variants {
     return true
   }
 
-  #remember(image: string, error: Error): void {
-    this.#problems.delete(image)
-    this.#problems.set(image, { error, until: Date.now() + PROBLEM_MS })
+  #remember(what: string, error: Error): void {
+    this.#problems.delete(what)
+    this.#problems.set(what, { error, until: Date.now() + PROBLEM_MS })
     const [oldest] = this.#problems.keys()
     if (this.#problems.size > MOST_PROBLEMS && oldest !== undefined) this.#problems.delete(oldest)
   }
@@ -215,6 +221,10 @@ export class Variants {
 function heldBack<Found extends { body?: Readable }>(found: Found): Found {
   found.body?.on('error', () => {})
   return found
+}
+
+function problemKey({ source, form }: VariantSpec, { etag }: ObjectHead): string {
+  return `${source} ${etag} ${form}`
 }
 
 function isMadeOf({ metadata }: ObjectHead, source: ObjectHead): boolean {

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { HugeImage, StoreFailure, UnreadableImage } from '../errors.ts'
+import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.ts'
 import type { Problem, Resized } from './resize.ts'
 import type { Form } from './variant.ts'
 
@@ -39,17 +39,18 @@ export class WorkerDied extends Error {}
 export class WorkerProcess {
   readonly #child: ChildProcess
   readonly #bytes: Duplex
+  readonly #workMs: number
   readonly #died = new AbortController()
   /** Settles when the process is gone. */
   readonly ended: Promise<void>
 
-  constructor() {
-    const inherited = Object.entries(process.env).filter(([name]) => INHERITED.test(name))
-    this.#child = fork(WORKER, {
-      // A warning of libvips is about the picture, not about the server
-      env: { MALLOC_ARENA_MAX: '2', VIPS_WARNING: '0', ...Object.fromEntries(inherited) },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
-    })
+  /**
+   * @param workMs how long one picture may take, from its last byte on
+   * @throws {ServerBusy} when there can't be another process, for want of files, memory or processes
+   */
+  constructor(workMs = WORK_MS) {
+    this.#workMs = workMs
+    this.#child = start()
     this.#bytes = this.#child.stdio[4] as Duplex
     // Which of these comes first when a process dies is chance
     this.ended = once(this.#child, 'exit').then(
@@ -100,7 +101,7 @@ export class WorkerProcess {
     }
     // With fewer bytes the worker would wait for the rest
     if (left !== 0) throw new StoreFailure().because(new Error(`${left} bytes are missing`))
-    const timer = setTimeout(() => this.#lose(new HugeImage()), WORK_MS)
+    const timer = setTimeout(() => this.#lose(new HugeImage()), this.#workMs)
     const [answer] = await answered.finally(() => clearTimeout(timer))
     return answer
   }
@@ -123,6 +124,24 @@ export class WorkerProcess {
       yield chunk as Buffer
       if (left === 0) return
     }
-    throw this.#died.signal.reason
+    // That the process is gone may be known only later
+    throw new WorkerDied('The worker is gone')
   }
+}
+
+function start(): ChildProcess {
+  const inherited = Object.entries(process.env).filter(([name]) => INHERITED.test(name))
+  try {
+    const child = fork(WORKER, {
+      // A warning of libvips is about the picture, not about the server
+      env: { MALLOC_ARENA_MAX: '2', VIPS_WARNING: '0', ...Object.fromEntries(inherited) },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
+    })
+    if (child.pid !== undefined) return child
+    // Why there is none is said later, and nobody else listens
+    child.on('error', () => {})
+  } catch (cause) {
+    throw new ServerBusy().because(cause)
+  }
+  throw new ServerBusy().because(new Error('no process could be started'))
 }

@@ -25,6 +25,8 @@ process.on('message', async ({ size, width, form }: Order) => {
 // The server is gone, whatever became of it; libvips does not let go of a picture for an exit
 process.once('disconnect', () => (isBusy ? process.kill(process.pid, 'SIGKILL') : process.exit()))
 bytes.on('error', () => process.exit())
+// It was told to end before it listened
+if (!process.connected) process.exit()
 
 // Ctrl+C and some supervisors signal every process of the server. Its requests still get their answers
 process.on('SIGINT', () => {})

@@ -8,8 +8,12 @@ const IDLE_MS = 60_000
 export class Workers {
   readonly #running = new Set<WorkerProcess>()
   readonly #idle = new Map<WorkerProcess, NodeJS.Timeout>()
-
+  readonly #idleMs: number
   #isClosed = false
+
+  constructor(idleMs = IDLE_MS) {
+    this.#idleMs = idleMs
+  }
 
   /** Does something with a worker of its own. */
   async use<T>(work: (worker: WorkerProcess) => Promise<T>): Promise<T> {
@@ -18,7 +22,7 @@ export class Workers {
     try {
       return await work(worker)
     } finally {
-      if (worker.isAlive) this.#idle.set(worker, setTimeout(() => this.#endIdle(worker), IDLE_MS).unref())
+      if (worker.isAlive) this.#idle.set(worker, setTimeout(() => this.#endIdle(worker), this.#idleMs).unref())
     }
   }
 

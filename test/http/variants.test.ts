@@ -1,8 +1,12 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { isDetail, startApp, storyId, type TestApp } from '../support/app.ts'
-import { forEach, listKeys, putBytes } from '../support/bodies.ts'
+import { listKeys, putBytes, until } from '../support/bodies.ts'
 import { makeImage, NOT_IMAGES } from '../support/images.ts'
 import { putOurs } from '../support/recording-store.ts'
+import type { S3StandIn } from '../support/s3-stand-in.ts'
+import { startStandIn } from '../support/stores.ts'
+import '../variants/bare-workers.ts'
 
 t.setTimeout(120_000)
 
@@ -16,8 +20,8 @@ async function upload(server: TestApp, ...images: Buffer[]): Promise<string[]> {
   return ((await answer.json()) as { image_paths: string[] }).image_paths
 }
 
-async function serve(t: Test, images: Buffer[], options: Record<string, string> = {}) {
-  const server = await startApp(t, options)
+async function serve(t: Test, images: Buffer[], options: Record<string, string> = {}, standIn?: S3StandIn) {
+  const server = await startApp(t, options, standIn)
   const paths = await upload(server, ...images)
   const get = (query: string, headers: Record<string, string> = {}, method = 'GET', path = paths[0]) =>
     fetch(server.url + path + query, { method, headers })
@@ -195,16 +199,31 @@ t.test('lists, ids and deletions know nothing of variants', async (t) => {
   t.same(await listKeys(server.store), ['variants/notes.txt'])
 })
 
-t.test('images are served while more variants are asked for than can be made', async (t) => {
-  const big = await makeImage({ type: 'jpg', width: 2500, height: 2000 })
-  const { get, paths } = await serve(t, [big, photo], { VARIANT_CONCURRENCY: '1', MAX_DOWNLOADS: '4' })
-  const asked = ['160', '320', '640', '1280', '1920'].map((w) =>
-    forEach([1, 2, 3], () => get(`?w=${w}&format=avif`).then((answer) => answer.arrayBuffer())),
-  )
-  for (let n = 0; n < 20; n++) {
-    const answer = await get('', {}, 'GET', paths[1])
-    t.equal(answer.status, 200)
-    await answer.arrayBuffer()
+t.test('requests for variants are bounded, and keep neither images nor uploads waiting', async (t) => {
+  const limits = { VARIANT_CONCURRENCY: '1', MAX_DOWNLOADS: '4', MAX_WAITING: '1', S3_TIMEOUT: '1m' }
+  const standIn = await startStandIn(t)
+  const { server, get } = await serve(t, [photo], limits, standIn)
+  const held = new AbortController()
+  let looked = 0
+  standIn.onCall = async ({ operation }) => {
+    if (operation !== 'HeadObject') return
+    looked += 1
+    if (!held.signal.aborted) await once(held.signal, 'abort')
   }
-  await Promise.all(asked)
+  const ask = async (query: string) => {
+    const answer = await get(query)
+    await answer.arrayBuffer()
+    return answer
+  }
+  // 100 at once, and one that waits
+  const widths = ['160', '320', '640', '1280']
+  const asked = Array.from({ length: 101 }, (_, n) => ask(`?w=${widths[n % 4]}&format=webp`))
+  await until(() => looked === 100)
+  const refused = await ask('?w=1920')
+  t.equal(refused.status, 503)
+  t.match(refused.headers.get('retry-after'), /^\d+$/)
+  t.equal((await ask('')).status, 200)
+  t.equal((await upload(server, photo)).length, 1)
+  held.abort()
+  for (const { status } of await Promise.all(asked)) t.equal(status, 200)
 })

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import sharp from 'sharp'
 import t from 'tap'
 import { type Resized, resize } from '../../src/variants/resize.ts'
@@ -45,15 +46,19 @@ t.test('a picture is upright whatever its Exif orientation says', async (t) => {
   }
 })
 
-t.test('no metadata is left: no place, no camera, no profile', async (t) => {
-  const source = await sharp(await makeImage({ type: 'jpg', profileBytes: 5000 }))
+t.test('no metadata is left: no place, no camera, no profile, and nothing that was hung on', async (t) => {
+  const bare = await sharp(await makeImage({ type: 'jpg', profileBytes: 5000 }))
     .keepIccProfile()
     .withExif({ IFD0: { Make: 'A camera' }, IFD3: { GPSLatitude: '52/1 31/1 0/1', GPSLatitudeRef: 'N' } })
     .withXmp('<x:xmpmeta xmlns:x="adobe:ns:meta/"/>')
     .jpeg()
     .toBuffer()
-  const { exif, icc, xmp } = await sharp(source).metadata()
-  t.ok(exif?.includes('A camera') && icc && xmp, 'the source has some')
+  // APP13 with IPTC's "city" (IIM 2:90), and a comment
+  const iptc = 'Photoshop 3.0\0' + '8BIM\x04\x04\0\0\0\0\0\x0e' + '\x1c\x02\x5a\0\x09Some town'
+  const inserted = Buffer.from(`\xff\xed\0\x2a${iptc}\xff\xfe\0\x0bA comment`, 'latin1')
+  const source = Buffer.concat([bare.subarray(0, 2), inserted, bare.subarray(2), Buffer.from('<script>')])
+  const before = await sharp(source).metadata()
+  t.ok(before.exif?.includes('A camera') && before.icc && before.xmp && before.iptc, 'the source has some')
   for (const form of FORMS) {
     for (const width of [20, 1920]) {
       const { bytes } = await made(source, width, form)
@@ -63,7 +68,7 @@ t.test('no metadata is left: no place, no camera, no profile', async (t) => {
         [undefined, undefined, undefined, undefined],
         `${form} ${width}`,
       )
-      t.notOk(bytes.includes('A camera'))
+      for (const text of ['A camera', 'Some town', 'A comment', '<script>']) t.notOk(bytes.includes(text), text)
     }
   }
 })
@@ -72,7 +77,8 @@ t.test('colours are those of sRGB', async (t) => {
   const pixel = { width: 8, height: 8, channels: 3 as const, background: { r: 255, g: 0, b: 0 } }
   const p3 = await sharp({ create: pixel }).withIccProfile('p3').png().toBuffer()
   const cmyk = await sharp({ create: pixel }).toColourspace('cmyk').jpeg().toBuffer()
-  for (const [what, source] of Object.entries({ p3, cmyk })) {
+  const deep = await sharp({ create: pixel }).toColourspace('rgb16').png().toBuffer()
+  for (const [what, source] of Object.entries({ p3, cmyk, deep })) {
     const { bytes } = await made(source, 8, 'webp')
     const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true })
     t.equal(info.channels, 3, what)
@@ -125,11 +131,10 @@ t.test('what is transparent stays so, but for JPEG, where it is white', async (t
 })
 
 t.test('a very long picture fits into every format', async (t) => {
-  const long = { width: 20, height: 30_000, channels: 3 as const, background: red }
-  const source = await sharp({ create: long }).png().toBuffer()
-  for (const form of FORMS) {
-    const { height } = await made(source, 320, form)
-    t.equal(height, 16_383, form)
+  for (const width of [1, 20]) {
+    const long = { width, height: 30_000, channels: 3 as const, background: red }
+    const source = await sharp({ create: long }).png().toBuffer()
+    for (const form of FORMS) t.equal((await made(source, 320, form)).height, 16_383, `${width} wide as ${form}`)
   }
 })
 
@@ -148,9 +153,10 @@ t.test('what is broken, and what is no image of ours, is no picture', async (t) 
 })
 
 t.test('a picture of too many pixels is not decoded', async (t) => {
-  const wide = { width: 11_000, height: 10_000, channels: 3 as const, background: red }
-  const png = await sharp({ create: wide }).png({ compressionLevel: 1 }).toBuffer()
-  const begin = performance.now()
+  const png = Buffer.from(await makeImage({ type: 'png' }))
+  // Its first chunk, IHDR; whoever decodes finds too few bytes
+  png.writeUInt32BE(11_000, 16)
+  png.writeUInt32BE(10_000, 20)
+  png.writeUInt32BE(crc32(png.subarray(12, 29)), 29)
   t.equal(await resize(png, 320, 'webp'), 'huge')
-  t.ok(performance.now() - begin < 1000)
 })

@@ -2,19 +2,21 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import sharp from 'sharp'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
-import { HugeImage, ObjectNotFound, ServerBusy, UnreadableImage } from '../../src/errors.ts'
+import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, UnreadableImage } from '../../src/errors.ts'
 import { Room } from '../../src/http/room.ts'
 import type { FoundObject, ObjectStore } from '../../src/store/object-store.ts'
 import { WRITTEN_BY_US } from '../../src/stories/key.ts'
 import { removeStory } from '../../src/stories/remove.ts'
 import type { VariantSpec } from '../../src/variants/variant.ts'
-import { Variants } from '../../src/variants/variants.ts'
+import { type Turns, Variants } from '../../src/variants/variants.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
 import { type Changes, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
+import './bare-workers.ts'
 
 const HOUR = 3_600_000
 const MOST_BYTES = 8 * MIB
@@ -26,6 +28,8 @@ interface Setting {
   readonly store: ObjectStore & { readonly calls: string[] }
   readonly variants: Variants
   readonly spec: VariantSpec
+  /** What became of those that were asked for. */
+  readonly outcomes: string[]
   /** The bytes of a variant. */
   get(spec?: VariantSpec, signal?: AbortSignal): Promise<Buffer>
 }
@@ -33,11 +37,17 @@ interface Setting {
 async function setUp(
   t: Test,
   image: Buffer,
-  { changes = {}, atOnce = 2, patience = 10_000 }: { changes?: Changes; atOnce?: number; patience?: number } = {},
+  {
+    change,
+    atOnce = 2,
+    patience = 10_000,
+  }: { change?: (store: ObjectStore) => Changes; atOnce?: number; patience?: number } = {},
 ): Promise<Setting> {
-  const store = recordCalls(await open(t), changes)
+  const bare = await open(t)
+  const store = recordCalls(bare, change?.(bare))
   const room = new Room(atOnce, { patience, waiting: 1000, busy: () => new ServerBusy() })
-  const variants = new Variants(store, room, MOST_BYTES)
+  const outcomes: string[] = []
+  const variants = new Variants(store, room, MOST_BYTES, (outcome) => outcomes.push(outcome))
   t.teardown(() => variants.close())
   const storyId = v7()
   const spec: VariantSpec = { storyId, source: `stories/${storyId}/1.jpg`, width: 20, form: 'webp' }
@@ -47,6 +57,7 @@ async function setUp(
     store,
     variants,
     spec,
+    outcomes,
     async get(wanted = spec, signal = new AbortController().signal) {
       const found: FoundObject = await variants.find(wanted, (key) => store.get(key), { who: 'somebody', signal })
       return readAll(found.body)
@@ -56,6 +67,15 @@ async function setUp(
 
 const putsOf = ({ calls }: Setting['store']) =>
   calls.filter((call) => /^put .*[^e]$/.test(call) && !call.endsWith('done'))
+
+/** A GIF of so many frames, of which each changes one pixel. */
+function film(width: number, height: number, frames: number): Buffer {
+  const head = Buffer.from('GIF89a....\x80\0\0\0\0\0\xff\xff\xff', 'latin1')
+  head.writeUInt16LE(width, 6)
+  head.writeUInt16LE(height, 8)
+  const frame = Buffer.from([0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0])
+  return Buffer.concat([head, ...Array<Buffer>(frames).fill(frame), Buffer.from(';')])
+}
 
 /** The processes that this one has started for pictures (Linux, proc(5)). */
 function workers(): number[] {
@@ -138,11 +158,70 @@ t.test('a worker that is killed is replaced, and its picture is made by the next
   t.not(workers()[0], busy)
 })
 
+for (const what of ['the worker dies', 'the store fails'] as const) {
+  t.test(`${what} while the bytes of a variant are on their way: none of them gets into the next one`, async (t) => {
+    let puts = 0
+    const change = (store: ObjectStore): Changes => ({
+      async put(key, body, options) {
+        puts += 1
+        // The first one is the image
+        if (puts !== 2) return store.put(key, body, options)
+        let size = 0
+        for await (const chunk of body) {
+          if (size === 0 && what === 'the worker dies') process.kill(workers()[0] as number, 'SIGKILL')
+          size += chunk.length
+          if (what === 'the store fails') throw new StoreFailure()
+        }
+        throw new Error(`all ${size} bytes came`)
+      },
+    })
+    const image = await makeImage({ type: 'jpg', width: 2000, height: 1500 })
+    const { store, spec, get } = await setUp(t, image, { change, atOnce: 1 })
+    const big: VariantSpec = { ...spec, width: 2000, form: 'jpeg' }
+    if (what === 'the store fails') await t.rejects(get(big), StoreFailure)
+    const { width, height } = await sharp(await get(big)).metadata()
+    t.same([width, height], [2000, 1500])
+    t.equal((await get()).toString('latin1', 8, 12), 'WEBP')
+    t.equal(putsOf(store).length, 3)
+  })
+}
+
+t.test('who waits for what somebody else has begun gets a turn of its own when that one got none', async (t) => {
+  const { store, spec, variants } = await setUp(t, await makeImage({ type: 'jpg' }))
+  const asked: string[] = []
+  const turns: Turns = {
+    async take(_units, who) {
+      asked.push(who)
+      await sleep(20)
+      if (who === 'first') throw new ServerBusy()
+    },
+    give() {},
+  }
+  const late = new Variants(store, turns, MOST_BYTES)
+  t.teardown(() => Promise.all([late.close(), variants.close()]))
+  const find = async (who: string) => {
+    const wish = { who, signal: new AbortController().signal }
+    return readAll((await late.find(spec, (key) => store.get(key), wish)).body)
+  }
+  const first = t.rejects(find('first'), ServerBusy)
+  await until(() => asked.length > 0)
+  const found = await Promise.all(['second', 'third'].map(find))
+  await first
+  t.equal(found.length, 2)
+  t.equal(asked.length, 2, 'and they wait for one')
+})
+
+t.test('a film of too many pixels is too large, and its first frame is not', async (t) => {
+  const { spec, get } = await setUp(t, film(2000, 2000, 30))
+  await t.rejects(get(spec), HugeImage)
+  t.ok((await get({ ...spec, form: 'jpeg' })).length > 0)
+})
+
 t.test('what can not be made smaller is said at once when somebody asks again', async (t) => {
   const image = await makeImage({ type: 'jpg' })
-  const { store, spec, get } = await setUp(t, image.subarray(0, 300))
+  const { store, spec, get, outcomes } = await setUp(t, image.subarray(0, 300))
   for (const width of [20, 20, 30]) await t.rejects(get({ ...spec, width }), UnreadableImage)
-  t.same(putsOf(store), [])
+  t.same(outcomes, ['failed'], 'it is tried once')
   await store.put(spec.source, inChunks(image), { contentType: 'image/jpeg', metadata: {} })
   t.ok((await get()).length > 0, 'another image is not what the first one was')
   await store.put(spec.source, inChunks(Buffer.alloc(MOST_BYTES + 1)), { contentType: 'image/jpeg', metadata: {} })
@@ -245,6 +324,8 @@ t.test('when the server closes, so do the workers, and nothing that waits is beg
   await until(() => workers().length > 0)
   const ended = Promise.allSettled(waiting)
   await variants.close()
-  t.same(new Set((await ended).map(({ status }) => status)), new Set(['rejected']))
+  const [busy, waiter] = await ended
+  t.equal(busy?.status, 'rejected')
+  t.match(waiter, { status: 'rejected', reason: ShuttingDown })
   t.same(workers(), [])
 })

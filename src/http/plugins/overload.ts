@@ -11,8 +11,11 @@ import { asksForVariant } from '../variant-request.ts'
 /** How long a list or an image may wait for its turn, in milliseconds. */
 const PATIENCE_MS = 10_000
 
-/** Smaller forms of images that are on their way at once. Apart from images, since they may have to be made first. */
-const VARIANTS_AT_ONCE = 256
+/**
+ * Smaller forms of images that are on their way at once. Apart from images, since they may have to be made first. Each looks into the
+ * store twice at a time: of its connections there are left some for uploads and images.
+ */
+const VARIANTS_AT_ONCE = 100
 
 /** How often the event loop's delay is measured, and how often it is looked at, in milliseconds. */
 const RESOLUTION_MS = 20
@@ -26,7 +29,7 @@ declare module 'fastify' {
 }
 
 /**
- * Refuses what would be too much, before those that are under way suffer: everything but `/livez` while the event loop is late, and
+ * Refuses what would be too much, before those that are under way suffer: everything but `/livez` and `/metrics` while the event loop is late, and
  * lists and images beyond what may be on its way at once, once their queue is full. Uploads have the UploadBudget.
  */
 export const overloadPlugin = fp(

@@ -36,7 +36,8 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   )
   app.addHook('onClose', () => variants.close())
 
-  const widths = listed(config.VARIANT_WIDTHS).map(Number)
+  const widths = listed(config.VARIANT_WIDTHS)
+  const pixels = widths.map(Number)
   const schema = { params: ImageParams, response: errors(401, 403, 404, 416, 422, 429, 503) }
   // Images say for themselves which pages may use them
   const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', orBy: 'signature' } as const)) }
@@ -44,7 +45,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   app.get<Route>(
     URL,
     {
-      schema: { ...schema, operationId: 'getImage', summary: 'Get an image', document: imageDocument(widths) },
+      schema: { ...schema, operationId: 'getImage', summary: 'Get an image', document: imageDocument(pixels) },
       config: routeConfig,
     },
     async (request, reply) => {
@@ -77,7 +78,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
         response: errors(401, 403, 404, 422, 429, 503),
         operationId: 'headImage',
         summary: 'Get the headers of an image',
-        document: imageHeadDocument(widths),
+        document: imageHeadDocument(pixels),
       },
       config: routeConfig,
     },
@@ -96,7 +97,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     const type = imageTypeOf(name)
     const key = storyPrefix(storyId) + name
     if (!isStoryId(storyId) || !type) throw new ImageNotFound(publicPath(key))
-    return { storyId, key, type, variant: readVariant(request, type, config) }
+    return { storyId, key, type, variant: readVariant(request, type, widths) }
   }
 
   /** Reads the image, or the smaller form of it, with the call of the store that `read` makes. */

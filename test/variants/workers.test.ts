@@ -1,0 +1,67 @@
+import { Readable } from 'node:stream'
+import t from 'tap'
+import { HugeImage, ServerBusy, UnreadableImage } from '../../src/errors.ts'
+import { WorkerProcess } from '../../src/variants/worker-process.ts'
+import { Workers } from '../../src/variants/workers.ts'
+import { readAll } from '../support/bodies.ts'
+import { makeImage } from '../support/images.ts'
+import './bare-workers.ts'
+
+const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
+
+/** Has a worker make a picture smaller. */
+function make(worker: WorkerProcess, image = photo): Promise<Buffer> {
+  const order = { size: image.length, width: 20, form: 'webp' } as const
+  return worker.make(Readable.from([image]), order, ({ body }) => readAll(Readable.from(body)))
+}
+
+t.test('a worker that waits too long for its next picture ends, and until then is used again', async (t) => {
+  const workers = new Workers(200)
+  const used: WorkerProcess[] = []
+  const use = () => workers.use((worker) => make(worker).finally(() => used.push(worker)))
+  await use()
+  await use()
+  t.equal(used[0], used[1])
+  await used[0]?.ended
+  t.equal(used[0]?.isAlive, false)
+  await use()
+  t.not(used[2], used[0])
+  await workers.close()
+})
+
+t.test('a picture that takes too long is too large, and its worker is killed', async (t) => {
+  const worker = new WorkerProcess(1)
+  await t.rejects(make(worker), HugeImage)
+  t.notOk(worker.isAlive)
+  await worker.ended
+})
+
+t.test('a worker goes on after a picture that is broken', async (t) => {
+  const worker = new WorkerProcess()
+  await t.rejects(make(worker, photo.subarray(0, 300)), UnreadableImage)
+  t.equal((await make(worker)).toString('latin1', 8, 12), 'WEBP')
+  worker.end()
+  await worker.ended
+})
+
+t.test('a worker ends that is told so before it has started', async () => {
+  const worker = new WorkerProcess()
+  worker.end()
+  await worker.ended
+})
+
+t.test('where no process can be started the server is busy, and goes on', async (t) => {
+  const { execPath } = process
+  process.execPath = '/there/is/no/such/file'
+  t.teardown(() => {
+    process.execPath = execPath
+  })
+  const workers = new Workers()
+  await t.rejects(
+    workers.use((worker) => make(worker)),
+    ServerBusy,
+  )
+  process.execPath = execPath
+  t.ok((await workers.use((worker) => make(worker))).length > 0)
+  await workers.close()
+})
