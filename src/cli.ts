@@ -36,6 +36,9 @@ function storyId(text: string): string {
 function serverUrl(text: string): URL {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
     throw new InvalidArgumentError('It has to be a URL that begins with http:// or https://.')
+  const { username, password } = new URL(text)
+  // It is printed with each image
+  if (username || password) throw new InvalidArgumentError('It has to be a URL without user and password.')
   return new URL(text.endsWith('/') ? text : `${text}/`)
 }
 

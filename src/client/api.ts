@@ -284,7 +284,12 @@ export interface components {
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description The id under which the log has the request */
+        "X-Request-Id": string;
+        /** @description Browsers take the type as it is */
+        "X-Content-Type-Options": string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -301,8 +306,8 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description Caches ask whether it has changed */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -327,8 +332,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -340,8 +345,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -353,8 +358,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -366,10 +371,25 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -390,8 +410,8 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -408,8 +428,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -421,8 +441,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -434,8 +454,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -447,8 +467,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -471,8 +491,8 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -489,8 +509,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -502,8 +522,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -515,8 +535,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -528,8 +548,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -541,8 +561,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -567,8 +587,8 @@ export interface operations {
             /** @description The text format of Prometheus, version 0.0.4 */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -581,8 +601,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -594,8 +614,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -609,8 +629,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -624,8 +644,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -637,8 +657,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -652,8 +672,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -665,8 +685,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -705,8 +725,8 @@ export interface operations {
             /** @description The list, or a page of it */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description With rel="next": the URL of the next page, while there is more (RFC 8288) */
                     Link?: string;
                     /** @description No cache keeps the answer */
@@ -736,8 +756,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -749,8 +769,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -764,8 +784,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -779,8 +799,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -792,8 +812,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -807,8 +827,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -820,8 +840,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -833,8 +853,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -859,8 +879,8 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -876,8 +896,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -889,8 +909,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -904,8 +924,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -919,8 +939,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -932,8 +952,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -947,8 +967,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -960,8 +980,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -973,8 +993,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1010,8 +1030,8 @@ export interface operations {
             /** @description The list, or a page of it */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description With rel="next": the URL of the next page, while there is more (RFC 8288) */
                     Link?: string;
                     /** @description No cache keeps the answer */
@@ -1031,8 +1051,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1044,8 +1064,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1059,8 +1079,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1074,8 +1094,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1087,8 +1107,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1102,8 +1122,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1115,8 +1135,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1128,8 +1148,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1160,8 +1180,8 @@ export interface operations {
             /** @description The images of the story */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1189,8 +1209,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1202,8 +1222,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1217,8 +1237,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1232,8 +1252,8 @@ export interface operations {
             /** @description There is no such story or image */
             404: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1245,8 +1265,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1258,8 +1278,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1273,8 +1293,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1286,8 +1306,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1299,8 +1319,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1331,8 +1351,8 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1348,8 +1368,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1361,8 +1381,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1376,8 +1396,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1391,8 +1411,8 @@ export interface operations {
             /** @description There is no such story or image */
             404: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1404,8 +1424,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1417,8 +1437,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1432,8 +1452,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1445,8 +1465,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1458,8 +1478,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1488,6 +1508,14 @@ export interface operations {
         /** @description Text fields of up to 1 KiB under names of their own are not looked at */
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "files": [
+                 *         "(the bytes of the image)",
+                 *         "(the bytes of the image)"
+                 *       ]
+                 *     }
+                 */
                 "multipart/form-data": {
                     /** @description The images, one part for each */
                     files: string[];
@@ -1498,8 +1526,8 @@ export interface operations {
             /** @description The story is stored and listed */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description An earlier upload made this story */
                     "Idempotent-Replayed"?: string;
                     [name: string]: unknown;
@@ -1521,8 +1549,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1534,8 +1562,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1549,8 +1577,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1564,8 +1592,8 @@ export interface operations {
             /** @description The body stalled, or took too long */
             408: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1577,8 +1605,8 @@ export interface operations {
             /** @description The first upload with this Idempotency-Key is still running */
             409: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1592,8 +1620,8 @@ export interface operations {
             /** @description Something of the body is over its limit */
             413: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1605,8 +1633,8 @@ export interface operations {
             /** @description The body is not of the right type, or a file is not one of the image types */
             415: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1618,8 +1646,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1631,8 +1659,8 @@ export interface operations {
             /** @description The server understands the request, but can not use what it names */
             422: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1644,8 +1672,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1659,8 +1687,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1672,8 +1700,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1685,8 +1713,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1700,8 +1728,8 @@ export interface operations {
             /** @description The store is full */
             507: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1769,8 +1797,8 @@ export interface operations {
             /** @description The image */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description Names these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
@@ -1781,6 +1809,14 @@ export interface operations {
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
+                    /** @description Pages of any origin may read the pixels */
+                    "Access-Control-Allow-Origin"?: string;
+                    /** @description What they may read besides */
+                    "Access-Control-Expose-Headers"?: string;
+                    /** @description Pages that isolate themselves may embed the image */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Opened as a page, an image runs nothing */
+                    "Content-Security-Policy"?: string;
                     /** @description Ranges of bytes can be asked for */
                     "Accept-Ranges"?: string;
                     /** @description Pixels as displayed; none for an image that was copied in */
@@ -1807,8 +1843,8 @@ export interface operations {
             /** @description The range of the image */
             206: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description Names these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
@@ -1819,6 +1855,14 @@ export interface operations {
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
+                    /** @description Pages of any origin may read the pixels */
+                    "Access-Control-Allow-Origin"?: string;
+                    /** @description What they may read besides */
+                    "Access-Control-Expose-Headers"?: string;
+                    /** @description Pages that isolate themselves may embed the image */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Opened as a page, an image runs nothing */
+                    "Content-Security-Policy"?: string;
                     /** @description Ranges of bytes can be asked for */
                     "Accept-Ranges"?: string;
                     /** @description Pixels as displayed; none for an image that was copied in */
@@ -1847,8 +1891,8 @@ export interface operations {
             /** @description The copy of the client is good */
             304: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description Names these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
@@ -1859,6 +1903,14 @@ export interface operations {
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
+                    /** @description Pages of any origin may read the pixels */
+                    "Access-Control-Allow-Origin"?: string;
+                    /** @description What they may read besides */
+                    "Access-Control-Expose-Headers"?: string;
+                    /** @description Pages that isolate themselves may embed the image */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Opened as a page, an image runs nothing */
+                    "Content-Security-Policy"?: string;
                     /** @description Ranges of bytes can be asked for */
                     "Accept-Ranges"?: string;
                     /** @description Pixels as displayed; none for an image that was copied in */
@@ -1872,8 +1924,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1885,8 +1937,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1900,8 +1952,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -1915,8 +1967,8 @@ export interface operations {
             /** @description There is no such story or image */
             404: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1928,8 +1980,8 @@ export interface operations {
             /** @description The range lies outside of the image; Content-Range says how long it is */
             416: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Of how many bytes the image is */
@@ -1943,8 +1995,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1956,8 +2008,8 @@ export interface operations {
             /** @description The server understands the request, but can not use what it names */
             422: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1969,8 +2021,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -1984,8 +2036,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -1997,8 +2049,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2010,8 +2062,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -2069,8 +2121,8 @@ export interface operations {
             /** @description There is the image */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description Names these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
@@ -2081,6 +2133,14 @@ export interface operations {
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
+                    /** @description Pages of any origin may read the pixels */
+                    "Access-Control-Allow-Origin"?: string;
+                    /** @description What they may read besides */
+                    "Access-Control-Expose-Headers"?: string;
+                    /** @description Pages that isolate themselves may embed the image */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Opened as a page, an image runs nothing */
+                    "Content-Security-Policy"?: string;
                     /** @description Ranges of bytes can be asked for */
                     "Accept-Ranges"?: string;
                     /** @description Pixels as displayed; none for an image that was copied in */
@@ -2096,8 +2156,8 @@ export interface operations {
             /** @description The copy of the client is good */
             304: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description Names these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
@@ -2108,6 +2168,14 @@ export interface operations {
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
+                    /** @description Pages of any origin may read the pixels */
+                    "Access-Control-Allow-Origin"?: string;
+                    /** @description What they may read besides */
+                    "Access-Control-Expose-Headers"?: string;
+                    /** @description Pages that isolate themselves may embed the image */
+                    "Cross-Origin-Resource-Policy"?: string;
+                    /** @description Opened as a page, an image runs nothing */
+                    "Content-Security-Policy"?: string;
                     /** @description Ranges of bytes can be asked for */
                     "Accept-Ranges"?: string;
                     /** @description Pixels as displayed; none for an image that was copied in */
@@ -2121,8 +2189,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2134,8 +2202,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -2149,8 +2217,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -2164,8 +2232,8 @@ export interface operations {
             /** @description There is no such story or image */
             404: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2177,8 +2245,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2190,8 +2258,8 @@ export interface operations {
             /** @description The server understands the request, but can not use what it names */
             422: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2203,8 +2271,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -2218,8 +2286,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2231,8 +2299,8 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2244,8 +2312,8 @@ export interface operations {
             /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -2297,8 +2365,8 @@ export interface operations {
             /** @description Success */
             201: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2318,8 +2386,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2331,8 +2399,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -2346,8 +2414,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -2361,8 +2429,8 @@ export interface operations {
             /** @description The body stalled, or took too long */
             408: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2374,8 +2442,8 @@ export interface operations {
             /** @description Something of the body is over its limit */
             413: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2387,8 +2455,8 @@ export interface operations {
             /** @description The body is not of the right type, or a file is not one of the image types */
             415: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2400,8 +2468,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2413,8 +2481,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -2428,8 +2496,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2441,10 +2509,25 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2486,8 +2569,8 @@ export interface operations {
             /** @description Success */
             200: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2508,8 +2591,8 @@ export interface operations {
             /** @description The request is not as described, or is no proper HTTP */
             400: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2521,8 +2604,8 @@ export interface operations {
             /** @description No key, or a wrong one */
             401: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -2536,8 +2619,8 @@ export interface operations {
             /** @description The key, the ticket or the signature does not allow this */
             403: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description How to show a key (RFC 6750) */
@@ -2551,8 +2634,8 @@ export interface operations {
             /** @description The body stalled, or took too long */
             408: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2564,8 +2647,8 @@ export interface operations {
             /** @description Something of the body is over its limit */
             413: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2577,8 +2660,8 @@ export interface operations {
             /** @description The body is not of the right type, or a file is not one of the image types */
             415: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2590,8 +2673,8 @@ export interface operations {
             /** @description An expectation other than 100-continue */
             417: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2603,8 +2686,8 @@ export interface operations {
             /** @description Too many requests */
             429: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     /** @description Seconds after which to try again */
@@ -2618,8 +2701,8 @@ export interface operations {
             /** @description The headers of the request are too large */
             431: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
@@ -2631,10 +2714,25 @@ export interface operations {
             /** @description The server or its store failed */
             500: {
                 headers: {
-                    /** @description The id under which the log has the request */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     /** @description No cache keeps the answer */
                     "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {

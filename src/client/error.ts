@@ -15,8 +15,24 @@ export class ApiError extends Error {
   }
 }
 
-/** Of an answer with its body as text, which a proxy in between may have written. */
-export function errorOf({ status, headers }: Response, body: string): ApiError {
+/**
+ * What an answer with this body says, which a proxy in between may have written.
+ *
+ * @throws {ApiError} for a refusal, and for what is no JSON
+ */
+export function contentOf<Content>(response: Response, body: string): Content {
+  if (!response.ok) throw errorOf(response, body)
+  try {
+    return JSON.parse(body)
+  } catch {
+    throw new ApiError(response.status, 'The answer is not JSON, so it is not one of story-images', null)
+  }
+}
+
+function errorOf({ status, headers, type }: Response, body: string): ApiError {
+  // Browsers hide the status of a redirect that is not followed
+  if (type === 'opaqueredirect' || (status >= 300 && status < 400))
+    return new ApiError(status, 'The server answered with a redirect, which an upload does not follow', null)
   let detail: unknown
   try {
     detail = JSON.parse(body).detail

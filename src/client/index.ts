@@ -1,6 +1,6 @@
 import createFetchClient, { type Client as FetchClient } from 'openapi-fetch'
 import type { components, paths } from './api.ts'
-import { errorOf } from './error.ts'
+import { contentOf } from './error.ts'
 import { type Story, type UploadOptions, upload } from './upload.ts'
 
 export type { components, operations, paths } from './api.ts'
@@ -14,17 +14,17 @@ export interface ClientOptions {
   /** Where the server is; empty for the origin of the page. */
   readonly baseUrl: string
   /** An API key, where the server has some. Not for pages: whoever can read a page can read the key. */
-  readonly key?: string
+  readonly key?: string | undefined
   /** Takes the place of the platform's `fetch`, for a proxy or a test. Browsers tell no progress to one. */
-  readonly fetch?: typeof globalThis.fetch
+  readonly fetch?: typeof globalThis.fetch | undefined
 }
 
 export interface ListOptions {
   /** How many stories one request asks for, 1 to 1000; 100 unless given. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** The newest story first, and not the order of ids. */
-  readonly order?: 'newest'
-  readonly signal?: AbortSignal
+  readonly order?: 'newest' | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A story in a list, with its images in order. */
@@ -50,8 +50,15 @@ export interface Client extends FetchClient<paths> {
   listStories(options?: ListOptions): AsyncGenerator<ListedStory>
 }
 
-/** A client of one server. */
+/**
+ * A client of one server.
+ *
+ * @throws {TypeError} for a key that can't be one
+ */
 export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
+  // Or `fetch` would quote it in its error
+  if (key !== undefined && !/^[!-~]+$/.test(key))
+    throw new TypeError('The key has to be visible ASCII characters, without spaces or a line end')
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
   const client = createFetchClient<paths>({ baseUrl, headers, ...(fetch && { fetch }) })
 
@@ -61,10 +68,10 @@ export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
       const query = { limit, ...(order && { order }), ...(cursor && { cursor }) }
       const { data, error, response } = await client.GET('/api/v1/images', {
         params: { query },
+        parseAs: 'text',
         ...(signal && { signal }),
       })
-      if (error) throw errorOf(response, JSON.stringify(error))
-      yield* storiesOf(data)
+      yield* storiesOf(contentOf(response, data ?? JSON.stringify(error ?? null)))
       cursor = nextCursor(response.headers.get('link'))
     } while (cursor !== undefined)
   }

@@ -17,8 +17,10 @@ export function send(sending: Sending): Promise<Response> {
   if (onProgress && !fetch && typeof XMLHttpRequest !== 'undefined') return sendInBrowser(sending, onProgress)
   const { url, headers, body, signal = null } = sending
   const post = fetch ?? globalThis.fetch
-  if (!onProgress) return post(url, { method: 'POST', headers, body, signal })
-  return post(url, { method: 'POST', headers, body: counted(body, onProgress), signal, ...HALF_DUPLEX })
+  // A redirect would make a GET of it, or could not send a stream again
+  const init = { method: 'POST', headers, signal, redirect: 'manual' } as const
+  if (!onProgress) return post(url, { ...init, body })
+  return post(url, { ...init, body: counted(body, onProgress), ...HALF_DUPLEX })
 }
 
 /** What `fetch` wants to hear of a body that is a stream; TypeScript does not know the member yet (Fetch Standard, RequestInit). */
@@ -37,18 +39,14 @@ function counted(body: Blob, onProgress: OnProgress): ReadableStream<Uint8Array>
   return body.stream().pipeThrough(count)
 }
 
-function sendInBrowser({ url, headers, body, signal }: Sending, onProgress: OnProgress): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest()
+async function sendInBrowser({ url, headers, body, signal }: Sending, onProgress: OnProgress): Promise<Response> {
+  const request = new XMLHttpRequest()
+  await new Promise<void>((resolve, reject) => {
     const abort = () => request.abort()
     request.open('POST', url)
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
     request.upload.onprogress = ({ loaded, total }) => onProgress({ loaded, total })
-    request.onload = () => {
-      const answered = request.getAllResponseHeaders().trim().split('\r\n')
-      const pairs = answered.map((line) => line.split(/:\s*(.*)/, 2) as [string, string])
-      resolve(new Response(request.responseText, { status: request.status, headers: pairs }))
-    }
+    request.onload = () => resolve()
     // As `fetch` would say it
     request.onerror = () => reject(new TypeError('The connection failed'))
     request.onabort = () => reject(signal?.reason)
@@ -56,4 +54,10 @@ function sendInBrowser({ url, headers, body, signal }: Sending, onProgress: OnPr
     signal?.addEventListener('abort', abort)
     request.send(body)
   })
+  const headerLines = request.getAllResponseHeaders().matchAll(/^([^:\s]+): *(.*)$/gm)
+  return new Response(
+    // Some statuses have no body, not even an empty one
+    request.responseText || null,
+    { status: request.status, headers: Array.from(headerLines, ([, name = '', value = '']) => [name, value]) },
+  )
 }

@@ -1,24 +1,27 @@
 import type { components } from './api.ts'
-import { ApiError, errorOf } from './error.ts'
+import { ApiError, contentOf } from './error.ts'
 import { type OnProgress, send } from './send.ts'
 
 export type Story = components['schemas']['Story']
 
 export interface UploadOptions {
   /** Called while the body is sent; it begins anew with each try. */
-  readonly onProgress?: OnProgress
+  readonly onProgress?: OnProgress | undefined
   /** Ends the upload, and the wait for another try. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** The `upload_url` of a ticket, which needs no key. It makes one story, whatever the idempotency key is. */
-  readonly uploadUrl?: string
+  readonly uploadUrl?: string | undefined
   /** What makes one story of all tries, also of later ones: 1 to 255 visible ASCII characters. A random one unless given. */
-  readonly idempotencyKey?: string
+  readonly idempotencyKey?: string | undefined
   /** How often a try that failed is made again; 3 unless given. */
-  readonly retries?: number
+  readonly retries?: number | undefined
 }
 
-/** What came to nothing for now: the first upload with the key still runs, too many requests, the server is busy. */
-const TRY_AGAIN = new Set([409, 429, 503])
+/**
+ * What came to nothing for now: the body stalled, the first upload with the key still runs, too many requests, the server is busy, or
+ * its proxy does not reach it.
+ */
+const TRY_AGAIN = new Set([408, 409, 429, 502, 503, 504])
 
 /** Milliseconds before the first try that follows one whose answer did not say when. Each further one waits twice as long. */
 const FIRST_WAIT_MS = 500
@@ -40,12 +43,13 @@ export async function upload(
 ): Promise<Story> {
   const body = multipart(images)
   const headers = { ...to.headers, 'content-type': body.type, 'idempotency-key': idempotencyKey }
+  // What can never be sent fails here, and not once for each try
+  new Request(to.url, { headers })
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted()
     try {
       const response = await send({ ...to, headers, body, signal, onProgress })
-      if (response.ok) return await response.json()
-      throw errorOf(response, await response.text())
+      return contentOf(response, await response.text())
     } catch (error) {
       const wait = waitAfter(error, attempt)
       if (signal?.aborted || attempt >= retries || wait === undefined) throw error

@@ -1,8 +1,9 @@
 import { type Answer, Server, type ServerOptions } from './server.ts'
 import { UsageError } from './stopped.ts'
 
-/** Stories of one request. */
-const PAGE = 100
+/** Stories of the first request, of which the top is soon there, and of each further one: the most that a server gives. */
+const FIRST_PAGE = 100
+const PAGE = 1000
 
 interface Image {
   readonly id: string
@@ -20,7 +21,7 @@ export async function ls(
   if (id !== undefined && options.limit !== undefined) throw new UsageError('--limit is for the list of all stories')
   const server = await Server.open(options, signal)
   if (id !== undefined) {
-    const { body } = await server.ask<Image[]>('GET', `api/v1/images/${id}`)
+    const { body } = await server.ask<Image[]>('GET', `api/v1/images/${id}`, 'story_id')
     if (!options.json) console.log('IMAGE  CREATED               URL')
     for (const image of body) {
       const columns = [image.id.padEnd(5), image.created_at, server.urlOf(image.path)]
@@ -29,9 +30,9 @@ export async function ls(
     return true
   }
   let missing = options.limit ?? Number.POSITIVE_INFINITY
-  let next: string | undefined = `?order=newest&limit=${Math.min(PAGE, missing)}`
+  let next: string | undefined = `?order=newest&limit=${Math.min(FIRST_PAGE, missing)}`
   for (let isFirst = true; next !== undefined && missing > 0; isFirst = false) {
-    const page: Answer<Image[]> = await server.ask('GET', `api/v1/images${next}`)
+    const page: Answer<Image[]> = await server.ask('GET', `api/v1/images${next}`, 'story_id')
     const stories = storiesOf(page.body).slice(0, missing)
     missing -= stories.length
     if (isFirst && !options.json) console.log('STORY                                 CREATED               IMAGES')
@@ -39,7 +40,8 @@ export async function ls(
     // Nobody reads on
     if (signal.aborted) return false
     // Of the URL only the query: a proxy may serve the paths elsewhere
-    next = /\?[^>]*(?=>; rel="next")/.exec(String(page.headers.link))?.[0]
+    const following = /\?[^>]*(?=>; rel="next")/.exec(String(page.headers.link))?.[0]
+    next = following?.replace(/\blimit=\d+/, `limit=${Math.min(PAGE, missing)}`)
   }
   return true
 }

@@ -21,14 +21,14 @@ export async function rm(
     return false
   }
   if (options.all) {
-    await server.ask('DELETE', 'api/v1/images')
+    await server.ask('DELETE', 'api/v1/images', 'success')
     console.log(options.json ? JSON.stringify({ deleted: 'all' }) : 'Deleted every story')
     return true
   }
   let isDone = true
   for (const id of ids) {
     try {
-      await server.ask('DELETE', `api/v1/images/${id}`)
+      await server.ask('DELETE', `api/v1/images/${id}`, 'success')
       console.log(options.json ? JSON.stringify({ deleted: id }) : `Deleted ${id}`)
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 404) throw error

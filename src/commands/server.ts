@@ -22,10 +22,17 @@ export class Refused extends Error {
   }
 }
 
-/** What can happen to a connection, by the codes of Node and undici. */
-const BROKEN: Readonly<Record<string, string>> = {
+/** Why there is no connection, by the codes of Node and undici. */
+const ABSENT: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
   ENOTFOUND: 'there is no such host',
+  EHOSTUNREACH: 'no network leads there',
+  ENETUNREACH: 'no network leads there',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'what listens there has no TLS, so its URL begins with http://',
+}
+
+/** What can happen to one, and does not happen each time. */
+const BROKEN: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'its name could not be looked up',
   ECONNRESET: 'the connection broke',
   EPIPE: 'the connection broke',
@@ -38,12 +45,13 @@ const BROKEN: Readonly<Record<string, string>> = {
 
 /** There was no answer. */
 export class NoAnswer extends Error {
-  constructor(
-    server: URL,
-    /** One of `BROKEN`. */
-    readonly code: string,
-  ) {
-    super(`No answer from ${server.origin}: ${BROKEN[code]}`)
+  /** Whether there can be one the next time. */
+  readonly canPass: boolean
+
+  constructor(server: URL, { code, message }: { readonly code: string; readonly message: string }) {
+    // Where each of several addresses failed, there is no message
+    super(`No answer from ${server.origin}: ${BROKEN[code] ?? ABSENT[code] ?? (message.trim() || code)}`)
+    this.canPass = code in BROKEN
   }
 }
 
@@ -64,9 +72,11 @@ export class Server {
     this.#signal = signal
   }
 
-  /** @throws {UsageError} when the key can't be read */
+  /** @throws {UsageError} when the key can't be read or used */
   static async open({ server, keyFile }: ServerOptions, signal: AbortSignal): Promise<Server> {
     const key = keyFile === undefined ? process.env.STORY_IMAGES_KEY : await readKey(keyFile)
+    if (key && !/^[!-~]+$/.test(key))
+      throw new UsageError('The API key has to be visible ASCII characters, without spaces or a line end')
     return new Server(server, key || undefined, signal)
   }
 
@@ -77,11 +87,13 @@ export class Server {
 
   /**
    * @param path below the server's URL, without a slash in front
-   * @throws {Refused | NoAnswer} or the signal's reason, or the body's own error
+   * @param member what the body has or, if it is an array, each of its items
+   * @throws {Refused | NoAnswer} or the signal's reason, or the body's own error, which has no `code`
    */
   async ask<Body>(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
+    member: string,
     upload?: { headers: Record<string, string>; body: AsyncIterable<Uint8Array> },
   ): Promise<Answer<Body>> {
     const headers = { ...this.#headers, ...upload?.headers }
@@ -95,12 +107,14 @@ export class Server {
       const text = await answer.body.text()
       if (answer.statusCode !== 200) throw refusal(answer, text)
       const body = parse(text)
-      if (body === undefined) throw new Error(`${this.#url.origin} is no story-images: its answer is not JSON`)
+      // Or a deletion would be said to be done by whoever answers 200
+      if (![body].flat().every((item) => typeof item === 'object' && item !== null && member in item))
+        throw new Error(`${this.#url.origin} is no story-images: its answer is another one`)
       return { body: body as Body, headers: answer.headers }
     } catch (error) {
       if (this.#signal.aborted) throw this.#signal.reason
-      const { code } = error as { code?: unknown }
-      throw typeof code === 'string' && code in BROKEN ? new NoAnswer(this.#url, code) : error
+      const { code, message } = error as NodeJS.ErrnoException
+      throw code === undefined ? error : new NoAnswer(this.#url, { code, message })
     }
   }
 }
@@ -116,9 +130,12 @@ async function readKey(path: string): Promise<string> {
 function refusal({ statusCode, headers }: Dispatcher.ResponseData, text: string): Refused {
   const retryAfter = Number(headers['retry-after'] ?? Number.NaN)
   const { detail } = (parse(text) ?? {}) as { detail?: unknown }
+  const { location } = headers
   return new Refused(
     // Without one it is the answer of something in between
-    typeof detail === 'string' ? detail : `The server answered ${statusCode}`,
+    typeof detail === 'string'
+      ? detail
+      : `The server answered ${statusCode}${location ? `: it is at ${location}` : ''}`,
     statusCode,
     Number.isNaN(retryAfter) ? undefined : retryAfter,
   )

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { constants, createReadStream } from 'node:fs'
+import { access, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NoAnswer, Refused, Server, type ServerOptions } from './server.ts'
 import { StatusLine } from './status-line.ts'
 import { UsageError } from './stopped.ts'
 
-/** How often an upload is sent at most, and the longest wait before the next time, in seconds. */
+/** How often an upload is sent at most, and the longest wait before the next time, in seconds: whoever asks for more gets no other try. */
 const TRIES = 5
 const MOST_WAIT = 60
 
@@ -54,9 +54,11 @@ export async function upload(paths: readonly string[], options: ServerOptions, s
 }
 
 async function describe(path: string): Promise<File> {
-  const found = await stat(path).catch((error: Error) => {
-    throw new UsageError(`${path} can't be read: ${error.message}`)
-  })
+  const found = await access(path, constants.R_OK)
+    .then(() => stat(path))
+    .catch((error: Error) => {
+      throw new UsageError(`${path} can't be read: ${error.message}`)
+    })
   if (!found.isFile()) throw new UsageError(`${path} is not a file`)
   return { path, size: found.size }
 }
@@ -64,10 +66,15 @@ async function describe(path: string): Promise<File> {
 /** Nothing when another try makes no sense. */
 function secondsToWait(error: unknown, tries: number): number | undefined {
   if (tries >= TRIES) return undefined
-  if (error instanceof Refused) return error.retryAfter && Math.min(error.retryAfter, MOST_WAIT)
+  const usual = 2 ** (tries - 1)
+  if (error instanceof Refused) {
+    // A proxy whose server is away
+    const wait = error.retryAfter ?? (error.status === 502 || error.status === 504 ? usual : Number.POSITIVE_INFINITY)
+    return wait <= MOST_WAIT ? wait : undefined
+  }
   if (!(error instanceof NoAnswer)) return undefined
   // A server that was there can come back
-  return tries === 1 && /^(ECONNREFUSED|ENOTFOUND)$/.test(error.code) ? undefined : 2 ** (tries - 1)
+  return tries === 1 && !error.canPass ? undefined : usual
 }
 
 async function send(server: Server, files: readonly File[], key: string, line: StatusLine): Promise<Uploaded> {
@@ -90,7 +97,7 @@ async function send(server: Server, files: readonly File[], key: string, line: S
     yield Buffer.from(end)
   }
 
-  const { body } = await server.ask<Uploaded>('POST', 'api/v1/images/upload', {
+  const { body } = await server.ask<Uploaded>('POST', 'api/v1/images/upload', 'image_paths', {
     headers: {
       'content-type': `multipart/form-data; boundary=${boundary}`,
       'content-length': String(total + heads.join('').length + end.length),
@@ -110,11 +117,15 @@ function partHead(boundary: string, index: number): string {
 /** Just the bytes that were announced. */
 async function* bytesOf({ path, size }: File): AsyncGenerator<Uint8Array> {
   let read = 0
-  if (size > 0)
-    for await (const chunk of createReadStream(path, { end: size - 1 })) {
-      read += chunk.length
-      yield chunk
-    }
+  try {
+    if (size > 0)
+      for await (const chunk of createReadStream(path, { end: size - 1 })) {
+        read += chunk.length
+        yield chunk
+      }
+  } catch (error) {
+    throw new Error(`${path} can't be read: ${(error as Error).message}`)
+  }
   if (read < size) throw new Error(`${path} became shorter while it was sent`)
 }
 

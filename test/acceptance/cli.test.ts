@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { sideBySide } from '../../src/side-by-side.ts'
+import { examplesOf, run } from '../support/examples.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import {
   get,
@@ -21,7 +23,7 @@ import {
   upload,
 } from './client.ts'
 import { CLI, runCommand } from './command.ts'
-import { diskStore, serverOn, standInStore } from './stores.ts'
+import { diskStore, serverOn } from './stores.ts'
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/cli.md', import.meta.url))
 
@@ -137,6 +139,10 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
     [['upload', tmpdir()], at, 2, /^\/.* is not a file\n$/],
     [['upload', file, text], at, 1, /^File 2 is not a JPEG, PNG, GIF, WebP or AVIF image\n$/m],
     [['upload', empty], at, 1, /^File 1 is empty/m],
+    [['upload', '--', '-x'], at, 2, /^-x can't be read: ENOENT/],
+    [['ls'], { ...at, STORY_IMAGES_KEY: 'a-key\n' }, 2, /^The API key has to be visible ASCII/],
+    [['ls', '--server', 'http://me:secret@localhost'], at, 2, /It has to be a URL without user and password/],
+    [['ls', '--server', at.STORY_IMAGES_SERVER.replace('http', 'https')], at, 1, /^No answer from .* has no TLS/],
     [['upload', file], closed, 1, /^No answer from http:\/\/127\.0\.0\.1:1: nothing listens there\n$/],
     [['ls', '--server', 'localhost:8000'], at, 2, /It has to be a URL that begins with http/],
     [['ls'], { STORY_IMAGES_SERVER: 'ftp://x' }, 2, /STORY_IMAGES_SERVER.* It has to be a URL/],
@@ -157,6 +163,48 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
     t.match(result, { code, stdout: '', stderr: sentence }, [name, ...rest].join(' '))
   })
 })
+
+t.test(
+  'a server that is another one has done nothing, and one that is busy is asked again when it says so',
+  async (t) => {
+    const answers: [status: number, body: string, headers?: Record<string, string>][] = [
+      [200, '{}'],
+      [200, '[{}]'],
+      [200, '<h1>Log in first</h1>'],
+      [301, '', { location: 'https://pictures.example/' }],
+      [502, '<h1>Bad gateway</h1>'],
+      [503, '{"detail":"Busy"}', { 'retry-after': '1' }],
+      [429, '{"detail":"Later"}', { 'retry-after': '3600' }],
+    ]
+    const other = createHttpServer((request, response) => {
+      const [status, body, headers] = answers.shift() ?? [500, '']
+      request.resume().on('end', () => response.writeHead(status, headers).end(body))
+    })
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => other.close())
+    const { port } = other.address() as { port: number }
+    const at = { STORY_IMAGES_SERVER: `http://127.0.0.1:${port}` }
+    const strange = {
+      code: 1,
+      stdout: '',
+      stderr: `http://127.0.0.1:${port} is no story-images: its answer is another one\n`,
+    }
+    const [file = ''] = await someFiles(t, await someImages(1))
+    t.match(await runCommand('rm', ['--yes', randomUUID()], at), strange)
+    t.match(await runCommand('ls', ['--json'], at), strange)
+    t.match(await runCommand('ls', ['--json'], at), strange)
+    t.match(await runCommand('ls', [], at), {
+      code: 1,
+      stderr: 'The server answered 301: it is at https://pictures.example/\n',
+    })
+    t.match(await runCommand('upload', [file], at), {
+      code: 1,
+      stdout: '',
+      stderr:
+        /^Sent .*\nThe server answered 502; trying again in 1 s\nSent .*\nBusy; trying again in 1 s\nSent .*\nLater\n$/,
+    })
+  },
+)
 
 t.test('a server with keys takes the key of the environment, or of a file', async (t) => {
   const key = 'a-key-for-the-test-of-commands'
@@ -206,18 +254,6 @@ t.test('an upload whose answer got lost is sent again, and makes one story', asy
   t.match(result, { code: 0, stderr: /the connection broke; trying again in 1 s\n(.*\n)*.*; trying again in 2 s\n/ })
   t.equal(proxy.count(), 3)
   t.same((await get(server, STORY_IDS)).json(), [result.stdout.split('\n')[0]])
-})
-
-t.test('an upload waits as long as a busy server says, and sends again', async (t) => {
-  const store = await standInStore(t)
-  const server = await serverOn(t, store, { S3_TIMEOUT: '300ms' })
-  const [image] = await someImages(1)
-  store.standIn.fail({ operation: 'PutObject' }, 'stall')
-  const running = runCommand('upload', await someFiles(t, [image as Buffer]), { STORY_IMAGES_SERVER: server.url })
-  await until('it failed', () => server.log().some(({ status }) => status === 503))
-  store.standIn.clearFaults()
-  t.match(await running, { code: 0, stderr: /; trying again in \d+ s\n/ })
-  t.equal((await listImages(server)).length, 1)
 })
 
 t.test('an interrupted upload ends at once and leaves no story; large files go through little memory', async (t) => {
@@ -312,6 +348,28 @@ t.test('sweep and verify print JSON where it is asked for', async (t) => {
   const swept = lines((await runCommand('sweep', ['--all', '--json'], store.environment)).stdout)
   t.match(swept.at(-1), { dry_run: false, kept: 0, marks: 1 })
   t.match(swept[0], { removed: 'all', keys: [/-deleting/] })
+  const document = await readFile(DOCUMENT, 'utf8')
+  for (const last of [report, swept.at(-1)] as object[]) {
+    const names = Object.keys(last).map((name) => `"${name}"`)
+    t.ok(document.includes(`at the end \`{${names.join(', ')}}\``), `docs/cli.md has ${names}`)
+  }
+})
+
+t.test('the example of docs/cli.md does what it says', async (t) => {
+  const { server, at } = await sharedServer()
+  const bin = t.testdir({ 'story-images': `#!/bin/sh\nexec "${process.execPath}" "${CLI}" "$@"\n` })
+  await chmod(join(bin, 'story-images'), 0o755)
+  const example = await examplesOf('docs/cli.md')
+  const { code, stdout, stderr } = await run(
+    'sh',
+    ['-ec', example('story', { 'http://localhost:8000': at.STORY_IMAGES_SERVER })],
+    { env: { PATH: `${bin}:${process.env.PATH}` } },
+  )
+  t.equal(code, 0, stderr)
+  const id = /^Deleted (.*)$/m.exec(stdout)?.[1]
+  t.match(stdout, `\n${id}  `)
+  t.match(stdout, `${at.STORY_IMAGES_SERVER}/images/stories/${id}/2.png\n`)
+  t.same((await get(server, STORY_IDS)).json(), [])
 })
 
 t.test('docs/cli.md has the help of each command, as the program prints it', async (t) => {

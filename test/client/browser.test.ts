@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import t from 'tap'
@@ -5,6 +6,7 @@ import type { ApiError, Story } from '../../src/client/index.ts'
 import { listImages } from '../acceptance/client.ts'
 import { startApp } from '../support/app.ts'
 import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { examplesOf, ROOT } from '../support/examples.ts'
 
 const PICTURES = ['image1.jpg', 'image2.png'].map((name) =>
   fileURLToPath(new URL(`../../docs/images/${name}`, import.meta.url)),
@@ -72,6 +74,36 @@ t.test('a page uploads what was picked, sees how far it is, and lists it', { ski
       (await listImages(server)).map(({ path }) => path),
       outcome.story?.image_paths,
     )
+    await page.route('**/upload', (route) => route.fulfill({ status: 204 }))
+    const empty = await page.evaluate(`storyImages.createClient({ baseUrl: '' })
+      .upload([new Blob(['x'])], { onProgress() {} }).catch(({ name, status }) => [name, status])`)
+    t.same(empty, ['ApiError', 204], 'an answer without a body ends the upload')
     await page.close()
   }
+})
+
+t.test('the example of docs/client.md for pages uploads what is picked, and can be cancelled', { skip }, async (t) => {
+  const { outputFiles } = await build({
+    stdin: { contents: (await examplesOf('docs/client.md'))('browser'), resolveDir: ROOT },
+    alias: { 'story-images/client': join(ROOT, 'src/client/index.ts') },
+    bundle: true,
+    format: 'iife',
+    write: false,
+  })
+  const server = await startApp(t)
+  const page = await (await launchChromium(t)).newPage()
+  const html = '<!doctype html><input type="file" multiple><progress value="0"></progress><button>Cancel</button>'
+  const body = `${html}<script>${outputFiles[0]?.text}</script>`
+  await page.route(`${server.url}/page`, (route) => route.fulfill({ contentType: 'text/html', body }))
+  await page.goto(`${server.url}/page`)
+  await page.locator('input').setInputFiles(PICTURES)
+  await page.waitForFunction(`document.title.startsWith('Story ')`)
+  const [listed] = await listImages(server)
+  t.equal(await page.title(), `Story ${listed?.story_id}`)
+  t.equal(await page.evaluate(`document.querySelector('progress').value`), 1)
+  await page.route('**/upload', () => {})
+  await page.locator('input').setInputFiles(PICTURES.slice(1))
+  await page.locator('button').click()
+  await page.waitForFunction(`document.title === 'Cancelled'`)
+  t.equal((await listImages(server)).length, 2)
 })

@@ -124,6 +124,43 @@ t.test(
   },
 )
 
+t.test('an answer that is not of the server is an ApiError too', async (t) => {
+  const answers: [status: number, body: string, detail: string | RegExp][] = [
+    [502, '', 'The server answered with status 502'],
+    [502, '<h1>Bad gateway</h1>', 'The server answered with status 502'],
+    [413, 'null', 'The server answered with status 413'],
+    [200, '<h1>Log in first</h1>', /^The answer is not JSON/],
+    [200, '', /^The answer is not JSON/],
+  ]
+  let [status, body] = [307, '']
+  let count = 0
+  const other = createServer((request, response) => {
+    count += 1
+    request.resume().on('end', () => response.writeHead(status, { location: '/elsewhere' }).end(body))
+  })
+  t.teardown(() => other.close())
+  other.listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const client = createClient({ baseUrl: `http://127.0.0.1:${(other.address() as AddressInfo).port}` })
+  const images = await blobs(1)
+  for (const onProgress of [undefined, () => {}]) {
+    await t.rejects(client.upload(images, { onProgress }), { name: 'ApiError', status: 307, detail: /redirect/ })
+  }
+  t.equal(count, 2, 'a redirect is no reason to try again')
+  for (const [asked, text, detail] of answers) {
+    status = asked
+    body = text
+    await t.rejects(client.upload(images, { retries: 0 }), { name: 'ApiError', status, detail })
+    await t.rejects(client.listStories().next(), { name: 'ApiError', status, detail })
+  }
+})
+
+t.test('what can never be sent fails at once, and shows no key', async (t) => {
+  const images = await blobs(1)
+  await t.rejects(createClient({ baseUrl: 'nonsense' }).upload(images), TypeError)
+  t.throws(() => createClient({ baseUrl: '', key: `${KEY}\n` }), { name: 'TypeError', message: /^(?!.*a-key-of)/ })
+})
+
 t.test('tries have an end', async (t) => {
   const { tries, url } = await between(t, 'http://127.0.0.1:9', () => 503)
   const client = createClient({ baseUrl: url })

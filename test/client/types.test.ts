@@ -6,13 +6,14 @@ import { ROOT, run } from '../support/examples.ts'
 const PROGRAM = `
 import { ApiError, createClient, type Image, type ListedStory, type Story } from 'story-images/client'
 
-const client = createClient({ baseUrl: '' })
+const none = undefined
+const client = createClient({ baseUrl: '', key: none })
 const story: Story = await client.upload([new Blob()], { onProgress: ({ loaded }) => loaded.toFixed() })
 const count: number = story.image_count
 const { data, error } = await client.GET('/api/v1/images/{story_id}', { params: { path: { story_id: story.story_id } } })
 const images: Image[] | undefined = data
 const detail: string | undefined = error?.detail
-for await (const listed of client.listStories({ order: 'newest' })) {
+for await (const listed of client.listStories({ order: 'newest', signal: none })) {
   const one: ListedStory = listed
   one.images[0]?.created_at.slice()
 }
@@ -44,7 +45,14 @@ await client.upload([], { retry: 1 })
 
 t.test('a program gets the types of the API, and is told of what it has not', async (t) => {
   const config = {
-    compilerOptions: { module: 'NodeNext', target: 'ES2023', strict: true, noEmit: true, types: [] },
+    compilerOptions: {
+      module: 'NodeNext',
+      target: 'ES2023',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      types: [],
+    },
     files: ['program.mts'],
   }
   // Inside of the package, which is then found under its own name
