@@ -57,7 +57,11 @@ const failuresOfEveryRoute = () => [
   new ServerBusy(),
 ]
 
-const requestId = header('The id under which the log has the request', '0b3c8a5e-6a30-4a4f-9f3e-3f1c3a6f7c55')
+/** Of every answer to what is a request. */
+export const HEADERS_OF_ALL = {
+  'X-Request-Id': header('The id under which the log has the request', '0b3c8a5e-6a30-4a4f-9f3e-3f1c3a6f7c55'),
+  'X-Content-Type-Options': header('Browsers take the type as it is', 'nosniff', '^nosniff$'),
+}
 const challenge = header('How to show a key (RFC 6750)', 'Bearer realm="story-images"')
 const retryAfter = header('Seconds after which to try again', '5', '^[0-9]+$')
 const TRY_AGAIN = new Set([409, 429, 503, 507])
@@ -86,7 +90,7 @@ export function describedResponses(
           'x-response-description': description ?? MEANINGS[status] ?? 'Success',
           ...(examples.length > 0 && { 'x-examples': Object.fromEntries(examples) }),
           headers: {
-            'X-Request-Id': requestId,
+            ...HEADERS_OF_ALL,
             ...(status >= 400 && { 'Cache-Control': noStore }),
             ...((status === 401 || status === 403) && { 'WWW-Authenticate': challenge }),
             ...(TRY_AGAIN.has(status) && { 'Retry-After': retryAfter }),

@@ -9,6 +9,8 @@ import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, Upload
 
 export const MEDIA_TYPES = Object.values(CONTENT_TYPES)
 const MIB = 2 ** 20
+/** JSON has no bytes. */
+const BYTES = '(the bytes of the image)'
 
 const StoryId = header('A UUID in lower case', STORY, STORY_ID_PATTERN)
 const noStory = () => [new failures.StoryNotFound(STORY)]
@@ -63,6 +65,7 @@ export const uploadDocument = {
     {
       description: 'Text fields of up to 1 KiB under names of their own are not looked at',
       maxProperties: 17,
+      examples: [{ files: [BYTES, BYTES] }],
     },
   ),
   response: {
@@ -139,6 +142,13 @@ const imageHeaders = {
   'Cache-Control': header('How long the image may be cached', 'public, max-age=86400, immutable'),
   'Cache-Tag': header('The id of the story', STORY, STORY_ID_PATTERN),
   Vary: header('For a smaller form whose format is `auto`', 'Accept'),
+  'Access-Control-Allow-Origin': header('Pages of any origin may read the pixels', '*', '^\\*$'),
+  'Access-Control-Expose-Headers': header(
+    'What they may read besides',
+    'Content-Length, Content-Range, ETag, Last-Modified, X-Image-Width, X-Image-Height',
+  ),
+  'Cross-Origin-Resource-Policy': header('Pages that isolate themselves may embed the image', 'cross-origin'),
+  'Content-Security-Policy': header('Opened as a page, an image runs nothing', "default-src 'none'; sandbox"),
   'Accept-Ranges': header('Ranges of bytes can be asked for', 'bytes', '^bytes$'),
   'X-Image-Width': header('Pixels as displayed; none for an image that was copied in', '1024', '^[1-9][0-9]*$'),
   'X-Image-Height': header('Pixels as displayed; none for an image that was copied in', '768', '^[1-9][0-9]*$'),
@@ -149,8 +159,7 @@ const imageBytes = Object.fromEntries(
     type,
     {
       schema: { type: 'string', contentMediaType: type },
-      // JSON has no bytes
-      example: '(the bytes of the image)',
+      example: BYTES,
     },
   ]),
 )

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { Type } from 'typebox'
 import type { ServiceError } from '../../errors.ts'
 import { version } from '../../version.ts'
-import { type Answer, describedResponses, OF_EVERY_ROUTE } from '../answers.ts'
+import { type Answer, describedResponses, HEADERS_OF_ALL, OF_EVERY_ROUTE } from '../answers.ts'
 import { MEDIA_TYPES } from '../documents.ts'
 import { errors, header, written } from '../schemas.ts'
 
@@ -63,7 +63,7 @@ export const openapiPlugin = fp(
       exposeHeadRoutes: true,
       transform: ({ schema, url, route }) => ({
         schema: {
-          ...described(schema ?? {}),
+          ...described(schema ?? {}, route.config?.isAlwaysServed ? OF_EVERY_ROUTE : [...OF_EVERY_ROUTE, 503]),
           tags: [TAGS.find(({ path }) => url.startsWith(path))?.name ?? ''],
           ...security(route.config ?? {}, app.config.API_KEYS !== undefined),
         },
@@ -85,7 +85,7 @@ export const openapiPlugin = fp(
       { schema: { operationId: 'describe', summary: 'This document', response: { 200: written(Described) } } },
       async (_request, reply) => {
         reply.type('application/json; charset=utf-8').header('cache-control', 'no-cache')
-        text ??= JSON.stringify(withNamedSchemas(app.swagger()))
+        text ??= JSON.stringify(withComponents(app.swagger()))
         return text
       },
     )
@@ -103,10 +103,10 @@ function security({ scope, orBy }: FastifyContextConfig, hasKeys: boolean): Fast
   }
 }
 
-function described({ document = {}, operationId, ...schema }: FastifySchema): FastifySchema {
+function described({ document = {}, operationId, ...schema }: FastifySchema, always: readonly number[]): FastifySchema {
   const { failures, response, ...rest } = document
   const answers: Record<string, unknown> = {
-    ...errors(...OF_EVERY_ROUTE),
+    ...errors(...always),
     ...(schema.response as object),
     ...(response as object),
   }
@@ -119,14 +119,19 @@ function described({ document = {}, operationId, ...schema }: FastifySchema): Fa
   }
 }
 
-/** The document, with each schema that has a title written once, under that name. */
-function withNamedSchemas({ paths, components, ...document }: OpenApiDocument): OpenApiDocument {
+/** The document, with each schema that has a title, and each header of all answers, written once, under that name. */
+function withComponents({ paths, components, ...document }: OpenApiDocument): OpenApiDocument {
   const schemas: Record<string, object> = {}
-  const text = JSON.stringify(paths, (_member, value) => {
+  const headers: Record<string, object> = {}
+  const text = JSON.stringify(paths, (member, value) => {
+    if (member in HEADERS_OF_ALL) {
+      headers[member] = value
+      return { $ref: `#/components/headers/${member}` }
+    }
     if (typeof value?.title !== 'string' || value.type === undefined) return value
     const { title, ...schema } = value
     schemas[title] = schema
     return { $ref: `#/components/schemas/${title}` }
   })
-  return { ...document, components: { ...components, schemas }, paths: JSON.parse(text) }
+  return { ...document, components: { ...components, schemas, headers }, paths: JSON.parse(text) }
 }
