@@ -94,7 +94,7 @@ try {
     for (const last of ['complete', 'abort']) {
       const { UploadId } = await may(new CreateMultipartUploadCommand(at))
       const { ETag } = await may(new UploadPartCommand({ ...at, UploadId, PartNumber: 1, Body: 'part' }))
-      await may(new ListPartsCommand({ ...at, UploadId }))
+      await mayNot(new ListPartsCommand({ ...at, UploadId }))
       const MultipartUpload = { Parts: [{ PartNumber: 1, ETag }] }
       if (last === 'complete') await may(new CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload }))
       else await may(new AbortMultipartUploadCommand({ ...at, UploadId }))

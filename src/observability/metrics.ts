@@ -46,9 +46,11 @@ export class Metrics {
   readonly #replays = this.#counter('uploads_replayed_total', 'Uploads answered with the story of an earlier one')
   readonly #imagesStored = this.#counter('images_stored_total', 'Images of the stories that uploads have made')
   readonly #imagesSent = this.#counter('images_sent_total', 'Images, and ranges of images, that were sent whole')
-  readonly #used = this.#gauge('room_used', 'What is taken of something that there is only so much of', 'room')
-  readonly #limit = this.#gauge('room_limit', 'How much there is of it', 'room')
-  readonly #waiting = this.#gauge('room_waiting', 'Requests that wait for it', 'room')
+  readonly #used = this.#gauge('room_used', 'Requests that have a place, of which there are only so many', 'room')
+  readonly #limit = this.#gauge('room_limit', 'How many places there are', 'room')
+  readonly #usedBytes = this.#gauge('room_used_bytes', 'Memory that requests have been given', 'room')
+  readonly #limitBytes = this.#gauge('room_limit_bytes', 'How much of it there is', 'room')
+  readonly #waiting = this.#gauge('room_waiting', 'Requests that wait for a place, or for memory', 'room')
   readonly #calls = this.#counter('store_calls_total', 'Calls to the store, by how they ended', 'call', 'outcome')
   readonly #callDurations = this.#histogram('store_call_duration_seconds', 'How long the store took to answer', 'call')
   readonly #bytes = this.#counter('store_bytes_total', 'Bytes of objects that were stored or read whole', 'call')
@@ -62,17 +64,20 @@ export class Metrics {
   readonly #variants = this.#counter('variants_total', 'Variants of images, by what became of them', 'outcome')
   readonly #variantDurations = this.#histogram('variant_duration_seconds', 'How long making a variant took')
   readonly #build = this.#gauge('build_info', 'Always 1', 'version', 'store')
-  readonly #rooms = new Map<string, Scarce>()
+  readonly #rooms = new Map<
+    string,
+    { readonly room: Scarce; readonly used: Gauge<'room'>; readonly limit: Gauge<'room'> }
+  >()
 
   /** Of the text that `/metrics` answers with. */
   readonly contentType = this.#registry.contentType
 
   /** The Prometheus text format, version 0.0.4. */
   text(): Promise<string> {
-    for (const [room, { units, free, waiting }] of this.#rooms) {
-      this.#used.set({ room }, units - free)
-      this.#limit.set({ room }, units)
-      this.#waiting.set({ room }, waiting)
+    for (const [name, { room, used, limit }] of this.#rooms) {
+      used.set({ room: name }, room.units - room.free)
+      limit.set({ room: name }, room.units)
+      this.#waiting.set({ room: name }, room.waiting)
     }
     return this.#registry.metrics()
   }
@@ -87,9 +92,14 @@ export class Metrics {
     this.#build.set({ version, store }, 1)
   }
 
-  /** @param name one of few, that says the unit when it is bytes */
+  /** @param name one of few, for places that requests take */
   watchRoom(name: string, room: Scarce): void {
-    this.#rooms.set(name, room)
+    this.#rooms.set(name, { room, used: this.#used, limit: this.#limit })
+  }
+
+  /** @param name one of few, for bytes that requests take */
+  watchMemory(name: string, room: Scarce): void {
+    this.#rooms.set(name, { room, used: this.#usedBytes, limit: this.#limitBytes })
   }
 
   requestBegins(operation = NO_ROUTE): void {

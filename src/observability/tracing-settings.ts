@@ -6,7 +6,7 @@ export type OtlpProtocol = 'http/protobuf' | 'http/json'
  * Whether there are to be traces, by the standard variables of OpenTelemetry. The rest of them is for its SDK, which is loaded only then.
  *
  * @returns the protocol to send them with; nothing without traces
- * @throws {ConfigError} for an exporter or a protocol that there is not
+ * @throws {ConfigError} for an exporter or a protocol that there is not, and for an endpoint that is no URL
  */
 export function tracingSettings(environment: Readonly<Record<string, string | undefined>>): OtlpProtocol | undefined {
   const {
@@ -20,6 +20,15 @@ export function tracingSettings(environment: Readonly<Record<string, string | un
   if (isDisabled?.toLowerCase() === 'true' || exporter === 'none') return undefined
   if (exporter !== 'otlp') {
     throw new ConfigError(`OTEL_TRACES_EXPORTER has to be otlp or none, not "${exporter}"`)
+  }
+  // The SDK would send to another place, or nowhere, and not say so
+  for (const [name, url] of Object.entries({
+    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: tracesEndpoint,
+  })) {
+    if (url && !(URL.canParse(url) && /^https?:\/\//i.test(url))) {
+      throw new ConfigError(`${name} has to be an http or https URL; for example ${name}=http://localhost:4318`)
+    }
   }
   const wanted = tracesProtocol || protocol || 'http/protobuf'
   if (wanted !== 'http/protobuf' && wanted !== 'http/json') {

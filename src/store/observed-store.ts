@@ -89,8 +89,12 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
       }
       const { body, range, size } = found
       body.once('close', () => {
-        if (body.readableEnded) metrics.storeBytes('get', range ? range.end - range.start + 1 : size)
-        ends(body.readableEnded ? 'ok' : body.errored ? 'failed' : 'abandoned')
+        if (body.readableEnded) {
+          metrics.storeBytes('get', range ? range.end - range.start + 1 : size)
+          return ends('ok')
+        }
+        // The signal ends a body with an error, which is none of the store's
+        ends(body.errored && !options?.signal?.aborted ? 'failed' : 'abandoned')
       })
       return found
     },

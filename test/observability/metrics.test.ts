@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ObjectNotFound } from '../../src/errors.ts'
@@ -44,12 +45,20 @@ t.test('what a server did is in its metrics, and nothing that a client wrote', a
   await get(server, paths[1] ?? '', { range: 'bytes=0-9' })
   await get(server, '/images/stories/01900000-0000-7000-8000-000000000000/1.jpg')
   await send(server, 'PROPFIND', '/wp-login.php?user=somebody')
+  await get(server, '/%zz?user=somebody')
+  const gone = connect(server.port, '127.0.0.1')
+  gone.write(`POST ${IMAGES}/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=X\r\n`)
+  gone.end('Content-Length: 9000\r\n\r\n--X\r\n')
   await get(server, `${IMAGES}?limit=1`)
   const fetched = await (async () => {
     let text = ''
-    await until('the last request is counted', async () => {
+    await until('the last requests are counted', async () => {
       text = (await get(server, '/metrics')).body.toString()
-      return samples(text).get('http_requests_total{operation="listImages",status="200"}') === 1
+      const now = samples(text)
+      return (
+        now.get('http_requests_total{operation="listImages",status="200"}') === 1 &&
+        now.get('http_requests_total{operation="uploadStory",status="closed"}') === 1
+      )
     })
     return text
   })()
@@ -60,6 +69,8 @@ t.test('what a server did is in its metrics, and nothing that a client wrote', a
     'http_requests_total{operation="getImage",status="206"}': 1,
     'http_requests_total{operation="getImage",status="404"}': 1,
     'http_requests_total{operation="none",status="404"}': 1,
+    'http_requests_total{operation="none",status="400"}': 1,
+    'http_requests_total{operation="uploadStory",status="closed"}': 1,
     'http_request_duration_seconds_count{operation="getImage"}': 3,
     'http_requests_running{operation="getImage"}': 0,
     'http_requests_running{operation="getMetrics"}': 1,
@@ -69,8 +80,9 @@ t.test('what a server did is in its metrics, and nothing that a client wrote', a
     images_sent_total: 2,
     'room_limit{room="images"}': 1024,
     'room_used{room="images"}': 0,
-    'room_limit{room="small_uploads_bytes"}': 64 * 2 ** 20,
-    'room_waiting{room="large_uploads_bytes"}': 0,
+    'room_limit_bytes{room="small_uploads"}': 64 * 2 ** 20,
+    'room_used_bytes{room="small_uploads"}': 0,
+    'room_waiting{room="large_uploads"}': 0,
     'store_calls_total{call="get",outcome="missing"}': 1,
     'store_fallbacks_total{call="GetObject"}': 1,
     'sweeps_total{outcome="ok"}': 1,
@@ -88,6 +100,17 @@ t.test('what a server did is in its metrics, and nothing that a client wrote', a
   const host = new URL(store.standIn.endpoint).host
   for (const word of ['wp-login', 'somebody', 'PROPFIND', 'a-key-of', paths[0]?.split('/')[3] ?? '', host, 'stand-in'])
     t.notOk(fetched.includes(word), `there is no ${word}`)
+
+  t.test('and each has a line in the log', async (t) => {
+    const lines = server.log().filter(({ path }) => path !== undefined)
+    t.match(
+      lines.find(({ path }) => path === '/%zz'),
+      { status: 400, msg: 'answered' },
+    )
+    const broken = lines.find(({ msg }) => msg === 'the connection closed before the answer was sent')
+    t.match(broken, { operation: 'uploadStory', bytesIn: Number })
+    t.notOk(broken && 'status' in broken, 'no status was sent')
+  })
 
   t.test('and the document has each of them, with its kind and meaning', async (t) => {
     const table = (await read('docs/observability.md')).match(/^\| `story_images_.*$/gm)
@@ -167,6 +190,11 @@ t.test('calls to the store are counted by how they ended, and timed without the 
   body.destroy()
   await until('it is counted', async () => (await counted('store_calls_total{call="get",outcome="abandoned"}')) === 1)
   t.equal(await counted('store_bytes_total{call="get"}'), 2_000_000, 'what was not read is not counted')
+  const nobodyWaits = new AbortController()
+  const { body: ended } = await observed.get('large', { signal: nobodyWaits.signal })
+  ended.on('error', () => {})
+  nobodyWaits.abort()
+  await until('that too', async () => (await counted('store_calls_total{call="get",outcome="abandoned"}')) === 2)
   await t.rejects(observed.head('nothing'), ObjectNotFound)
   t.equal(await counted('store_calls_total{call="head",outcome="missing"}'), 1)
 

@@ -53,6 +53,7 @@ t.test('a request and its calls to the store are one trace, which goes on from t
   const store = await standInStore(t)
   const server = await startServer({
     ...store.environment,
+    SWEEP_INTERVAL: '1h',
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
     OTEL_BSP_SCHEDULE_DELAY: '60000',
@@ -98,6 +99,9 @@ t.test('a request and its calls to the store are one trace, which goes on from t
   t.match(got, { traceId, parentSpanId: download?.spanId })
   const line = server.log().find(({ operation, msg }) => operation === 'getImage' && msg === 'answered')
   t.equal(line?.traceId, traceId, 'the line of the log names the trace')
+
+  const alone = spans.filter(({ kind, parentSpanId }) => kind === CLIENT_SPAN && !parentSpanId)
+  t.same(alone, [], 'the calls of a sweep have no spans')
 
   const list = spans.find(({ name }) => name === 'listImages')
   t.ok(spans.some(({ name, parentSpanId }) => name === 'store.list' && parentSpanId === list?.spanId))
@@ -179,6 +183,11 @@ t.test('without a word about traces there are none, and what there is not is ref
   t.equal(tracingSettings({ OTEL_TRACES_EXPORTER: 'otlp' }), 'http/protobuf')
   t.equal(tracingSettings({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x' }), 'http/protobuf')
   t.throws(() => tracingSettings({ OTEL_TRACES_EXPORTER: 'zipkin' }), ConfigError)
+  for (const url of ['localhost:4318', 'not a URL', 'https://'])
+    t.throws(() => tracingSettings({ OTEL_EXPORTER_OTLP_ENDPOINT: url }), {
+      message:
+        'OTEL_EXPORTER_OTLP_ENDPOINT has to be an http or https URL; for example OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318',
+    })
   const launch = launchServer({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' })
   t.same(await launch.exit, { code: 1, signal: null })
   t.equal(launch.output.stderr, 'OTEL_EXPORTER_OTLP_PROTOCOL has to be http/protobuf or http/json, not "grpc"\n')

@@ -52,7 +52,7 @@ async function whileBusy<T>({ upload, remove }: Server, work: Promise<T>): Promi
   for (let n = 0; !done; n++) {
     const id = await upload()
     if (n % 3 === 0) await remove(id)
-    await sleep(20)
+    await sleep(200)
   }
   return finished
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { engines } from '../support/engines.ts'
+import { type Engine, engines } from '../support/engines.ts'
 import { examplesOf, isInstalled, ROOT } from '../support/examples.ts'
 import { openShell, startRecorder } from './shell.ts'
 
@@ -53,55 +53,54 @@ t.test('on AWS: role and lifecycle rule are what the AWS command line sends', { 
   for (const arn of prefixed.Statement[1].Resource) t.ok(arn.startsWith('arn:aws:s3:::my-stories/images/'), arn)
 })
 
+/** A shell, and names for a bucket, a user and its policy, none of which are left at the end. */
+function openOnMinio(t: Test, engine: Engine) {
+  const shell = openShell(t, engine.endpoint, engine)
+  const bucket = `test-${randomUUID()}`
+  const user = bucket.slice(0, 20)
+  const policy = `story-images-${user}`
+  const alias = `mc alias set my '${engine.endpoint}' '${engine.accessKeyId}' '${engine.secretAccessKey}'`
+  t.teardown(() =>
+    shell.run(`set +e
+      ${alias}
+      mc rb --force 'my/${bucket}'
+      mc admin user remove my '${user}'
+      mc admin policy remove my '${policy}'`),
+  )
+  return { shell, bucket, user, policy, alias }
+}
+
 for (const engine of engines.filter(({ name }) => name === 'MinIO')) {
   t.test('on AWS: bucket, policy and start, on MinIO', { skip: noAws }, async (t) => {
-    const bucket = `test-${randomUUID()}`
-    const shell = openShell(t, engine.endpoint, engine)
-    t.teardown(() =>
-      shell.run(`set +e
-      mc alias set my '${engine.endpoint}' '${engine.accessKeyId}' '${engine.secretAccessKey}'
-      mc rb --force 'my/${bucket}'
-      mc admin user remove my '${bucket.slice(0, 20)}'
-      mc admin policy remove my '${bucket.slice(0, 20)}'`),
-    )
-    t.match(await shell.run(aws('bucket', { 'my-stories': bucket, 'eu-central-1': 'us-east-1' })), {
-      code: 0,
-      stderr: '',
-    })
+    const { shell, bucket, user, policy, alias } = openOnMinio(t, engine)
+    const names = { 'my-stories': bucket }
+    const here = { ...names, 'eu-central-1': 'us-east-1' }
+    t.match(await shell.run(aws('bucket', here)), { code: 0, stderr: '' })
 
     // MinIO takes the same policy, for a user in place of the role
-    const [policy] = aws('role', { 'my-stories': bucket }).split('\n')
-    const key = { id: bucket.slice(0, 20), secret: randomUUID() }
-    const made = await shell.run(`${policy}
-      mc alias set my '${engine.endpoint}' '${engine.accessKeyId}' '${engine.secretAccessKey}'
-      mc admin policy create my '${key.id}' policy.json
-      mc admin user add my '${key.id}' '${key.secret}'
-      mc admin policy attach my '${key.id}' --user '${key.id}'`)
+    const [policyFile] = aws('role', names).split('\n')
+    const secret = randomUUID()
+    const made = await shell.run(`${policyFile}
+      ${alias}
+      mc admin policy create my '${policy}' policy.json
+      mc admin user add my '${user}' '${secret}'
+      mc admin policy attach my '${policy}' --user '${user}'`)
     t.equal(made.code, 0, made.stderr)
-    const { url } = await shell.start(aws('start', { 'my-stories': bucket, 'eu-central-1': 'us-east-1' }), {
+    const { url } = await shell.start(aws('start', here), {
       S3_ENDPOINT: engine.endpoint,
-      AWS_ACCESS_KEY_ID: key.id,
-      AWS_SECRET_ACCESS_KEY: key.secret,
+      AWS_ACCESS_KEY_ID: user,
+      AWS_SECRET_ACCESS_KEY: secret,
     })
     await useServer(t, url)
   })
 
   t.test('on MinIO', async (t) => {
-    const bucket = `test-${randomUUID()}`
-    const shell = openShell(t, engine.endpoint, engine)
-    t.teardown(() =>
-      shell.run(`set +e
-      mc alias set my '${engine.endpoint}' '${engine.accessKeyId}' '${engine.secretAccessKey}'
-      mc rb --force 'my/${bucket}'
-      mc admin user remove my '${bucket.slice(0, 20)}'
-      mc admin policy remove my 'story-images-${bucket.slice(0, 20)}'`),
-    )
+    const { shell, bucket, user } = openOnMinio(t, engine)
     const names = { 'http://127.0.0.1:9000': engine.endpoint, 'my-stories': bucket }
     const root = { 'root-user': engine.accessKeyId, 'root-password': engine.secretAccessKey }
-    const key = { 'KEY=story-images': `KEY=${bucket.slice(0, 20)}` }
-    const init = await shell.run(minio('init', { ...names, ...root, ...key }))
+    const init = await shell.run(minio('init', { ...names, ...root, 'KEY=story-images': `KEY=${user}` }))
     t.equal(init.code, 0, init.stderr)
-    const { url } = await shell.start(minio('start', { ...names, 'ID=story-images': `ID=${bucket.slice(0, 20)}` }))
+    const { url } = await shell.start(minio('start', { ...names, 'ID=story-images': `ID=${user}` }))
     await useServer(t, url)
     const look = await shell.run(minio('look', { ...names, ...root, 'http://localhost:8000': url }))
     t.equal(look.code, 0, look.stderr)

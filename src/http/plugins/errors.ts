@@ -16,6 +16,7 @@ import {
   ServiceError,
 } from '../../errors.ts'
 import type { PageQuery } from '../schemas.ts'
+import { followToItsEnd } from './request-log.ts'
 
 /** How long a client that sent no HTTP may take to read so. */
 const LINGER_MS = 2000
@@ -74,7 +75,8 @@ function pathOf(url: string): string {
 
 /** For `frameworkErrors`: a URL that can't be read never reaches the error handler. */
 export function sendFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  // It comes before the hooks that set these for every other answer, and before the one that reads a body to its end
+  // It comes before the hooks that do this for every other request, and before the one that reads a body to its end
+  followToItsEnd(request, reply)
   reply.header('connection', 'close').header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
   sendError(serviceError(error, request), request, reply)
 }

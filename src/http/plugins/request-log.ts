@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { isStoryId } from '../../stories/key.ts'
 
@@ -34,45 +34,49 @@ export function pathOf({ url }: FastifyRequest): string {
   return url.split('?', 1)[0]?.slice(0, 200) ?? ''
 }
 
-/** One line for each request, its counts at `/metrics`, and its id in the answer. */
+/** Its id in the answer of each request, and what `followToItsEnd` does. */
 export const requestLogPlugin = fp(
   async (app) => {
-    const { metrics } = app
-    const traffic = new Traffic()
     app.decorateRequest('facts')
     app.addHook('onRequest', async (request, reply) => {
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
-      const { raw } = reply
-      const { socket } = request.raw
-      const operation = request.routeOptions.schema?.operationId
       const { story_id: story } = request.params as { story_id?: string }
       request.facts = story !== undefined && isStoryId(story) ? { story } : {}
-      metrics.requestBegins(operation)
-      raw.once('close', () => {
-        const isAnswered = raw.writableFinished
-        const { elapsedTime, statusCode } = reply
-        const { bytesIn, bytesOut } = traffic.since(socket)
-        const status = isAnswered ? statusCode : undefined
-        metrics.requestEnds({ operation, status, seconds: elapsedTime / 1000, bytesIn, bytesOut })
-        request.log.info(
-          {
-            operation,
-            method: request.method,
-            path: pathOf(request),
-            status: statusCode,
-            ms: Math.round(elapsedTime),
-            bytesIn,
-            bytesOut,
-            ...request.facts,
-            remote: request.ip,
-          },
-          isAnswered ? 'answered' : 'the connection closed before the answer was sent',
-        )
-      })
+      followToItsEnd(request, reply, request.routeOptions.schema?.operationId)
     })
   },
   { name: 'request-log' },
 )
+
+/** Counts the request at `/metrics`, and writes its line of the log. */
+export function followToItsEnd(request: FastifyRequest, reply: FastifyReply, operation?: string): void {
+  const { metrics } = request.server
+  const { raw } = reply
+  const { socket } = request.raw
+  metrics.requestBegins(operation)
+  raw.once('close', () => {
+    const isAnswered = raw.writableFinished
+    const { elapsedTime, statusCode } = reply
+    const { bytesIn, bytesOut } = traffic.since(socket)
+    const status = isAnswered ? statusCode : undefined
+    metrics.requestEnds({ operation, status, seconds: elapsedTime / 1000, bytesIn, bytesOut })
+    request.log.info(
+      {
+        operation,
+        method: request.method,
+        path: pathOf(request),
+        // Until it is sent, the status is what it would be if all went well
+        status: raw.headersSent ? statusCode : undefined,
+        ms: Math.round(elapsedTime),
+        bytesIn,
+        bytesOut,
+        ...request.facts,
+        remote: request.ip,
+      },
+      isAnswered ? 'answered' : 'the connection closed before the answer was sent',
+    )
+  })
+}
 
 /** What goes over connections that serve one request after another. */
 class Traffic {
@@ -86,3 +90,5 @@ class Traffic {
     return { bytesIn: read - (last?.read ?? 0), bytesOut: written - (last?.written ?? 0) }
   }
 }
+
+const traffic = new Traffic()

@@ -23,8 +23,8 @@ const BEGUN_POLL_MS = 20
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
   const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT, config.MAX_WAITING)
-  app.metrics.watchRoom('small_uploads_bytes', budget.rooms.small)
-  app.metrics.watchRoom('large_uploads_bytes', budget.rooms.large)
+  app.metrics.watchMemory('small_uploads', budget.rooms.small)
+  app.metrics.watchMemory('large_uploads', budget.rooms.large)
 
   app.post(
     '/api/v1/images/upload',
