@@ -56,7 +56,7 @@ export function keyHeader(): Record<string, string> {
   return key === null ? {} : { authorization: `Bearer ${key}` }
 }
 
-/** A proxy in front of the server may answer something else than its JSON. */
+/** In words for people: the server tells programs how to send a key, and a proxy in front of it may answer no JSON. */
 export function refusal(status: number, body: string, retryAfter: string | null): Refusal {
   let detail = `The server answered with status ${status}.`
   try {
@@ -65,5 +65,6 @@ export function refusal(status: number, body: string, retryAfter: string | null)
   } catch {
     // The status has to do
   }
+  if (status === 401 && currentKey() === null) detail = 'This needs an API key.'
   return new Refusal(status, detail, retryAfter === null ? undefined : Number(retryAfter) || undefined)
 }

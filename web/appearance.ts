@@ -12,9 +12,8 @@ export function showThemeButton(): void {
     // In a private window there may be no storage; then it is for this page only
     try {
       localStorage.setItem('theme', root.dataset.theme)
-    } finally {
-      show()
-    }
+    } catch {}
+    show()
   })
   system.addEventListener('change', show)
   show()

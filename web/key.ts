@@ -6,16 +6,18 @@ const dialog = find<HTMLDialogElement>('#key-prompt')
 const input = find<HTMLInputElement>('#key-input')
 const opener = find<HTMLButtonElement>('#key')
 
-let key = sessionStorage.getItem(PLACE)
+let key = kept()
 let asking: Promise<boolean> | undefined
 
-// Not a submit button: it would be the one that Enter presses
+// Not submit buttons: the first one would be the one that Enter presses
 find('.cancel', dialog).addEventListener('click', () => dialog.close('cancel'))
+find('.forget', dialog).addEventListener('click', () => {
+  input.value = ''
+  dialog.close('use')
+})
 opener.hidden = key === null
 opener.addEventListener('click', async () => {
-  if (await askForKey('Requests are sent with the API key of this tab. Enter another one, or nothing to forget it.')) {
-    location.reload()
-  }
+  if (await askForKey('Requests are sent with the API key of this tab.')) location.reload()
 })
 
 export function currentKey(): string | null {
@@ -33,6 +35,7 @@ export function askForKey(why: string): Promise<boolean> {
 function ask(why: string): Promise<boolean> {
   find('#key-text').textContent = why
   input.value = ''
+  find('.forget', dialog).hidden = key === null
   dialog.returnValue = 'cancel'
   dialog.showModal()
   return new Promise((resolve) => {
@@ -51,7 +54,20 @@ function ask(why: string): Promise<boolean> {
 
 function keep(entered: string): void {
   key = entered === '' ? null : entered
-  if (key === null) sessionStorage.removeItem(PLACE)
-  else sessionStorage.setItem(PLACE, key)
   opener.hidden = key === null
+  try {
+    if (key === null) sessionStorage.removeItem(PLACE)
+    else sessionStorage.setItem(PLACE, key)
+  } catch {
+    // Then it is for this page only
+  }
+}
+
+/** The key of this tab. A browser may forbid storage, which is an error at the first touch. */
+function kept(): string | null {
+  try {
+    return sessionStorage.getItem(PLACE)
+  } catch {
+    return null
+  }
 }

@@ -4,7 +4,7 @@ import { type ListedImage, type Story, storiesOf } from './story.ts'
 
 /** Stories of the first page, which is to be there at once, and of each later one. */
 const FIRST_PAGE = 48
-const PAGE = 200
+const PAGE = 500
 
 /** The stories as far as they were read, the newest first. */
 export class Library extends EventTarget {
@@ -50,7 +50,8 @@ export class Library extends EventTarget {
 
   /** Puts a story that was just uploaded in front. */
   async add(story: Story): Promise<void> {
-    await makeReady(story.paths.slice(0, 1))
+    // Its tile tries again
+    await makeReady(story.paths.slice(0, 1)).catch(() => {})
     this.#add([story], 'in front')
     this.dispatchEvent(new Event('change'))
   }

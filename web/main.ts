@@ -39,4 +39,6 @@ find('#trouble button').addEventListener('click', async () => {
   const { trouble } = library
   if (needsKey(trouble) && !(await askForKey(trouble.message))) return
   await library.tryAgain()
+  // The button may have gone, and come again
+  find(library.trouble ? '#trouble button' : '#stories').focus({ preventScroll: true })
 })

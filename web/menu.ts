@@ -10,6 +10,8 @@ export interface MenuItem {
 
 const menu = find('#menu')
 let owner: HTMLElement | undefined
+/** How far down the owner was when the menu opened beside it, in pixels. */
+let ownerTop = 0
 
 menu.addEventListener('keydown', (event) => {
   const items = [...menu.querySelectorAll<HTMLElement>('[role=menuitem]')]
@@ -27,7 +29,14 @@ menu.addEventListener('toggle', (event) => {
   if (document.activeElement === document.body || menu.contains(document.activeElement)) owner?.focus()
   owner?.removeAttribute('aria-expanded')
 })
-addEventListener('scroll', () => isMenuOpen() && menu.hidePopover(), { passive: true })
+addEventListener(
+  'scroll',
+  () => {
+    // A scroll that was before is told after
+    if (isMenuOpen() && owner?.getBoundingClientRect().top !== ownerTop) menu.hidePopover()
+  },
+  { passive: true },
+)
 
 export function isMenuOpen(): boolean {
   return menu.matches(':popover-open')
@@ -42,6 +51,7 @@ export function openMenu(anchor: HTMLElement, items: readonly MenuItem[]): void 
   menu.showPopover()
   anchor.setAttribute('aria-expanded', 'true')
   const { left, right, top, bottom } = anchor.getBoundingClientRect()
+  ownerTop = top
   const { offsetWidth: width, offsetHeight: height } = menu
   const x = left + width > innerWidth - 8 ? right - width : left
   const y = bottom + height > innerHeight - 8 ? top - height - 4 : bottom + 4

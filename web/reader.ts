@@ -9,14 +9,14 @@ import { removeStory } from './remove.ts'
 import { settings } from './settings.ts'
 import { type ListedImage, STORY_ID, type Story, storiesOf } from './story.ts'
 import { toast } from './toast.ts'
-import { openViewer, type Viewer } from './viewer.ts'
+import { prepareViewer, type Viewer } from './viewer.ts'
 
 /**
  * Opens and closes stories as the address says: `#<story id>`, and `/<n>` behind it for another image than the first. So each has a
  * link of its own, and the button of the browser goes back from it.
  */
 export class Reader {
-  #open: { readonly story: Story; index: number; readonly viewer: Viewer } | undefined
+  #open: { readonly story: Story; readonly viewer: Viewer } | undefined
   /** The latest address: a story may take a while to open. */
   #turn = 0
 
@@ -51,15 +51,16 @@ export class Reader {
     try {
       const story = this.library.find(id) ?? (await readStory(id))
       const at = Math.min(index, story.paths.length - 1)
-      const viewer = await openViewer(story, at, {
+      const show = await prepareViewer(story, at, {
         onPage: (page) => this.#onPage(story, page),
         onMenu: (anchor, page) => openMenu(anchor, this.#actions(story, page)),
+        onBroken: () => void this.#closeIfGone(story),
         onClosed: () => this.#onClosed(story),
       })
-      this.#open = { story, index: at, viewer }
-      // Somebody went on meanwhile
-      if (turn !== this.#turn) viewer.close()
+      // Somebody may have gone on meanwhile
+      if (turn === this.#turn) this.#open = { story, viewer: show() }
     } catch (error) {
+      if (turn !== this.#turn) return
       history.replaceState(null, '', location.pathname)
       toast((error as Error).message)
     }
@@ -99,9 +100,18 @@ export class Reader {
     if (next && !this.#open) this.grid.focus(next.id)
   }
 
+  /** Somebody else may have deleted it meanwhile. */
+  async #closeIfGone(story: Story): Promise<void> {
+    const error = await readStory(story.id).catch((error: Error) => error)
+    if (!(error instanceof Gone)) return
+    this.library.remove(story.id)
+    if (this.#open?.story !== story) return
+    this.#open.viewer.close()
+    toast(error.message)
+  }
+
   #onPage(story: Story, page: number): void {
     if (this.#open?.story !== story) return
-    this.#open.index = page
     history.replaceState(history.state, '', page === 0 ? `#${story.id}` : `#${story.id}/${page + 1}`)
   }
 
@@ -116,6 +126,9 @@ export class Reader {
   }
 }
 
+class Gone extends Error {}
+
+/** @throws {Gone | Refusal | Unreachable} */
 async function readStory(id: string): Promise<Story> {
   try {
     const answer = await call('GET', `/api/v1/images/${id}`)
@@ -124,7 +137,7 @@ async function readStory(id: string): Promise<Story> {
   } catch (error) {
     if (!(error instanceof Refusal && error.status === 404)) throw error
   }
-  throw new Error('This story does not exist any more.')
+  throw new Gone('This story does not exist any more.')
 }
 
 function linkTo({ id }: Story): string {

@@ -1,4 +1,4 @@
-import { keyHeader, Refusal, refusal, Unreachable } from './api.ts'
+import { keyHeader, needsKey, Refusal, refusal, Unreachable } from './api.ts'
 
 export interface Uploaded {
   readonly story_id: string
@@ -28,13 +28,24 @@ export function sendStory(
   return new Promise<Uploaded>((resolve, reject) => {
     request.upload.onprogress = ({ loaded, total }) => onProgress(shares(files, loaded, total))
     request.onload = () => {
-      if (request.status === 200) resolve(JSON.parse(request.responseText) as Uploaded)
+      const story = request.status === 200 ? readStory(request.responseText) : undefined
+      if (story) resolve(story)
       else reject(refusal(request.status, request.responseText, request.getResponseHeader('retry-after')))
     }
     request.onerror = () => reject(new Unreachable())
     request.onabort = () => reject(signal.reason)
     request.send(form)
   }).finally(() => signal.removeEventListener('abort', abort))
+}
+
+/** Nothing for what is no story: a network that wants a login first answers with a page of its own, and 200. */
+function readStory(body: string): Uploaded | undefined {
+  try {
+    const story = JSON.parse(body) as Partial<Uploaded>
+    return story.story_id && story.image_paths ? (story as Uploaded) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The files go one after another, each with the head of its part in front. */
@@ -49,9 +60,16 @@ function shares(files: readonly File[], loaded: number, total: number): number[]
   })
 }
 
-/** Whether the same upload, sent again, can succeed: RFC 9110 section 15 for 408, 429 and 503, RFC 4918 section 11.5 for 507. */
+/**
+ * Whether the same upload, sent again, is likely to succeed: RFC 9110 section 15 for 408, 429 and 503, RFC 4918 section 11.5 for 507.
+ */
 export function canHeal(error: unknown): boolean {
   if (error instanceof Unreachable) return true
   // 409: another try with this key is running; 502 and 504 are a proxy's
   return error instanceof Refusal && [408, 409, 429, 502, 503, 504, 507].includes(error.status)
+}
+
+/** Whether it can succeed at all: what the server says of the files themselves it will say again. */
+export function mayHeal(error: unknown): boolean {
+  return canHeal(error) || needsKey(error) || !(error instanceof Refusal && error.status >= 400 && error.status < 500)
 }

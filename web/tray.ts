@@ -45,7 +45,9 @@ export class Tray {
     })
     find('#uploads').prepend(card.element)
     this.#tray.hidden = false
-    announce(`New story of ${images(files.length)}`)
+    // Behind the viewer nobody sees the tray
+    const tell = this.#tray.inert ? toast : announce
+    tell(`New story of ${images(files.length)}`)
     if (await upload.check()) this.#run(upload)
   }
 

@@ -86,13 +86,13 @@ export class UploadCard {
     const { story, good, pictures } = upload
     const again = (text: string) => button(text, () => upload.tryAgain() && events.onRun(), 'primary')
     if (state === 'pausing') return [again('Try now'), button('Cancel', events.onDismiss)]
-    if (state === 'failed') return [again('Try again'), button('Dismiss', events.onDismiss)]
+    if (state === 'failed' && upload.mayHeal) return [again('Try again'), button('Dismiss', events.onDismiss)]
     if (state === 'done' && story) {
       return [button('View story', () => events.onView(story), 'primary'), button('Dismiss', events.onDismiss)]
     }
-    if (state !== 'blocked') return [button('Cancel', events.onDismiss)]
+    if (state !== 'blocked' && state !== 'failed') return [button('Cancel', events.onDismiss)]
     const dismiss = button('Dismiss', events.onDismiss)
-    if (good.length === 0 || good.length === pictures.length) return [dismiss]
+    if (state === 'failed' || good.length === 0 || good.length === pictures.length) return [dismiss]
     const leaveOut = () => {
       upload.leaveOut()
       events.onRun()

@@ -1,7 +1,7 @@
 import { needsKey, Refusal, Unreachable } from './api.ts'
 import { isReadable, problemOf } from './check-file.ts'
 import { askForKey } from './key.ts'
-import { canHeal, sendStory } from './send.ts'
+import { canHeal, mayHeal, sendStory } from './send.ts'
 import { settings } from './settings.ts'
 import { createdAt, type Story } from './story.ts'
 
@@ -27,6 +27,8 @@ export class Upload extends EventTarget {
   trouble = ''
   /** When the next try begins, in milliseconds since 1970, while it pauses. */
   resumesAt = 0
+  /** Whether what has failed can be tried again. */
+  mayHeal = true
   story: Story | undefined
   pictures: Picture[]
   /** The same for all tries, so that however many of them arrive, they make one story. */
@@ -76,6 +78,7 @@ export class Upload extends EventTarget {
         if (this.#controller.signal.aborted) return
         if (needsKey(error) && (await askForKey(error.message))) continue
         if (await this.#blame(error as Error)) return
+        this.mayHeal = mayHeal(error)
         if (!canHeal(error) || attempt >= TRIES) return this.#become('failed', (error as Error).message)
         await this.#pause(error as Error, attempt)
       }

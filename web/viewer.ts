@@ -16,6 +16,8 @@ export interface ViewerEvents {
   /** Another image is shown, from 0. */
   readonly onPage: (index: number) => void
   readonly onMenu: (anchor: HTMLElement, index: number) => void
+  /** An image can't be shown. */
+  readonly onBroken: () => void
   readonly onClosed: () => void
 }
 
@@ -24,8 +26,8 @@ export interface Viewer {
   close(): void
 }
 
-/** Shows a story's images full-screen, from the one at `index` on. */
-export async function openViewer(story: Story, index: number, events: ViewerEvents): Promise<Viewer> {
+/** Gets what a story's images need to be shown full-screen. @returns what shows them, from the one at `index` on */
+export async function prepareViewer(story: Story, index: number, events: ViewerEvents): Promise<() => Viewer> {
   const [{ default: Viewer }] = await Promise.all([import('photoswipe'), makeReady(story.paths)])
   const count = story.paths.length
   const slides: SlideData[] = story.paths.map((path, at) => ({
@@ -34,6 +36,17 @@ export async function openViewer(story: Story, index: number, events: ViewerEven
     ...GUESS,
   }))
   await measure(slides, story.paths, index)
+  return () => show(Viewer, story, slides, index, events)
+}
+
+function show(
+  Viewer: typeof PhotoSwipe,
+  story: Story,
+  slides: SlideData[],
+  index: number,
+  events: ViewerEvents,
+): Viewer {
+  const count = slides.length
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches
   const viewer = new Viewer({
     dataSource: slides,
@@ -62,6 +75,7 @@ export async function openViewer(story: Story, index: number, events: ViewerEven
   viewer.on('gettingData', ({ index: at }) => {
     void measure(slides, story.paths, at).then((isNew) => isNew && viewer.refreshSlideContent(at))
   })
+  viewer.on('loadError', () => events.onBroken())
   viewer.on('change', () => {
     events.onPage(viewer.currIndex)
     // The arrow that was pressed is gone at the last image

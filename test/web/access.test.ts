@@ -61,12 +61,19 @@ for (const [what, environment] of [
       await dialog.getByRole('button', { name: 'Cancel' }).click()
       await page.getByText(/^The story was not deleted\./).waitFor()
 
+      // What the tile of a private image needs may fail once
+      await page.route('**/api/v1/signed-urls', (route) => route.fulfill({ status: 503, body: '{}' }), { times: 1 })
       const files = [{ name: 'a.jpg', mimeType: 'image/jpeg', buffer: await picture(3, 400, 300) }]
       await page.locator('#files').setInputFiles(files)
       await dialog.getByText('This API key does not have the scope "write"').waitFor()
       await enter(KEYS.admin)
       await page.locator('.upload[data-state=done]').waitFor()
       await page.locator('.tile.loaded').nth(1).waitFor()
+      await page.getByRole('button', { name: 'API key' }).click()
+      await dialog.getByRole('button', { name: 'Forget key' }).click()
+      await dialog.getByText('This needs an API key.').waitFor()
+      t.same(await page.evaluate(() => Object.values(sessionStorage)), [], 'a key is forgotten')
+
       const answer = await send(server, 'GET', `${IMAGES}/story-ids`, { headers: ADMIN })
       t.equal(answer.json<string[]>().length, 2)
       t.equal(answer.json<string[]>()[0], story.story_id)
@@ -75,9 +82,16 @@ for (const [what, environment] of [
   )
 }
 
-inBrowser('a server that is out of reach is told, and tried again', async (t, server) => {
+inBrowser('a server that is out of reach is told, and tried again, also without storage', async (t, server) => {
   await upload(server, [await picture(1, 400, 300)])
   const page = await openPage(t, {}, /Failed to load resource/)
+  // As where the browser is told to keep nothing
+  await page.addInitScript(() => {
+    const get = () => {
+      throw new DOMException('The operation is insecure.', 'SecurityError')
+    }
+    for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(self, name, { get })
+  })
   await page.route('**/api/v1/images?*', (route) => route.abort('connectionrefused'))
   await page.goto(server.url)
   await page.getByText('The server can’t be reached.').waitFor()
@@ -85,5 +99,8 @@ inBrowser('a server that is out of reach is told, and tried again', async (t, se
   await page.unroute('**/api/v1/images?*')
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.locator('.tile.loaded').waitFor()
+  await page.waitForFunction(() => document.activeElement?.id === 'stories')
+  await page.getByRole('button', { name: 'Dark appearance', pressed: false }).click()
+  await page.getByRole('button', { name: 'Dark appearance', pressed: true }).waitFor()
   t.equal((await listImages(server)).length, 1)
 })

@@ -111,6 +111,36 @@ inBrowser('a story and an image have links, and the button of the browser goes b
   await page.goForward()
   await shown(page, paths[0] ?? '')
 
+  // A story that takes long to open, and another one meanwhile
+  const other = await story(server, 3)
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  await page.route(`**${paths[1]}`, async (route) => {
+    await held
+    await route.continue()
+  })
+  await page.goto('about:blank')
+  await page.goto(`${server.url}/#${id}/2`)
+  await page.evaluate((hash) => location.assign(hash), `#${other.story_id}`)
+  await shown(page, other.image_paths[0] ?? '')
+  const late = page.waitForResponse(server.url + paths[1])
+  release()
+  await late
+  await page.waitForTimeout(300)
+  t.equal(await viewer(page).count(), 1)
+  await page.evaluate(() => location.assign('#'))
+  await viewer(page).waitFor({ state: 'detached' })
+
+  // Deleted by somebody else
+  await page.locator('a.cover').nth(1).waitFor()
+  await fetch(`${server.url}/api/v1/images/${id}`, { method: 'DELETE' })
+  await page.locator(`a[href="#${id}"]`).click()
+  await page.getByText('This story does not exist any more.').waitFor()
+  await page.locator(`a[href="#${id}"]`).waitFor({ state: 'detached' })
+  await viewer(page).waitFor({ state: 'detached' })
+
   // From elsewhere: from the page itself it would be a change of the fragment alone, no new page
   await page.goto('about:blank')
   await page.goto(`${server.url}/#01a205ad-87f4-77cd-a8d8-f60e2cbf53b1`)

@@ -145,6 +145,11 @@ inBrowser(
     t.match(await page.locator('.upload .state').textContent(), /^\d+ % of 1\.\d MiB$/)
     await isAccessible(t, page, 'uploading')
     await screenshot(page, 'uploading')
+    const question = page.waitForEvent('dialog')
+    await page.close({ runBeforeUnload: true })
+    const dialog = await question
+    t.equal(dialog.type(), 'beforeunload', 'closing the page is asked about')
+    await dialog.dismiss()
     await button(page, 'Cancel').click()
     await page.locator('#tray').waitFor({ state: 'hidden' })
     await page.getByText('Upload cancelled').waitFor()
@@ -212,16 +217,18 @@ inBrowser('an upload goes on when the device is online again', async (t, server)
 })
 
 inBrowser('an error that another try does not heal is not tried again by itself', async (t, server) => {
-  const page = await open(t, server, /status of 500/)
+  const page = await open(t, server, /status of (400|500)/)
+  const answers = [
+    { status: 500, json: { detail: 'The image store could not carry this out' } },
+    // Of a network that wants a login first
+    { status: 200, contentType: 'text/html', body: '<h1>Welcome</h1>' },
+    { status: 400, json: { detail: 'The multipart body is broken' } },
+  ]
   let requests = 0
   await page.route(UPLOADS, (route) => {
+    const answer = answers[requests]
     requests += 1
-    if (requests > 1) return route.continue()
-    return route.fulfill({
-      status: 500,
-      contentType: 'application/json',
-      body: '{"detail":"The image store could not carry this out"}',
-    })
+    return route.fulfill(answer)
   })
   await pick(page, [await jpeg('a.jpg', 1)])
   await page.locator('.upload[data-state=failed]').waitFor()
@@ -230,7 +237,12 @@ inBrowser('an error that another try does not heal is not tried again by itself'
   await new Promise((resolve) => setTimeout(resolve, 1500))
   t.equal(requests, 1)
   await button(page, 'Try again').click()
-  await done(page)
+  await state(page, 'The server answered with status 200.').waitFor()
+  await button(page, 'Try again').click()
+  await state(page, 'The multipart body is broken.').waitFor()
+  await button(page, 'Dismiss').waitFor()
+  t.notOk(await button(page, 'Try again').isVisible(), 'nor does anybody who asks for it heal this')
+  t.equal(await storyCount(server), 0)
 })
 
 inBrowser(

@@ -1,6 +1,11 @@
 /* global SwaggerUIBundle */
-const document = await (await fetch('/openapi.json')).json()
-for (const operation of Object.values(document.paths).flatMap((methods) => Object.values(methods))) {
+const dark = matchMedia('(prefers-color-scheme: dark)')
+const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches)
+dark.addEventListener('change', follow)
+follow()
+
+const { servers, ...spec } = await (await fetch('/openapi.json')).json()
+for (const operation of Object.values(spec.paths).flatMap((methods) => Object.values(methods))) {
   for (const parameter of operation.parameters ?? []) {
     if (parameter.required || parameter.example === undefined) continue
     // Swagger UI would send it with every request: the idempotency key of an example, a condition, a range
@@ -9,11 +14,11 @@ for (const operation of Object.values(document.paths).flatMap((methods) => Objec
   }
 }
 SwaggerUIBundle({
-  spec: document,
+  // Without its servers: there is this one to choose from
+  spec,
   dom_id: '#swagger-ui',
   deepLinking: true,
   displayRequestDuration: true,
-  filter: true,
   // Without it the page would send the document to validator.swagger.io
   validatorUrl: null,
 })

@@ -3,24 +3,13 @@ import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
-import { etagOf, type KeptFile, sendKept } from '../kept-file.ts'
+import { etagOf, type KeptFile, pageHeaders, sendKept } from '../kept-file.ts'
 
 /** Where `npm run build` has put the page; the same folder for the sources and for the built server. */
 const BUILT = new URL('../../../dist/web/docs/', import.meta.url)
 
 /** Swagger UI has pictures in its style sheet, and shows an image that it was answered with as a blob. */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data: blob:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
-
-const HTML = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': POLICY }
+const HTML = pageHeaders('data:', 'blob:')
 const SCRIPT = { 'content-type': 'text/javascript; charset=utf-8' }
 const STYLE = { 'content-type': 'text/css; charset=utf-8' }
 

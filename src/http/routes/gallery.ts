@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { listed } from '../../config.ts'
-import { etagOf, type KeptFile, sendKept } from '../kept-file.ts'
+import { etagOf, type KeptFile, pageHeaders, sendKept } from '../kept-file.ts'
 
 /** What `npm run build` has made of web/; the same folder for the sources and for the built server. */
 const BUILT = new URL('../../../dist/web/', import.meta.url)
@@ -15,20 +15,6 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
   '.woff2': 'font/woff2',
 }
-
-/** The page runs and shows what comes from here, and nothing that is written into it (https://www.w3.org/TR/CSP3/). */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "font-src 'self'",
-  // Pictures that are about to be uploaded
-  "img-src 'self' blob:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
 
 /**
  * The gallery at `/`, and the files that it needs. All of it is a few hundred kilobytes, so it is kept in memory. Where nothing was
@@ -48,12 +34,8 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
   const html = await readFile(new URL('index.html', BUILT), 'utf8')
   const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))
   serve('/', {
-    headers: {
-      'content-type': 'text/html; charset=utf-8',
-      'cache-control': 'no-cache',
-      'content-security-policy': POLICY,
-      'cross-origin-opener-policy': 'same-origin',
-    },
+    // Pictures that are about to be uploaded
+    headers: pageHeaders('blob:'),
     etag: etagOf(page),
     plain: page,
     coded: { br: brotliCompressSync(page), gzip: gzipSync(page) },
