@@ -19,6 +19,17 @@ export function giveBack({ buffer }: Uint8Array): void {
   if (lent.delete(buffer) && unused.length < KEPT) unused.push(Buffer.from(buffer))
 }
 
+/** Whether these bytes are those of a block, which is lent no more then: its memory goes to another thread. */
+export function takeBack({ buffer }: Uint8Array): boolean {
+  return lent.delete(buffer)
+}
+
+/** What has come back from there. */
+export function lendAgain({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Buffer {
+  lent.add(buffer)
+  return Buffer.from(buffer, byteOffset, length)
+}
+
 /** Leaves a block to the garbage collector, since nobody can tell who holds its bytes last. */
 export function keepOut({ buffer }: Uint8Array): void {
   lent.delete(buffer)

@@ -1,4 +1,3 @@
-import type { Hash } from 'node:crypto'
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
@@ -7,6 +6,7 @@ import {
   PutObjectCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
+import { LongDigest, sha256 } from '../../digest.ts'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
@@ -31,9 +31,7 @@ interface NewObject {
 
 /** `ObjectStore.put`: less than a part in one call, more in a multipart upload. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
-  /** Of all parts, once it is known that there are several. */
-  let digest: Hash | undefined
-  const parts = inParts(body, PART_BYTES, (bytes) => digest?.update(bytes))
+  const parts = inParts(body, PART_BYTES)
   let bodyFailed = false
   let bodyError: unknown
   const next = async () => {
@@ -52,10 +50,7 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
     if (first.size < PART_BYTES) return await putWhole(bucket, object, first, ifNoneMatch)
     // Ceph RGW would complete such an upload in any case
     if (ifNoneMatch) throw new StoreFailure()
-    digest = first.copyDigest()
-    const onTheWay = options.readAhead === false ? 1 : PARTS_ON_THE_WAY
-    const size = await putInParts(bucket, key, object, first, next, onTheWay)
-    return { size, sha256: digest.digest('hex') }
+    return await putInParts(bucket, key, object, first, next, options.readAhead === false ? 1 : PARTS_ON_THE_WAY)
   } catch (error) {
     if (bodyFailed) throw bodyError
     const failure = storeError(error, key)
@@ -73,7 +68,7 @@ async function putWhole(
   part: Part,
   ifNoneMatch: '*' | undefined,
 ): Promise<PutResult> {
-  const result = { size: part.size, sha256: part.sha256() }
+  const result = { size: part.size, sha256: await sha256(part.bytes) }
   const headers: Record<string, string> = { 'content-type': object.ContentType }
   for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
   if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
@@ -90,8 +85,6 @@ async function putWhole(
  *
  * `Upload` of @aws-sdk/lib-storage holds four to six (it collects more than a part, then copies it): 16 uploads of 45 MiB at once
  * peaked at 817 MB with it, at 419 MB with two.
- *
- * @returns bytes in all
  */
 async function putInParts(
   bucket: S3Bucket,
@@ -100,7 +93,7 @@ async function putInParts(
   first: Part,
   next: () => Promise<Part | undefined>,
   atOnce: number,
-): Promise<number> {
+): Promise<PutResult> {
   const { client } = bucket
   const { Bucket, Key } = object
   // A part whose checksum the SDK sends needs an upload that was told so (AWS, "Checking object integrity")
@@ -114,6 +107,7 @@ async function putInParts(
   const upload = { Bucket, Key, UploadId }
   const Parts: CompletedPart[] = []
   const onTheWay: Promise<CompletedPart>[] = []
+  const whole = new LongDigest()
   let size = 0
   let fail: (error: unknown) => void = () => {}
   const failure = new Promise<never>((_resolve, reject) => {
@@ -124,7 +118,8 @@ async function putInParts(
   async function sendPart(part: Part, PartNumber: number): Promise<CompletedPart> {
     const query = { partNumber: String(PartNumber), uploadId: UploadId }
     const call = { method: 'PUT', key: Key, query, body: part } as const
-    const tag = withChecksums ? undefined : await send(bucket, 'UploadPart', call, part.sha256())
+    const digest = await sha256(part.bytes, whole)
+    const tag = withChecksums ? undefined : await send(bucket, 'UploadPart', call, digest)
     if (tag !== undefined) return { PartNumber, ETag: tag }
     const Body = Buffer.concat(part.bytes)
     const command = new UploadPartCommand({ ...upload, PartNumber, Body, ChecksumAlgorithm })
@@ -144,15 +139,16 @@ async function putInParts(
       part = await Promise.race([next(), failure])
     }
     Parts.push(...(await Promise.all(onTheWay)))
+    const digest = await whole.end()
     const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
     await client.send(complete, bucket.bounded()).catch(async (error) => {
       // A repetition meets its own first try, whose answer was lost
       if (errorName(error) !== 'NoSuchUpload' || !(await isStored(bucket, key, size))) throw error
     })
-    return size
+    return { size, sha256: digest }
   } catch (error) {
     // A part that lands after the abortion would stay
-    await Promise.allSettled(onTheWay)
+    await Promise.allSettled([...onTheWay, whole.end()])
     // What can't be aborted is for the bucket's rule on incomplete uploads
     await client.send(new AbortMultipartUploadCommand(upload), bucket.bounded()).catch(() => {})
     throw error

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { BLOCK_BYTES, takeBlock } from '../../../src/blocks.ts'
 import { inParts, type Part } from '../../../src/store/s3/parts.ts'
@@ -9,7 +9,6 @@ async function blocksOf(bytes: Uint8Array, chunk: number, size: number): Promise
   for await (const part of inParts(inChunks(bytes, chunk), size)) {
     const block = Buffer.concat(part.bytes)
     t.equal(block.length, part.size)
-    t.equal(part.sha256(), createHash('sha256').update(block).digest('hex'))
     blocks.push(block)
     part.release()
   }

@@ -1,0 +1,101 @@
+import { hash } from 'node:crypto'
+import { Worker } from 'node:worker_threads'
+import { lendAgain, takeBack } from './blocks.ts'
+
+/** Fewer bytes are digested sooner than they are handed over. */
+const LEAST_BYTES = 32 * 1024
+
+/** What the thread is to do. Memory goes to it and comes back, so that nobody writes to it meanwhile. */
+export interface Order {
+  readonly id: number
+  readonly chunks: readonly Uint8Array<ArrayBuffer>[]
+  /** Number of something longer that these chunks are the next part of; without chunks it is at its end. */
+  readonly whole?: number
+}
+
+export interface Answer extends Pick<Order, 'id' | 'chunks'> {
+  /** SHA-256 in hexadecimal. */
+  readonly digest: string
+}
+
+interface Waiting {
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (error: unknown) => void
+}
+
+let thread: Worker | undefined
+let last = 0
+/** By the number of the order. */
+const waiting = new Map<number, Waiting>()
+
+/**
+ * SHA-256 in hexadecimal, by a thread of its own: the event loop, which would spend a quarter of an upload on it, does something else
+ * meanwhile. The blocks among the chunks are replaced, since their memory was elsewhere.
+ *
+ * @param whole also has these chunks, behind those before
+ */
+export async function sha256(chunks: Uint8Array[], whole?: LongDigest): Promise<string> {
+  const [only = new Uint8Array()] = chunks
+  if (!whole && chunks.length < 2 && only.length < LEAST_BYTES) return hash('sha256', only)
+  // What is in no block may be seen by others, and is copied
+  const areBlocks = chunks.map(takeBack)
+  const sent = chunks.map(
+    (chunk, index) => (areBlocks[index] ? chunk : new Uint8Array(chunk)) as Uint8Array<ArrayBuffer>,
+  )
+  const answer = await order(sent, whole)
+  for (const [index, chunk] of answer.chunks.entries()) {
+    if (areBlocks[index]) chunks[index] = lendAgain(chunk)
+  }
+  return answer.digest
+}
+
+/** SHA-256 of something that comes in parts. */
+export class LongDigest {
+  readonly id = ++last
+  /** It has what came before. */
+  readonly thread = running()
+
+  /** Of all parts so far. To be called also when nobody wants to know: until then the thread keeps its state. */
+  async end(): Promise<string> {
+    return (await order([], this)).digest
+  }
+}
+
+function running(): Worker {
+  thread ??= start()
+  return thread
+}
+
+async function order(chunks: readonly Uint8Array<ArrayBuffer>[], whole: LongDigest | undefined): Promise<Answer> {
+  const worker = running()
+  if (whole && whole.thread !== worker) throw new Error('The thread that digests is another one')
+  const id = ++last
+  const work: Order = { id, chunks, ...(whole && { whole: whole.id }) }
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject })
+    // Only work keeps the process alive
+    worker.ref()
+    worker.postMessage(
+      work,
+      chunks.map(({ buffer }) => buffer),
+    )
+  })
+}
+
+function start(): Worker {
+  const started = new Worker(new URL('./digest-thread.js', import.meta.url))
+  started.on('message', (answer: Answer) => {
+    waiting.get(answer.id)?.resolve(answer)
+    waiting.delete(answer.id)
+    if (waiting.size === 0) started.unref()
+  })
+  const lose = (error: unknown) => {
+    if (thread !== started) return
+    thread = undefined
+    for (const { reject } of waiting.values()) reject(error)
+    waiting.clear()
+  }
+  started.once('error', lose)
+  started.once('exit', (code) => lose(new Error(`The thread that digests has ended with ${code}`)))
+  return started
+}

@@ -1,0 +1,65 @@
+import { createHash, randomBytes } from 'node:crypto'
+import t from 'tap'
+import { BLOCK_BYTES, giveBack, takeBlock } from '../src/blocks.ts'
+import { LongDigest, sha256 } from '../src/digest.ts'
+
+function expected(chunks: readonly Uint8Array[]): string {
+  const digest = createHash('sha256')
+  for (const chunk of chunks) digest.update(chunk)
+  return digest.digest('hex')
+}
+
+/** A block with something in it. */
+function filled(length = BLOCK_BYTES): Buffer {
+  const block = takeBlock().subarray(0, length)
+  block.set(randomBytes(length))
+  return block
+}
+
+t.test('the digest is that of the chunks, however many and wherever they are', async (t) => {
+  const large = randomBytes(300_000)
+  for (const chunks of [
+    [],
+    [Buffer.alloc(0)],
+    [Buffer.from('abc')],
+    [large],
+    // A window on other memory
+    [large.subarray(1000, 90_000)],
+    [filled()],
+    [filled(100_001)],
+    [filled(), filled(), filled(1)],
+    [Buffer.from('abc'), filled(), large.subarray(7)],
+  ]) {
+    const [before, lengths] = [expected(chunks), chunks.map(({ length }) => length)]
+    t.equal(await sha256(chunks), before, chunks.map(({ length }) => length).join(', '))
+    t.equal(expected(chunks), before, 'the bytes are there again')
+    t.same(
+      chunks.map(({ length }) => length),
+      lengths,
+    )
+  }
+})
+
+t.test('digests that are under way at once are not mixed up', async (t) => {
+  const images = Array.from({ length: 20 }, (_, index) => [filled(40_000 + index), filled(index)])
+  const parts = [[filled(), filled()], [filled()], [filled(9)]]
+  const others = parts.map(() => [filled(), Buffer.from('a few bytes')])
+  const wanted = [...[...parts, ...others, ...images].map(expected), expected(parts.flat()), expected(others.flat())]
+  const [long, other] = [new LongDigest(), new LongDigest()]
+  const found = await Promise.all([
+    ...parts.map((part) => sha256(part, long)),
+    ...others.map((part) => sha256(part, other)),
+    ...images.map((image) => sha256(image)),
+    long.end(),
+    other.end(),
+  ])
+  t.same(found, wanted)
+})
+
+t.test('a block is lent again when it was digested, and can be given back', async (t) => {
+  const chunks = [filled(100_000)]
+  await sha256(chunks)
+  const [{ buffer } = Buffer.alloc(0)] = chunks
+  giveBack(chunks[0] as Buffer)
+  t.equal(takeBlock().buffer, buffer)
+})
