@@ -78,7 +78,8 @@ up() {
     start "$k"
   done
   for ((i = 0; i < 300; i++)); do
-    alive 0 || break
+    # Not "alive": until it is MinIO, it has the command line of this script
+    kill -0 "$(<"$DIR/0.pid")" 2>/dev/null || break
     if curl -sf -o /dev/null --max-time 2 "$URL/minio/health/cluster"; then
       printf 'export %s=%q\n' S3_ENDPOINT "$URL" S3_REGION us-east-1 \
         AWS_ACCESS_KEY_ID "$MINIO_ROOT_USER" AWS_SECRET_ACCESS_KEY "$MINIO_ROOT_PASSWORD"

@@ -147,7 +147,8 @@ up() {
     --access-key="$ACCESS_KEY" --secret-key="$SECRET_KEY"
   daemon rgw radosgw -c "$CONF" -n client.rgw
   until curl -s -o /dev/null --max-time 2 "$URL/"; do
-    alive rgw
+    # Not "alive": until it is radosgw, it has the command line of this script
+    kill -0 "$(<"$DIR/rgw.pid")"
     ((SECONDS < LIMIT))
     sleep 0.1
   done
