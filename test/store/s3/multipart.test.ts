@@ -66,8 +66,8 @@ for (const operation of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipa
 
 t.test('the second part that fails ends the upload, and its body with it', async (t) => {
   const { standIn, store } = await open(t)
-  // On the short path, then by the SDK
-  standIn.fail({ operation: 'UploadPart', nth: 2 }, 'access-denied', 2)
+  // On the short path, then by the SDK; the part that is on its way beside it may come in between
+  standIn.fail({ operation: 'UploadPart', nth: 2 }, 'access-denied', 4)
   let ended = false
   async function* body() {
     try {
@@ -78,7 +78,8 @@ t.test('the second part that fails ends the upload, and its body with it', async
   }
   await t.rejects(store.put('large', body(), IMAGE), StoreFailure)
   t.equal(standIn.multipartUploads.size, 0)
-  t.ok(standIn.calls.length <= 6, 'no further part was sent')
+  const sent = standIn.calls.filter(({ operation }) => operation === 'UploadPart')
+  t.ok(sent.length <= 5, 'three parts, two of them twice, and no further one')
   await until(() => ended)
 })
 
