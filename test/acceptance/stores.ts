@@ -120,7 +120,7 @@ export const openers: readonly Opener[] = [
   engine ? [engine.name, (t) => engineStore(t, engine)] : ['the stand-in', standInStore],
 ]
 
-interface Fixture {
+export interface Fixture {
   readonly store: TestStore
   readonly server: ServerProcess
 }
@@ -152,7 +152,11 @@ export function onEachStore(
   }
 }
 
-async function openFixture(open: (t: Test) => Promise<TestStore>, environment: Readonly<Record<string, string>>) {
+/** A store, and a server on it, for as long as the tests of the file run. */
+export async function openFixture(
+  open: (t: Test) => Promise<TestStore>,
+  environment: Readonly<Record<string, string>>,
+): Promise<Fixture> {
   const store = await open(t)
   return { store, server: await serverOn(t, store, environment) }
 }

@@ -5,7 +5,7 @@ import axe from 'axe-core'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import tap, { type Test } from 'tap'
 import { IMAGES, remove } from '../acceptance/client.ts'
-import { openers, serverOn, type TestStore } from '../acceptance/stores.ts'
+import { type Fixture, openers, openFixture, type TestStore } from '../acceptance/stores.ts'
 import { launchChromium, skipWithoutChromium } from '../support/chromium.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 
@@ -24,11 +24,6 @@ export async function screenshot(page: Page, name: string): Promise<void> {
 
 let browser: Promise<Browser> | undefined
 
-interface Fixture {
-  readonly server: ServerProcess
-  readonly store: TestStore
-}
-
 const fixtures = new Map<string, Promise<Fixture>>()
 
 /** Runs a test with a browser, on the disk and, with the usual settings, on an engine, each time with no story to begin with. */
@@ -43,9 +38,7 @@ export function inBrowser(
     if (storeName !== 'disk' && Object.keys(environment).length > 0) continue
     tap.test(`${name} (${storeName})`, { skip: skipWithoutChromium }, async (t) => {
       const id = JSON.stringify([storeName, environment])
-      const fixture =
-        fixtures.get(id) ??
-        open(tap).then(async (store) => ({ store, server: await serverOn(tap, store, environment) }))
+      const fixture = fixtures.get(id) ?? openFixture(open, environment)
       fixtures.set(id, fixture)
       const { server, store } = await fixture
       if (environment.API_KEYS === undefined) await remove(server, IMAGES)
