@@ -49,11 +49,13 @@ export const errorsPlugin = fp(
     })
 
     // Node would answer this itself, without a body; see `requireHostHeader` in app.ts
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', (request, _reply, done) => {
       const { httpVersion, rawHeaders } = request.raw
-      const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.length === 4 && /^host$/i.test(name)).length
-      if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) throw new MissingHost()
-      if (!httpVersion.startsWith('1.')) throw new BadRequest('This server speaks HTTP/1.1 and no other version')
+      let hosts = 0
+      for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts += 1
+      if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) return done(new MissingHost())
+      if (httpVersion.startsWith('1.')) return done()
+      done(new BadRequest('This server speaks HTTP/1.1 and no other version'))
     })
 
     app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {

@@ -79,6 +79,7 @@ export const overloadPlugin = fp(
       const isVariant = isImage(schema) && asksForVariant(request.query)
       const own = isVariant ? variants : answers.get(schema.operationId ?? '')
       if (!own) return done()
+      if (own.tryEnter(request.ip, reply.raw)) return done()
       own.enter(request.ip, reply.raw).then(() => done(), done)
     })
 
@@ -101,16 +102,28 @@ class Answers {
     this.#room = room
   }
 
-  /** Waits for a place, which is free again when the answer is over. */
+  /** Takes a place, if one is free; it is free again when the answer is over. */
+  tryEnter(who: string, raw: ServerResponse): boolean {
+    if (!this.#room.tryTake(1, who)) return false
+    this.#begin(who, raw)
+    return true
+  }
+
+  /** Waits for a place. */
   async enter(who: string, raw: ServerResponse): Promise<void> {
-    if (!this.#room.tryTake(1, who)) {
-      this.#endOne(who)
-      const controller = new AbortController()
-      const gone = () => controller.abort(new ClientGone())
-      raw.once('close', gone)
-      await this.#room.take(1, who, controller.signal).finally(() => raw.off('close', gone))
+    this.#endOne(who)
+    const controller = new AbortController()
+    const gone = () => controller.abort(new ClientGone())
+    raw.once('close', gone)
+    await this.#room.take(1, who, controller.signal).finally(() => raw.off('close', gone))
+    this.#begin(who, raw)
+  }
+
+  #begin(who: string, raw: ServerResponse): void {
+    if (raw.destroyed) {
+      this.#room.give(1, who)
+      return
     }
-    if (raw.destroyed) return this.#room.give(1, who)
     const own = this.#running.get(who) ?? new Set()
     this.#running.set(who, own.add(raw))
     raw.once('close', () => {

@@ -38,11 +38,12 @@ export function pathOf({ url }: FastifyRequest): string {
 export const requestLogPlugin = fp(
   async (app) => {
     app.decorateRequest('facts')
-    app.addHook('onRequest', async (request, reply) => {
+    app.addHook('onRequest', (request, reply, done) => {
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
       const { story_id: story } = request.params as { story_id?: string }
       request.facts = story !== undefined && isStoryId(story) ? { story } : {}
       followToItsEnd(request, reply, request.routeOptions.schema?.operationId)
+      done()
     })
   },
   { name: 'request-log' },

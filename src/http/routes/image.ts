@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
@@ -50,7 +52,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     },
     async (request, reply) => {
       const image = imageOf(request)
-      const signal = goneSignal(reply)
+      const signal = goneSignal(request.raw)
       if (isConditional(request)) {
         // Costs a second call only for a client whose copy is out of date, and images never change
         const head = await find(image, (key) => store.head(key, { signal }), request, signal)
@@ -84,7 +86,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     },
     async (request, reply) => {
       const image = imageOf(request)
-      const signal = goneSignal(reply)
+      const signal = goneSignal(request.raw)
       const head = await find(image, (key) => store.head(key, { signal }), request, signal)
       setHeaders(reply, image, head)
       if (isFresh(request, reply)) return reply.code(304).send()
@@ -165,12 +167,17 @@ interface RequestedImage {
   readonly variant: VariantRequest | undefined
 }
 
+/** One for all requests of a connection: they cost more to make than to use. */
+const goneSignals = new WeakMap<Socket, AbortSignal>()
+
 /** Aborts when the client goes away, so that the store's connection is free at once. */
-function goneSignal(reply: FastifyReply): AbortSignal {
+function goneSignal({ socket }: IncomingMessage): AbortSignal {
+  const known = goneSignals.get(socket)
+  if (known) return known
   const controller = new AbortController()
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort()
-  })
+  if (socket.destroyed) controller.abort()
+  else socket.once('close', () => controller.abort())
+  goneSignals.set(socket, controller.signal)
   return controller.signal
 }
 
