@@ -97,6 +97,16 @@ export const fastapi: Contender = {
   }),
 }
 
+/** The files of an upload to a folder, without an upload. */
+export const filesAlone: Contender = {
+  name: 'the files alone',
+  role: 'limit',
+  command: (place) => ({
+    argv: [join(VENV, 'bin/python'), join(PEERS, 'files-alone/server.py')],
+    env: settings(place),
+  }),
+}
+
 export const fastapiFiles: Contender = { ...fastapi, name: 'FastAPI, files without fsync' }
 
 export const nginx: Contender = {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Body, checkUpload, compare, fromBucket, makeBody } from '../check.ts'
-import { type Contender, fastapiFiles, libStorage, ours } from '../contenders.ts'
+import { type Contender, fastapiFiles, filesAlone, libStorage, ours } from '../contenders.ts'
 import { curl, digest, type Load, MULTIPART, picture, wrk } from '../load.ts'
 import { type Running, run, sleep } from '../process.ts'
 import { WrongResult } from '../result.ts'
@@ -98,7 +98,7 @@ export const diskUpload: Row = {
   name: 'disk-upload',
   group: 'Uploads to disk',
   title: () =>
-    '8 × 200 KB in a request, 16 connections; story-images syncs every file and folder, the peer syncs nothing',
+    '8 × 200 KB in a request, 16 connections; story-images syncs every file and folder, the peer syncs nothing; the files alone: the same calls for the same files, of a program that receives nothing',
   figures: [RATE, CPU],
   async measure({ effort }) {
     const body = await makeBody(8, 200_000)
@@ -110,10 +110,14 @@ export const diskUpload: Row = {
       )
       servers.push(...(await startAll([contender], { folder })))
     }
+    const alone = await startAll([filesAlone], { folder: await newFolder('disk') })
     try {
-      return await underLoad(entrantsOf(servers, body, 16), effort)
+      const limits = alone.map(({ contender, process }): Entrant => {
+        return { ...contender, process, load: { url: process.url, connections: 16 } }
+      })
+      return await underLoad([...entrantsOf(servers, body, 16), ...limits], effort)
     } finally {
-      await stopAll(servers.map(({ process }) => process))
+      await stopAll([...servers, ...alone].map(({ process }) => process))
     }
   },
 }
