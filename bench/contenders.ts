@@ -97,6 +97,9 @@ export const fastapi: Contender = {
   }),
 }
 
+/** One thread that parses, digests, signs and sends, with nothing else around it. */
+export const bare: Contender = { name: 'the bare path', role: 'limit', command: nodePeer('bare') }
+
 /** The files of an upload to a folder, without an upload. */
 export const filesAlone: Contender = {
   name: 'the files alone',

@@ -1,4 +1,4 @@
-import { fastapi, libStorage, multerS3, ours, parseOnly } from './contenders.ts'
+import { bare, fastapi, libStorage, multerS3, ours, parseOnly } from './contenders.ts'
 import type { Row } from './row.ts'
 import { getRow } from './rows/delivery.ts'
 import { deleteAll, farListRow, listMinio, listOne, storyIds } from './rows/lists.ts'
@@ -6,7 +6,7 @@ import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadRow } from './
 import { variants } from './rows/variants.ts'
 
 export const ROWS: readonly Row[] = [
-  uploadRow('upload-small', 8, 200_000, 16, [ours, libStorage, multerS3, fastapi, parseOnly]),
+  uploadRow('upload-small', 8, 200_000, 16, [ours, libStorage, multerS3, fastapi, bare, parseOnly]),
   uploadRow('upload-4mb', 1, 4_000_000, 16, [ours, libStorage, parseOnly]),
   uploadMinio,
   largeUpload,

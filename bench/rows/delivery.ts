@@ -1,5 +1,5 @@
 import { compare, makeBody, sha256Of, uploadOnce } from '../check.ts'
-import { nginx, ours, sdkBody } from '../contenders.ts'
+import { bare, nginx, ours, sdkBody } from '../contenders.ts'
 import { CPU, RATE, type Row, size } from '../row.ts'
 import { type Entrant, startAll, stopAll, underLoad } from '../side-by-side.ts'
 
@@ -12,7 +12,7 @@ export function getRow(name: string, bytes: number): Row {
     async measure({ effort, minio }) {
       const { env } = await minio()
       const body = await makeBody(1, bytes)
-      const servers = await startAll([ours, sdkBody, nginx], { s3: env })
+      const servers = await startAll([ours, sdkBody, bare, nginx], { s3: env })
       try {
         const [first] = servers
         if (!first) throw new Error('No contender')

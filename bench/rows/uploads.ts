@@ -98,7 +98,7 @@ export const diskUpload: Row = {
   name: 'disk-upload',
   group: 'Uploads to disk',
   title: () =>
-    '8 × 200 KB in a request, 16 connections; story-images syncs every file and folder, the peer syncs nothing; the files alone: the same calls for the same files, of a program that receives nothing',
+    '8 × 200 KB in a request, 16 connections; story-images syncs every file and folder, the peer syncs nothing',
   figures: [RATE, CPU],
   async measure({ effort }) {
     const body = await makeBody(8, 200_000)
