@@ -108,11 +108,17 @@ export function errors<const Status extends number>(...statuses: Status[]): Reco
 /** The images of a story as JSON, without the brackets of an array. Every value is made of characters that JSON leaves alone. */
 export function imagesJson(story: Story): string {
   const timeOf = createdAt(story)
-  const about = `","story_id":"${story.id}","path":"`
+  // Few pieces, since each that is added to a text is an object of its own
+  const about = `","story_id":"${story.id}","path":"${publicPath('')}`
+  let end = ''
+  let modified: string | undefined
   let text = ''
   for (const image of story.images) {
-    const path = publicPath(image.key)
-    text += `${text === '' ? '' : ','}{"id":"${image.number}${about}${path}","created_at":"${timeOf(image)}"}`
+    if (image.modified !== modified) {
+      modified = image.modified
+      end = `","created_at":"${timeOf(image)}"}`
+    }
+    text += `${text === '' ? '' : ','}{"id":"${image.number}${about}${image.key}${end}`
   }
   return text
 }

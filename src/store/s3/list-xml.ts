@@ -51,16 +51,34 @@ export function scanList(body: Buffer, strip = 0): ListAnswer | undefined {
   try {
     const decode = encoding === 'url' ? decodeName : (name: string) => name
     const read = (name: string) => (SPECIAL.test(name) ? decode(plain(name)) : name).slice(strip)
-    for (const object of objects) object.key = read(object.key)
+    const keys = copiesOf(objects.map(({ key }) => read(key)))
+    objects.forEach((object, index) => {
+      object.key = keys[index] as string
+    })
     return {
       objects,
-      prefixes: prefixes.map(read),
+      prefixes: copiesOf(prefixes.map(read)),
       truncated: truncated === 'true',
-      token: token && plain(token),
+      token: token && copyOf(plain(token)),
     }
   } catch {
     return undefined
   }
+}
+
+/** The same, but no slice of the text: that would keep all of it in memory, and pages are kept while those before them are read. */
+function copyOf(text: string): string {
+  return Buffer.from(text).toString()
+}
+
+/** The same for many at once: slices, but of a text that has nothing else in it. */
+function copiesOf(texts: readonly string[]): string[] {
+  const all = texts.join('')
+  let at = 0
+  return texts.map((text) => {
+    at += text.length
+    return all.slice(at - text.length, at)
+  })
 }
 
 /** A key of an answer with `EncodingType` url. Throws URIError for what is none. */
@@ -118,7 +136,7 @@ function readObject(
     else if (name === undefined || MEMBERS.has(name) || !xml.skip(name)) return undefined
   }
   if (!key || !size || !SIZE.test(size) || !modified || (modified !== time && !TIME.test(modified))) return undefined
-  return { key, size: Number(size), modified }
+  return { key, size: Number(size), modified: modified === time ? modified : copyOf(modified) }
 }
 
 const MEMBERS = new Set(['Key', 'Size', 'LastModified'])
@@ -156,19 +174,25 @@ class Scan {
 
   /** The text of the element whose opening tag was the last one, as it is written; nothing when it has elements in it. */
   leaf(name: string, guess?: string): string | undefined {
+    const start = this.#at
+    if (!this.#passLeaf(name)) return undefined
+    const end = this.#at - name.length - 3
+    const isGuess = guess?.length === end - start && this.#text.startsWith(guess, start)
+    return isGuess ? guess : this.#text.slice(start, end)
+  }
+
+  #passLeaf(name: string): boolean {
     const end = this.#text.indexOf('<', this.#at)
-    if (!this.#closes(name, end)) return undefined
-    const isGuess = guess?.length === end - this.#at && this.#text.startsWith(guess, this.#at)
-    const text = isGuess ? guess : this.#text.slice(this.#at, end)
+    if (!this.#closes(name, end)) return false
     this.#at = end + name.length + 3
-    return text
+    return true
   }
 
   /** Passes over the element whose opening tag was the last one; whether that is of a known form. */
   skip(name: string): boolean {
     if (name.endsWith('/')) return NAME.test(name.slice(0, -1))
     if (!NAME.test(name)) return false
-    if (!STRUCTURES.has(name)) return this.leaf(name) !== undefined
+    if (!STRUCTURES.has(name)) return this.#passLeaf(name)
     for (let inner = this.tag(); inner !== `/${name}`; inner = this.tag()) {
       if (inner === undefined || !this.skip(inner)) return false
     }
