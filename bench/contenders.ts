@@ -33,7 +33,7 @@ const nodePeer = (folder: string) => (place: Place) => ({
   env: { ...settings(place), ...NO_TRAILERS },
 })
 
-/** The peers log nothing either. The size of the thread pool and the flag of V8 are those of the image. */
+/** The peers log nothing either. The size of the thread pool and the flags of V8 are those of the image. */
 const OURS = {
   HOST: '127.0.0.1',
   LOG_LEVEL: 'warn',
@@ -46,7 +46,7 @@ export const ours: Contender = {
   name: 'story-images',
   role: 'ours',
   command: (place) => ({
-    argv: [process.execPath, '--no-memory-reducer', join(DIST, 'server.js')],
+    argv: [process.execPath, '--no-memory-reducer', '--liftoff-only', join(DIST, 'server.js')],
     env: { ...settings(place), ...OURS },
     cwd: SCRATCH,
   }),

@@ -93,7 +93,7 @@ It needs wrk, nginx, curl, Python with venv, and Go for MinIO, on Linux.
 
 - The contenders are in [bench/peers](../bench/peers), each as its documentation teaches it. Their packages are pinned there.
 - One process each, with production settings, all on this machine, over loopback. story-images runs with \`LOG_LEVEL=warn\`, since the
-  peers log nothing either, with the thread pool and the flag of V8 of its image (\`UV_THREADPOOL_SIZE=16\`, \`--no-memory-reducer\`), and without sweeps but where they are part of the row. The peers leave out the SDK's checksum trailers, which makes them faster.
+  peers log nothing either, with the thread pool and the flags of V8 of its image (\`UV_THREADPOOL_SIZE=16\`, \`--no-memory-reducer --liftoff-only\`), and without sweeps but where they are part of the row. The peers leave out the SDK's checksum trailers, which makes them faster.
 - Under load (figures per second): every contender is warmed up, then measured for 5 seconds in turn, A B C A B C, five rounds. Load comes
   from wrk with a body that was built before. Of the requests under way at the end of a round, half is counted.
 - Large uploads, lists and deletions: one request by curl to a new process, up to three rounds in turn; a contender that takes more than

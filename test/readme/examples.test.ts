@@ -67,7 +67,7 @@ t.test('the commands that start and test the server are scripts of package.json'
   t.equal(example('start'), 'npm ci && npm start\n')
   t.equal(example('test'), 'npm ci && npm test\n')
   const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
-  t.equal(scripts.start, 'node --no-memory-reducer dist/server.js')
+  t.equal(scripts.start, 'node --no-memory-reducer --liftoff-only dist/server.js')
   t.ok(scripts.test)
 })
 
