@@ -12,26 +12,34 @@ import { parentPort } from 'node:worker_threads'
 /** Of what comes in several orders. @type {Map<number, import('node:crypto').Hash>} */
 const wholes = new Map()
 
-parentPort?.on('message', (/** @type {Order} */ { id, chunks, whole }) => {
-  const long = whole === undefined ? undefined : (wholes.get(whole) ?? createHash('sha256'))
-  if (whole !== undefined && long) chunks.length > 0 ? wholes.set(whole, long) : wholes.delete(whole)
-  const digest = chunks.length > 0 ? digestOf(chunks, long) : (long?.digest('hex') ?? hash('sha256', ''))
+parentPort?.on('message', (/** @type {Order} */ { id, chunks, whole, onlyWhole }) => {
+  const digest = whole === undefined ? digestOf(chunks) : partOf(whole, chunks, onlyWhole)
   parentPort?.postMessage(/** @type {Answer} */ ({ id, digest, chunks }), buffersOf(chunks))
 })
 
-/**
- * @param {readonly Uint8Array<ArrayBuffer>[]} chunks
- * @param {import('node:crypto').Hash | undefined} long
- */
-function digestOf(chunks, long) {
+/** @param {readonly Uint8Array<ArrayBuffer>[]} chunks */
+function digestOf(chunks) {
   const [only] = chunks
-  if (only && chunks.length === 1 && !long) return hash('sha256', only)
+  if (only && chunks.length === 1) return hash('sha256', only)
   const own = createHash('sha256')
-  for (const chunk of chunks) {
-    own.update(chunk)
-    long?.update(chunk)
-  }
+  for (const chunk of chunks) own.update(chunk)
   return own.digest('hex')
+}
+
+/**
+ * @param {number} id
+ * @param {readonly Uint8Array<ArrayBuffer>[]} chunks
+ * @param {boolean} [onlyWhole]
+ */
+function partOf(id, chunks, onlyWhole) {
+  const whole = wholes.get(id) ?? createHash('sha256')
+  for (const chunk of chunks) whole.update(chunk)
+  if (chunks.length > 0) {
+    wholes.set(id, whole)
+    return onlyWhole ? '' : digestOf(chunks)
+  }
+  wholes.delete(id)
+  return whole.digest('hex')
 }
 
 /** @param {readonly Uint8Array<ArrayBuffer>[]} chunks */

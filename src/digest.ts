@@ -11,10 +11,12 @@ export interface Order {
   readonly chunks: readonly Uint8Array<ArrayBuffer>[]
   /** Number of something longer that these chunks are the next part of; without chunks it is at its end. */
   readonly whole?: number
+  /** Nobody wants the digest of these chunks alone. */
+  readonly onlyWhole?: boolean
 }
 
 export interface Answer extends Pick<Order, 'id' | 'chunks'> {
-  /** SHA-256 in hexadecimal. */
+  /** SHA-256 in hexadecimal; of what is longer, when only that is wanted, at its end. */
   readonly digest: string
 }
 
@@ -37,16 +39,7 @@ const waiting = new Map<number, Waiting>()
 export async function sha256(chunks: Uint8Array[], whole?: LongDigest): Promise<string> {
   const [only = new Uint8Array()] = chunks
   if (!whole && chunks.length < 2 && only.length < LEAST_BYTES) return hash('sha256', only)
-  // What is in no block may be seen by others, and is copied
-  const areBlocks = chunks.map(takeBack)
-  const sent = chunks.map(
-    (chunk, index) => (areBlocks[index] ? chunk : new Uint8Array(chunk)) as Uint8Array<ArrayBuffer>,
-  )
-  const answer = await order(sent, whole)
-  for (const [index, chunk] of answer.chunks.entries()) {
-    if (areBlocks[index]) chunks[index] = lendAgain(chunk)
-  }
-  return answer.digest
+  return handOver(chunks, whole)
 }
 
 /** SHA-256 of something that comes in parts. */
@@ -55,10 +48,29 @@ export class LongDigest {
   /** It has what came before. */
   readonly thread = running()
 
-  /** Of all parts so far. To be called also when nobody wants to know: until then the thread keeps its state. */
-  async end(): Promise<string> {
-    return (await order([], this)).digest
+  /** Has these chunks too, behind those before. The blocks among them are replaced. */
+  async add(chunks: Uint8Array[]): Promise<void> {
+    await handOver(chunks, this, true)
   }
+
+  /** Of all parts so far, and of the last one. To be called also when nobody wants to know: until then the thread keeps its state. */
+  async end(chunks: Uint8Array[] = []): Promise<string> {
+    if (chunks.length > 0) await this.add(chunks)
+    return handOver([], this)
+  }
+}
+
+async function handOver(chunks: Uint8Array[], whole?: LongDigest, onlyWhole = false): Promise<string> {
+  // What is in no block may be seen by others, and is copied
+  const areBlocks = chunks.map(takeBack)
+  const sent = chunks.map(
+    (chunk, index) => (areBlocks[index] ? chunk : new Uint8Array(chunk)) as Uint8Array<ArrayBuffer>,
+  )
+  const answer = await order({ chunks: sent, ...(whole && { whole: whole.id, onlyWhole }) }, whole?.thread)
+  for (const [index, chunk] of answer.chunks.entries()) {
+    if (areBlocks[index]) chunks[index] = lendAgain(chunk)
+  }
+  return answer.digest
 }
 
 function running(): Worker {
@@ -66,18 +78,18 @@ function running(): Worker {
   return thread
 }
 
-async function order(chunks: readonly Uint8Array<ArrayBuffer>[], whole: LongDigest | undefined): Promise<Answer> {
+/** @param wanted no other thread will do */
+async function order(work: Omit<Order, 'id'>, wanted: Worker | undefined): Promise<Answer> {
   const worker = running()
-  if (whole && whole.thread !== worker) throw new Error('The thread that digests is another one')
+  if (wanted && wanted !== worker) throw new Error('The thread that digests is another one')
   const id = ++last
-  const work: Order = { id, chunks, ...(whole && { whole: whole.id }) }
   return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject })
     // Only work keeps the process alive
     worker.ref()
     worker.postMessage(
-      work,
-      chunks.map(({ buffer }) => buffer),
+      { id, ...work } satisfies Order,
+      work.chunks.map(({ buffer }) => buffer),
     )
   })
 }

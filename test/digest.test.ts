@@ -56,6 +56,19 @@ t.test('digests that are under way at once are not mixed up', async (t) => {
   t.same(found, wanted)
 })
 
+t.test('of something long only the whole can be asked for', async (t) => {
+  const parts = [[filled(), Buffer.from('a few bytes')], [filled(7)], [filled(90_000)]]
+  for (const [before, last] of [
+    [parts.slice(0, 2), parts[2]],
+    [parts, undefined],
+  ] as const) {
+    const wanted = expected([...before, ...(last ? [last] : [])].flat())
+    const long = new LongDigest()
+    for (const part of before) await long.add(part)
+    t.equal(await long.end(last), wanted)
+  }
+})
+
 t.test('a block is lent again when it was digested, and can be given back', async (t) => {
   const chunks = [filled(100_000)]
   await sha256(chunks)

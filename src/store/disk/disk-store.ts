@@ -1,12 +1,13 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, lstat, open, opendir, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { giveBack } from '../../blocks.ts'
+import { LongDigest, sha256 } from '../../digest.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
-import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore } from '../object-store.ts'
+import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
 import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
@@ -44,16 +45,16 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
   return {
     async put(key, body, options) {
       const path = filePath(root, key)
-      const source = digested(body)
+      const source = watched(body)
       const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
       const { contentType, metadata } = options
       const sidecar = JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar)
       // Side by side, so that the file system can commit both at once
-      const written = [writeDurably(parts[0], source.bytes), writeDurably(parts[1], [Buffer.from(sidecar)])]
+      const written = [writeDurably(parts[0], source.bytes), writeDurably(parts[1], [Buffer.from(sidecar)])] as const
       try {
-        await Promise.all(written)
+        const [result] = await Promise.all(written)
         await oneAtATime(path, () => moveInto(path, parts, options.ifNoneMatch === '*'))
-        return { size: source.size, sha256: source.digest.digest('hex') }
+        return result
       } catch (error) {
         await Promise.allSettled(written)
         await Promise.allSettled(parts.map(unlink))
@@ -150,16 +151,12 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
   }
 }
 
-/** Passes a body on, and remembers what went through and its error, since a put whose body fails has to fail with that one. */
-function digested(body: Body) {
-  const state = { failed: false, error: undefined as unknown, size: 0, digest: createHash('sha256'), bytes: read() }
+/** Passes a body on, and remembers its error, since a put whose body fails has to fail with that one. */
+function watched(body: Body) {
+  const state = { failed: false, error: undefined as unknown, bytes: read() }
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of body) {
-        state.size += chunk.length
-        state.digest.update(chunk)
-        yield chunk
-      }
+      yield* body
     } catch (error) {
       state.failed = true
       state.error = error
@@ -169,24 +166,36 @@ function digested(body: Body) {
   return state
 }
 
-async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Promise<void> {
+async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Promise<PutResult> {
   const file = await open(path, 'wx', 0o640)
+  let long: LongDigest | undefined
   try {
-    let chunks: Uint8Array[] = []
     let size = 0
+    let chunks: Uint8Array[] = []
+    let held = 0
+    const write = async () => {
+      if (held > 0) await writeAll(file, chunks, held)
+      chunks.forEach(giveBack)
+      size += held
+      chunks = []
+      held = 0
+    }
     for await (const chunk of data) {
       chunks.push(chunk)
-      size += chunk.length
-      if (size < WRITE_BYTES && chunks.length < WRITE_CHUNKS) continue
-      await writeAll(file, chunks, size)
-      chunks.forEach(giveBack)
-      chunks = []
-      size = 0
+      held += chunk.length
+      if (held < WRITE_BYTES && chunks.length < WRITE_CHUNKS) continue
+      long ??= new LongDigest()
+      await long.add(chunks)
+      await write()
     }
-    if (size > 0) await writeAll(file, chunks, size)
-    chunks.forEach(giveBack)
+    const digest = long ? await long.end(chunks) : await sha256(chunks)
+    await write()
     // The bytes and the size, not the times (fdatasync(2))
     await file.datasync()
+    return { size, sha256: digest }
+  } catch (error) {
+    await long?.end().catch(() => {})
+    throw error
   } finally {
     await file.close()
   }
