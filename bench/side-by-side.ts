@@ -16,10 +16,10 @@ export interface Entrant {
 }
 
 /** Every entrant in turn, again and again. Returns requests per second and CPU milliseconds per request. */
-export async function underLoad(entrants: readonly Entrant[], { seconds, rounds }: Effort, store?: Running) {
+export async function underLoad(entrants: readonly Entrant[], { quick, seconds, rounds }: Effort, store?: Running) {
   const samples = entrants.map(() => [[], []] as [number[], number[]])
   const shares = entrants.map(() => ({ store: [] as number[], generator: [] as number[] }))
-  for (const { load } of entrants) await wrk(load, seconds > 1 ? 4 : 1)
+  if (!quick) for (const { load } of entrants) await wrk(load, 4)
   for (let round = 0; round < rounds; round++) {
     for (const [index, { name, load, process, divisor = 1 }] of entrants.entries()) {
       // What the one before left: uploads that broke off are undone
