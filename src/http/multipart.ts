@@ -86,13 +86,14 @@ export async function* readImages(
 /** What busboy does not show of itself. */
 interface Parser extends EventEmitter {
   readonly hitPartsLimit?: true
-  readonly _parser: { readonly parser: EventEmitter }
+  readonly _parser: { readonly parser: EventEmitter & { readonly _bparser: EventEmitter; readonly _dashes: number } }
 }
 type PartHeaders = Readonly<Record<string, readonly string[]>>
 
 /**
  * Does what busboy does not. It passes over a part whose headers do not say what it is, without a word, and that may be a picture:
- * here the upload fails. And it takes more files while those before are not read yet: here the client has to wait.
+ * here the upload fails. A boundary behind one that ends in a single dash it does not see, nor the part between them. And it takes
+ * more files while those before are not read yet: here the client has to wait.
  *
  * @returns busboy's question whether a part is a file, which it asks for every part that it does not pass over
  */
@@ -114,7 +115,11 @@ function watchParts({ raw }: FastifyRequest): (name?: string, type?: string, fil
         check()
       })
     }
-    parser._parser.parser.on('part', onPart).on('finish', check)
+    const form = parser._parser.parser.on('part', onPart).on('finish', check)
+    form._bparser.on('info', (isBoundary: boolean) => {
+      // It counts the dashes behind each boundary that it sees from 0
+      if (isBoundary && form._dashes === 1) parser.emit('error', new BrokenMultipart())
+    })
 
     const unread = new Set<Readable>()
     const isFull = () => {

@@ -64,10 +64,13 @@ const NONE = /^No files provided$/
 const BROKEN = /broken or ends before its last boundary/
 const RESERVED = /^A part has a reserved name, such as "constructor"/
 const UNUSABLE = /^The headers of part 1 can't be used: .*Content-Disposition: form-data with a name.* 8 KiB/
+/** A file and a boundary, and this behind it. */
+const ended = (by: string) => Buffer.concat([multipart([FILE], { last: false }), Buffer.from(`--XX${by}`)])
 const CASES: readonly (readonly [what: string, body: Buffer, status: number, sentence?: RegExp])[] = [
   ['one file', multipart([FILE]), 200],
   ['a text field beside the file', multipart([textPart('title', 'x'), FILE, textPart('more', 'y')]), 200],
   ['a preamble and an epilogue', multipart([FILE], { preamble: 'Hello\r\n', epilogue: '\r\nBye\r\n' }), 200],
+  ['an epilogue with boundaries', multipart([FILE], { epilogue: '\r\n--XX\r\n--XX-\r\n--XX--\r\n' }), 200],
   ['nothing behind the last boundary', multipart([FILE], { epilogue: '' }), 200],
   // The parser keeps fields in an object and so refuses these names
   ['a field called __proto__', multipart([textPart('__proto__', '{"a":1}'), FILE]), 400, RESERVED],
@@ -113,6 +116,8 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
   ['a body that ends in the middle of the second file', multipart([FILE, FILE]).subarray(0, -60), 400, BROKEN],
   ['a body that ends in the last boundary', multipart([FILE, FILE]).subarray(0, -6), 400, BROKEN],
   ['a body that ends in the middle of a part header', Buffer.from('--XX\r\nContent-Dispo'), 400, BROKEN],
+  ['two boundaries with one dash each for the last one', ended('-\r\n--XX-\r\n'), 400, BROKEN],
+  ['a boundary with one dash before the last one', ended('-\r\n--XX--\r\n'), 400, BROKEN],
   ['another boundary', multipart([FILE], { boundary: 'YY' }), 400],
   ['LF only line ends', multipart([FILE], { eol: '\n' }), 400],
   ['an empty file', multipart([filePart('')]), 400, /File 1 is empty/],
