@@ -61,7 +61,7 @@ export const UnusablePart = failure(
   'UnusablePart',
   400,
   (number: number, limit: number) =>
-    `The headers of part ${number} can't be used: each part needs Content-Disposition: form-data with a name, and at most ${bytes(limit)} of headers`,
+    `The headers of part ${number} can't be used: each part needs Content-Disposition: form-data with a name, and at most ${bytes(limit)} of headers, in lines that end with CRLF`,
 )
 export const ReservedName = failure(
   'ReservedName',

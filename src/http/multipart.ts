@@ -35,6 +35,9 @@ const WAITING_BYTES = 1024 * 1024
 /** What the first chunks of a file are collected in: for a small one that is all. */
 const SMALL_BYTES = 16 * 1024
 
+/** In a header it is no end of a line (RFC 5322 section 2.2). */
+const BARE_LINE_BREAK = /\r(?!\n)|(?<!\r)\n/
+
 /** The one name that file parts may have. */
 const FILES = 'files'
 
@@ -86,20 +89,27 @@ export async function* readImages(
 /** What busboy does not show of itself. */
 interface Parser extends EventEmitter {
   readonly hitPartsLimit?: true
-  readonly _parser: { readonly parser: EventEmitter & { readonly _bparser: EventEmitter; readonly _dashes: number } }
+  readonly _parser: { readonly parser: Dicer }
+}
+interface Dicer extends EventEmitter {
+  readonly _bparser: EventEmitter
+  readonly _dashes: number
+  readonly _hparser: { readonly buffer: string; _parseHeader(): void }
 }
 type PartHeaders = Readonly<Record<string, readonly string[]>>
 
 /**
  * Does what busboy does not. It passes over a part whose headers do not say what it is, without a word, and that may be a picture:
- * here the upload fails. A boundary behind one that ends in a single dash it does not see, nor the part between them. And it takes
- * more files while those before are not read yet: here the client has to wait.
+ * here the upload fails. Nor does it say that it leaves out the headers behind a bare line break, which may make a text of a picture,
+ * or that it misses a boundary behind one that ends in a single dash: the upload fails as well. And it takes more files while those
+ * before are not read yet: here the client has to wait.
  *
  * @returns busboy's question whether a part is a file, which it asks for every part that it does not pass over
  */
 function watchParts({ raw }: FastifyRequest): (name?: string, type?: string, filename?: string) => boolean {
   let number = 0
   let isUnclear = false
+  let hasBareLineBreak = false
   const watch = (parser: Parser) => {
     const check = () => {
       if (isUnclear && !parser.hitPartsLimit) parser.emit('error', new UnusablePart(number, MAX_PART_HEADER_BYTES))
@@ -111,11 +121,17 @@ function watchParts({ raw }: FastifyRequest): (name?: string, type?: string, fil
       number++
       isUnclear = true
       part.on('header', (headers: PartHeaders) => {
-        isUnclear ||= Object.entries(headers).flat(2).join('').length > MAX_PART_HEADER_BYTES
+        isUnclear ||= hasBareLineBreak || Object.entries(headers).flat(2).join('').length > MAX_PART_HEADER_BYTES
         check()
       })
     }
     const form = parser._parser.parser.on('part', onPart).on('finish', check)
+    const headers = form._hparser
+    const parse = headers._parseHeader
+    headers._parseHeader = () => {
+      hasBareLineBreak = BARE_LINE_BREAK.test(headers.buffer)
+      parse.call(headers)
+    }
     form._bparser.on('info', (isBoundary: boolean) => {
       // It counts the dashes behind each boundary that it sees from 0
       if (isBoundary && form._dashes === 1) parser.emit('error', new BrokenMultipart())

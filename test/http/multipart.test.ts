@@ -106,6 +106,24 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
     /File part 1 is not named "files"/,
   ],
   [
+    'a bare line feed before the file name',
+    multipart([disposition('form-data; name="title";\n filename="a.png"')]),
+    400,
+    UNUSABLE,
+  ],
+  [
+    'a bare line feed in a line that goes on with the file name',
+    multipart([disposition('form-data; name="title"\r\n ; filename="a.png"\nX: y')]),
+    400,
+    UNUSABLE,
+  ],
+  [
+    'a bare carriage return in a header',
+    multipart([disposition('form-data; name="title"\r ; filename="a.png"')]),
+    400,
+    UNUSABLE,
+  ],
+  [
     'a part that is an attachment',
     multipart([disposition('attachment; name="files"; filename="a.png"')]),
     400,
