@@ -9,21 +9,25 @@ const WAITING_BYTES = 256 * 1024
  * Answers with the bytes of an object, past Fastify, whose way of sending a stream costs several times as much processor time as
  * the bytes. When they break off, the connection does. A reader that stops reading loses its connection, a slow one does not.
  *
- * @param reply with status and headers, `content-length` among them
+ * @param reply with status
+ * @param headers beside those of the reply
+ * @param length of the body, in bytes
  * @param readerTimeout milliseconds
  */
 export function deliver(
   reply: FastifyReply,
+  headers: OutgoingHttpHeaders,
   body: Readable,
+  length: number,
   readerTimeout = reply.server.config.READER_TIMEOUT,
 ): FastifyReply {
   const { raw, request } = reply
   // What the hooks that Fastify would call do: a body that was not read can't be told from the next request
   if (!request.raw.complete || !reply.server.server.listening) reply.header('connection', 'close')
   reply.hijack()
-  raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders)
+  raw.writeHead(reply.statusCode, Object.assign(reply.getHeaders(), headers, { 'content-length': length }))
 
-  let left = Number(reply.getHeader('content-length'))
+  let left = length
   body.on('data', (chunk) => {
     left -= chunk.length
     if (raw.write(chunk) || raw.writableLength < WAITING_BYTES) return
@@ -35,9 +39,9 @@ export function deliver(
     raw.destroy()
   }
   // A file that somebody has cut short since its head was read: the next answer would be taken for the rest of this one
-  body.once('end', () => (left === 0 ? raw.end() : breakOff(new Error(`${left} bytes are missing`))))
-  body.once('error', breakOff)
-  raw.once('close', () => body.destroy())
+  body.on('end', () => (left === 0 ? raw.end() : breakOff(new Error(`${left} bytes are missing`))))
+  body.on('error', breakOff)
+  raw.on('close', () => body.destroy())
   if (raw.destroyed) body.destroy()
 
   endWhenUnread(raw, readerTimeout)

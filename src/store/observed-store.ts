@@ -88,7 +88,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
         answers()
       }
       const { body, range, size } = found
-      body.once('close', () => {
+      body.on('close', () => {
         if (body.readableEnded) {
           metrics.storeBytes('get', range ? range.end - range.start + 1 : size)
           return ends('ok')

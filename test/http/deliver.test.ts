@@ -32,7 +32,7 @@ async function serve(t: Test, pause = 0, missing = 0) {
     })
     seen.open++
     body.once('close', () => seen.open--)
-    return deliver(reply.header('content-length', left + missing), body, TIMEOUT)
+    return deliver(reply, {}, body, left + missing, TIMEOUT)
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())

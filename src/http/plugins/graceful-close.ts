@@ -25,7 +25,7 @@ export const gracefulClosePlugin = fp(
     })
     app.server.on('request', ({ socket }, response) => {
       running.set(socket, (running.get(socket) ?? 0) + 1)
-      response.once('close', () => {
+      response.on('close', () => {
         const left = (running.get(socket) ?? 1) - 1
         if (running.has(socket)) running.set(socket, left)
         if (closing && left === 0) socket.destroySoon()

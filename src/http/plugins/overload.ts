@@ -126,7 +126,7 @@ class Answers {
     }
     const own = this.#running.get(who) ?? new Set()
     this.#running.set(who, own.add(raw))
-    raw.once('close', () => {
+    raw.on('close', () => {
       own.delete(raw)
       if (own.size === 0) this.#running.delete(who)
       this.#room.give(1, who)

@@ -55,7 +55,7 @@ export function followToItsEnd(request: FastifyRequest, reply: FastifyReply, ope
   const { raw } = reply
   const { socket } = request.raw
   metrics.requestBegins(operation)
-  raw.once('close', () => {
+  raw.on('close', () => {
     const isAnswered = raw.writableFinished
     const { elapsedTime, statusCode } = reply
     const { bytesIn, bytesOut } = traffic.since(socket)

@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
 import type { Static } from 'typebox'
 import { listed, PRIVATE_CACHE_CONTROL } from '../../config.ts'
@@ -56,19 +56,15 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       if (isConditional(request)) {
         // Costs a second call only for a client whose copy is out of date, and images never change
         const head = await find(image, (key) => store.head(key, { signal }), request, signal)
-        setHeaders(reply, image, head)
-        if (isFresh(request, reply)) return reply.code(304).send()
+        const headers = headersOf(image, head, request)
+        if (isFresh(request, headers)) return reply.code(304).headers(headers).send()
       }
       const found = await find(image, (key) => open(key, request, signal), request, signal)
-      setHeaders(reply, image, found)
-      if (found.range) {
-        const { start, end } = found.range
-        reply.code(206).header('content-range', `bytes ${start}-${end}/${found.size}`)
-        reply.header('content-length', end - start + 1)
-      } else {
-        reply.header('content-length', found.size)
-      }
-      return deliver(reply, found.body)
+      const headers = headersOf(image, found, request)
+      if (!found.range) return deliver(reply, headers, found.body, found.size)
+      const { start, end } = found.range
+      headers['content-range'] = `bytes ${start}-${end}/${found.size}`
+      return deliver(reply.code(206), headers, found.body, end - start + 1)
     },
   )
 
@@ -88,8 +84,9 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       const image = imageOf(request)
       const signal = goneSignal(request.raw)
       const head = await find(image, (key) => store.head(key, { signal }), request, signal)
-      setHeaders(reply, image, head)
-      if (isFresh(request, reply)) return reply.code(304).send()
+      const headers = headersOf(image, head, request)
+      reply.headers(headers)
+      if (isFresh(request, headers)) return reply.code(304).send()
       return reply.header('content-length', head.size).send()
     },
   )
@@ -117,25 +114,29 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     }
   }
 
-  function setHeaders(reply: FastifyReply, image: RequestedImage, object: ObjectHead): void {
-    const { width, height } = object.metadata
-    reply.headers({
+  function headersOf(image: RequestedImage, object: ObjectHead, { access }: FastifyRequest): OutgoingHttpHeaders {
+    const headers: OutgoingHttpHeaders = {
       'content-type': image.variant ? object.contentType : CONTENT_TYPES[image.type],
       'accept-ranges': 'bytes',
       etag: object.etag,
       'last-modified': object.lastModified.toUTCString(),
       // A cache that looks at paths alone would show everybody what a key has opened
-      'cache-control': reply.request.access.hasKey ? PRIVATE_CACHE_CONTROL : config.CACHE_CONTROL,
+      'cache-control': access.hasKey ? PRIVATE_CACHE_CONTROL : config.CACHE_CONTROL,
       'cache-tag': image.storyId,
       'access-control-allow-origin': '*',
       'access-control-expose-headers':
         'Content-Length, Content-Range, ETag, Last-Modified, X-Image-Width, X-Image-Height',
       'cross-origin-resource-policy': 'cross-origin',
       'content-security-policy': "default-src 'none'; sandbox",
-      ...(image.variant?.isNegotiated && { vary: 'Accept' }),
-      // A file that was copied into the bucket by hand has no size
-      ...(width && height && { 'x-image-width': width, 'x-image-height': height }),
-    })
+    }
+    if (image.variant?.isNegotiated) headers.vary = 'Accept'
+    const { width, height } = object.metadata
+    // A file that was copied into the bucket by hand has no size
+    if (width && height) {
+      headers['x-image-width'] = width
+      headers['x-image-height'] = height
+    }
+    return headers
   }
 
   /** Opens the image, or the range of it that is asked for. */
@@ -186,9 +187,9 @@ function isConditional({ headers }: FastifyRequest): boolean {
 }
 
 /** RFC 9110 section 13.2.2. */
-function isFresh(request: FastifyRequest, reply: FastifyReply): boolean {
+function isFresh(request: FastifyRequest, headers: OutgoingHttpHeaders): boolean {
   // `Cache-Control: no-cache` is for caches; `fetch` sends it with every condition that a page sets itself
-  return fresh({ ...request.headers, 'cache-control': undefined }, reply.getHeaders())
+  return fresh({ ...request.headers, 'cache-control': undefined }, headers)
 }
 
 /**

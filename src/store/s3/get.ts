@@ -101,10 +101,14 @@ function download(
       },
       onResponseStart(controller, statusCode, headers) {
         status = statusCode
-        const found = status === 200 || status === 206 ? foundIn(headers) : undefined
-        if (!found) return
+        const head = status === 200 || status === 206 ? headOf(headers) : undefined
+        if (!head) return
+        const { size: length, etag, lastModified, contentType, metadata } = head
+        const { range, size = length } = partOf(headers['content-range'])
+        // Else the client would be told another length than it gets
+        if (range && range.end - range.start + 1 !== length) return
         body = new Download(controller)
-        resolve({ ...found, body })
+        resolve({ size, etag, lastModified, contentType, metadata, range, body })
       },
       onResponseData(controller, chunk) {
         if (body) body.arrive(chunk)
@@ -198,16 +202,6 @@ function headOf(headers: ShortAnswer['headers']): ObjectHead | undefined {
     contentType: typeof contentType === 'string' ? contentType : undefined,
     metadata,
   }
-}
-
-/** The object and the part of it that an answer with a body holds. */
-function foundIn(headers: ShortAnswer['headers']): Omit<FoundObject, 'body'> | undefined {
-  const head = headOf(headers)
-  if (!head) return undefined
-  const part = partOf(headers['content-range'])
-  // Else the client would be told another length than it gets
-  const isWhole = !part.range || part.range.end - part.range.start + 1 === head.size
-  return isWhole ? { ...head, ...part } : undefined
 }
 
 function rangeHeader(range: ByteRange): string {

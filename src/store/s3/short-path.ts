@@ -118,7 +118,7 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
         query,
         headers: { ...call.headers, host, 'x-amz-content-sha256': sha256 },
       },
-      new Date(Date.now() + config.systemClockOffset),
+      Date.now() + config.systemClockOffset,
     )
     if (body) headers['content-length'] = String(body.size)
     const bytes = body?.bytes
@@ -219,6 +219,7 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
  */
 class Signer extends SignatureV4Base {
   readonly #region: string
+  #second = { second: Number.NaN, longDate: '', shortDate: '' }
   #key: { readonly credentials: AwsCredentialIdentity; readonly day: string; readonly key: Uint8Array } | undefined
 
   constructor(options: SignatureV4Init & SignatureV4CryptoInit & { region: string }) {
@@ -229,11 +230,12 @@ class Signer extends SignatureV4Base {
   /**
    * @param request whose headers have lower-case names, `host` and `x-amz-content-sha256` among them, and values without runs of
    *   spaces (with them the signature is wrong, and the SDK makes the call)
+   * @param time milliseconds since 1970
    * @returns its headers, with those of the signature
    */
-  async sign(request: HttpRequest, date: Date): Promise<Record<string, string>> {
+  async sign(request: HttpRequest, time: number): Promise<Record<string, string>> {
     const credentials = await this.credentialProvider()
-    const { longDate, shortDate } = this.formatDate(date)
+    const { longDate, shortDate } = this.#dateAt(time)
     const { headers } = request
     headers['x-amz-date'] = longDate
     if (credentials.sessionToken) headers['x-amz-security-token'] = credentials.sessionToken
@@ -246,6 +248,12 @@ class Signer extends SignatureV4Base {
     const signed = this.getCanonicalHeaderList(headers)
     headers.authorization = `${ALGORITHM_IDENTIFIER} Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signed}, Signature=${signature}`
     return headers
+  }
+
+  #dateAt(time: number): { readonly longDate: string; readonly shortDate: string } {
+    const second = Math.floor(time / 1000)
+    if (this.#second.second !== second) this.#second = { second, ...this.formatDate(new Date(time)) }
+    return this.#second
   }
 
   async #keyOf(credentials: AwsCredentialIdentity, day: string): Promise<Uint8Array> {
