@@ -140,9 +140,17 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   }
 
   /** Opens the image, or the range of it that is asked for. */
-  async function open(key: string, request: FastifyRequest, signal: AbortSignal): Promise<FoundObject> {
+  function open(key: string, request: FastifyRequest, signal: AbortSignal): Promise<FoundObject> {
     const range = parseRange(request.headers.range)
-    if (!range) return store.get(key, { signal })
+    return range ? openRange(key, range, request, signal) : store.get(key, { signal })
+  }
+
+  async function openRange(
+    key: string,
+    range: ByteRange,
+    request: FastifyRequest,
+    signal: AbortSignal,
+  ): Promise<FoundObject> {
     const condition = request.headers['if-range'] as string | undefined
     try {
       const found = await store.get(key, { range, signal })

@@ -83,7 +83,7 @@ function download(
     let refusal = ''
     let body: Download | undefined
     let abort = () => {}
-    const done = () => signal?.removeEventListener('abort', onAbort)
+    const done = () => signal && callsOf(signal).delete(onAbort)
     const failed = (error: unknown) => {
       done()
       reject(error)
@@ -93,7 +93,7 @@ function download(
       abort()
       failed(signal?.reason)
     }
-    signal?.addEventListener('abort', onAbort)
+    if (signal) callsOf(signal).add(onAbort)
     const handler: ShortHandler = {
       onRequestStart(controller) {
         abort = () => controller.abort(signal?.reason)
@@ -129,6 +129,20 @@ function download(
     }
     path.dispatch(call, handler).catch(failed)
   })
+}
+
+/** What has to end with a signal. A listener for each call would cost more than signing it. */
+const running = new WeakMap<AbortSignal, Set<() => void>>()
+
+function callsOf(signal: AbortSignal): Set<() => void> {
+  const known = running.get(signal)
+  if (known) return known
+  const calls = new Set<() => void>()
+  signal.addEventListener('abort', () => {
+    for (const end of calls) end()
+  })
+  running.set(signal, calls)
+  return calls
 }
 
 /** The body of an answer while it arrives. It takes no more from the connection than its reader does, but for 64 KiB. */

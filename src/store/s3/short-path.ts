@@ -242,9 +242,8 @@ class Signer extends SignatureV4Base {
     const scope = createScope(shortDate, this.#region, this.service)
     const canonical = this.createCanonicalRequest(request, headers, headers['x-amz-content-sha256'] ?? '')
     const text = `${ALGORITHM_IDENTIFIER}\n${longDate}\n${scope}\n${hash('sha256', canonical)}`
-    const signature = createHmac('sha256', await this.#keyOf(credentials, shortDate))
-      .update(text)
-      .digest('hex')
+    const key = this.#keptKey(credentials, shortDate) ?? (await this.#newKey(credentials, shortDate))
+    const signature = createHmac('sha256', key).update(text).digest('hex')
     const signed = this.getCanonicalHeaderList(headers)
     headers.authorization = `${ALGORITHM_IDENTIFIER} Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signed}, Signature=${signature}`
     return headers
@@ -256,12 +255,14 @@ class Signer extends SignatureV4Base {
     return this.#second
   }
 
-  async #keyOf(credentials: AwsCredentialIdentity, day: string): Promise<Uint8Array> {
-    if (this.#key?.credentials !== credentials || this.#key.day !== day) {
-      const key = await getSigningKey(this.sha256, credentials, day, this.#region, this.service)
-      this.#key = { credentials, day, key }
-    }
-    return this.#key.key
+  #keptKey(credentials: AwsCredentialIdentity, day: string): Uint8Array | undefined {
+    return this.#key?.credentials === credentials && this.#key.day === day ? this.#key.key : undefined
+  }
+
+  async #newKey(credentials: AwsCredentialIdentity, day: string): Promise<Uint8Array> {
+    const key = await getSigningKey(this.sha256, credentials, day, this.#region, this.service)
+    this.#key = { credentials, day, key }
+    return key
   }
 }
 
