@@ -1,6 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import { StoreUnavailable } from '../errors.ts'
 
 /** How many bytes may wait for a reader in the process. An image of this size never makes its connection to the store wait. */
 const WAITING_BYTES = 256 * 1024
@@ -13,6 +14,7 @@ const WAITING_BYTES = 256 * 1024
  * @param headers beside those of the reply
  * @param length of the body, in bytes
  * @param readerTimeout milliseconds
+ * @throws {StoreUnavailable} when the body has failed by now
  */
 export function deliver(
   reply: FastifyReply,
@@ -22,6 +24,7 @@ export function deliver(
   readerTimeout = reply.server.config.READER_TIMEOUT,
 ): FastifyReply {
   const { raw, request } = reply
+  if (body.errored) throw new StoreUnavailable().because(body.errored)
   // What the hooks that Fastify would call do: a body that was not read can't be told from the next request
   if (!request.raw.complete || !reply.server.server.listening) reply.header('connection', 'close')
   reply.hijack()

@@ -43,7 +43,10 @@ export interface ObjectHead {
 export interface FoundObject extends ObjectHead {
   /** The part of the object that `body` holds, when a range was asked for; both ends are inclusive. */
   readonly range: { readonly start: number; readonly end: number } | undefined
-  /** Has to be read to its end or destroyed: until then it holds a connection or a file of the store. */
+  /**
+   * Has to be read to its end or destroyed: until then it holds a connection or a file of the store. It has a listener for `error`
+   * from its birth, so that a failure is never an uncaught exception; one from before it is read is in `errored`.
+   */
   readonly body: Readable
 }
 
@@ -62,6 +65,8 @@ export interface ListOptions {
   readonly before?: string
   /** Where keys lie, so that a store that is far away can read several parts of a long list at once. */
   readonly space?: KeySpace
+  /** Ends the list, and the call that is under way. */
+  readonly signal?: AbortSignal
 }
 
 export interface TidyOptions {
@@ -90,7 +95,8 @@ export interface KeySpace {
  * Where objects are kept. Every adapter passes the one contract suite in `test/contract/`.
  *
  * Keys are strings in the order of their UTF-8 bytes, sizes are bytes. Every method can reject with `StoreUnavailable` (out of
- * reach, worth another try), `StoreFull` or `StoreFailure` from `errors.ts`; further errors are named below.
+ * reach, worth another try), `StoreFull` or `StoreFailure` from `errors.ts`; further errors are named below. A method whose signal
+ * aborts rejects with the signal's reason, and so does the body of a `get`.
  */
 export interface ObjectStore {
   /**

@@ -37,13 +37,18 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     }
   }
 
-  async function* pages<Page>(name: string, prefix: string, list: AsyncIterable<Page>): AsyncGenerator<Page, void> {
+  async function* pages<Page>(
+    name: string,
+    prefix: string,
+    list: AsyncIterable<Page>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Page, void> {
     const source = list[Symbol.asyncIterator]()
     try {
       for (let isFirst = true; ; isFirst = false) {
         const { answers, ends } = call(name, prefix)
         const next = await source.next().catch((error) => {
-          ends(outcomeOf(error))
+          ends(outcomeOf(error, signal))
           throw error
         })
         if (!next.done || isFirst) {
@@ -100,8 +105,8 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     },
 
     head: (key, options) => timed('head', key, store.head(key, options), options?.signal),
-    list: (options) => pages('list', options.prefix, store.list(options)),
-    listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options)),
+    list: (options) => pages('list', options.prefix, store.list(options), options.signal),
+    listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options), options.signal),
     delete: (keys) => timed('delete', keys[0] ?? '', store.delete(keys)),
     ...(tidy && { tidy: (options: TidyOptions) => pages('tidy', options.prefix, tidy(options)) }),
     ready: () => timed('ready', '', store.ready()),

@@ -88,11 +88,10 @@ export class Variants {
     for (let look = 1; look <= MOST_LOOKS; look++) {
       const [source, found] = await Promise.allSettled([
         this.#store.head(spec.source, { signal: wish.signal }),
-        read(key).then(heldBack),
+        read(key),
       ])
       if (found.status === 'fulfilled') {
         if (source.status === 'fulfilled' && isMadeOf(found.value, source.value)) {
-          if (found.value.body?.errored) throw found.value.body.errored
           if (look === 1) this.#observe('kept')
           return found.value
         }
@@ -170,7 +169,7 @@ export class Variants {
     const store = this.#store
     // Another one may have made it since it was looked for
     const looked = store.head(key).catch(() => undefined)
-    const source = heldBack(await store.get(spec.source))
+    const source = await store.get(spec.source)
     const { body, size, etag } = source
     const there = await looked
     const begin = performance.now()
@@ -215,12 +214,6 @@ export class Variants {
     const [oldest] = this.#problems.keys()
     if (this.#problems.size > MOST_PROBLEMS && oldest !== undefined) this.#problems.delete(oldest)
   }
-}
-
-/** An object whose bytes are read a little later: what goes wrong until then is no uncaught exception, but known to the stream. */
-function heldBack<Found extends { body?: Readable }>(found: Found): Found {
-  found.body?.on('error', () => {})
-  return found
 }
 
 function problemKey({ source, form }: VariantSpec, { etag }: ObjectHead): string {

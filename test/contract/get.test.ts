@@ -101,6 +101,29 @@ for (const { name, open, inspect } of storesUnderTest) {
       t.equal((await store.head('o')).size, 8 * MIB, 'the store goes on')
     })
 
+    t.test('a body that fails while nobody listens is no uncaught exception', async (t) => {
+      const { store, held } = await inspect(t)
+      await putBytes(store, 'o', randomBytes(8 * MIB))
+      const controller = new AbortController()
+      const options = { signal: controller.signal, range: { start: 0 } }
+      const [dropped, unread] = await Promise.all([store.get('o', options), store.get('o', options)])
+      // Not by `once`, which listens for errors
+      const over = [dropped, unread].map(({ body }) => new Promise((resolve) => body.on('close', resolve)))
+      const reason = new Error('the client is gone')
+      dropped.body.destroy()
+      controller.abort(reason)
+      await Promise.all(over)
+      t.ok(unread.body.errored, 'it is known to have failed')
+      for (const call of [
+        () => store.get('o', options),
+        () => store.get('none', options),
+        () => store.head('o', options),
+      ]) {
+        t.equal(await call().catch((error) => error), reason, 'what comes later rejects with the reason')
+      }
+      await until(async () => ((await held()) ?? 0) === 0)
+    })
+
     t.test('a store that serves says that it is ready', async (t) => {
       const store = await open(t)
       t.equal(await store.ready(), undefined)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { compareKeys, type ListOptions, type ObjectStore } from '../../src/store/object-store.ts'
+import { eventually } from '../support/app.ts'
 import { forEach, inChunks, listKeys, listPages, putBytes } from '../support/bodies.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -141,6 +142,26 @@ for (const { name, open, inspect } of storesUnderTest) {
           break
         }
         t.equal((await held()) ?? 0, 0)
+      })
+
+      t.test('are not read on after a signal, whose reason the list rejects with', async (t) => {
+        const reason = new Error('the client is gone')
+        for (const list of [store.list, store.listPrefixes]) {
+          const controller = new AbortController()
+          const options = { prefix: 'stories/', signal: controller.signal }
+          const pages: unknown[] = []
+          const error = await (async () => {
+            for await (const page of list(options)) {
+              pages.push(page)
+              controller.abort(reason)
+            }
+          })().catch((error) => error)
+          t.equal(error, reason)
+          t.equal(pages.length, 1)
+          const none = list(options)[Symbol.asyncIterator]()
+          t.equal(await none.next().catch((error) => error), reason, 'nor begun')
+        }
+        t.ok(await eventually(async () => ((await held()) ?? 0) === 0), 'nothing runs any more')
       })
 
       t.test('that come and go while they are listed do no harm', async (t) => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Agent, get, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
@@ -90,6 +91,22 @@ t.test('a body that is shorter than was said breaks the connection off', async (
       { code: 'ECONNRESET' },
     )
   }
+})
+
+t.test('a body that has failed before it is delivered is an error that the client can read', async (t) => {
+  const app = Fastify({ forceCloseConnections: true })
+  app.get('/', async (_request, reply) => {
+    const body = new Readable({ read() {} }).on('error', () => {})
+    body.destroy(new Error('the store went away'))
+    await once(body, 'close')
+    return deliver(reply, {}, body, 10, TIMEOUT)
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const [answer] = (await once(get({ port }), 'response')) as [IncomingMessage]
+  t.equal(answer.statusCode, 500, 'without the plugin that knows its status')
+  t.equal((await text(answer)).length, Number(answer.headers['content-length']), 'its length is its own')
 })
 
 t.test('the connection stays for the next request, which may come late', async (t) => {

@@ -9,8 +9,9 @@ export function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')
 }
 
-/** The store's error for an error of the file system; an error of our own stays what it is. */
-export function storeError(error: unknown): unknown {
+/** The store's error for an error of the file system; an error of our own stays what it is. The reason of a signal that has aborted. */
+export function storeError(error: unknown, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason
   if (error instanceof ServiceError) return error
   switch (errorCode(error)) {
     case 'ENOSPC':
@@ -19,8 +20,6 @@ export function storeError(error: unknown): unknown {
     case 'EMFILE':
     case 'ENFILE':
       return new StoreUnavailable().because(error)
-    case 'ABORT_ERR':
-      return error
     default:
       return new StoreFailure().because(error)
   }

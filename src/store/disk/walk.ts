@@ -21,6 +21,7 @@ export async function* listFolder(root: string, options: ListOptions): AsyncGene
   for await (const key of walk(root, start, options)) {
     keys.push(key)
     if (keys.length === PAGE) {
+      options.signal?.throwIfAborted()
       const full = await described(root, keys)
       if (full.length > 0) yield full
       keys = []
@@ -32,14 +33,14 @@ export async function* listFolder(root: string, options: ListOptions): AsyncGene
 
 /** Lists the folders right below a prefix that have a file in them, as S3 lists common prefixes with the delimiter "/". */
 export async function* listFolders(root: string, options: ListOptions): AsyncGenerator<string[]> {
-  const { prefix, after } = options
+  const { prefix, after, signal } = options
   let found: string[] = []
   const start = await findStart(root, prefix)
   if (start === undefined) return
   for await (const name of sortedNames(root, start, options)) {
     const key = start + name
     if (!name.endsWith('/') || (after !== undefined && compareKeys(key, after) <= 0)) continue
-    const keys = walk(root, key, { prefix: key })
+    const keys = walk(root, key, { prefix: key, ...(signal && { signal }) })
     const { done } = await keys.next()
     await keys.return(undefined)
     if (done) continue
@@ -112,6 +113,7 @@ async function* sortedNames(root: string, base: string, options: ListOptions): A
     let names: string[] = []
     let cut = false
     for await (const name of namesOf(join(root, base))) {
+      options.signal?.throwIfAborted()
       if (!isWanted(base + name, options) || (last !== undefined && compareKeys(name, last) <= 0)) continue
       names.push(name)
       if (names.length === 2 * NAMES) {

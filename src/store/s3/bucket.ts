@@ -1,7 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { ServiceError, StoreFailure } from '../../errors.ts'
 import { openShortPath, type ShortPath, SOCKETS } from './short-path.ts'
-import { errorName, storeError } from './store-error.ts'
 
 export interface S3Settings {
   readonly bucket: string
@@ -33,19 +32,24 @@ export interface S3Bucket {
   full(key: string): string
   /**
    * For a call of the SDK whose answer is read whole: the time for all its tries, since a body that stalls has no time of its own.
+   *
+   * @param signal ends it earlier
    */
-  bounded(): { abortSignal: AbortSignal }
+  bounded(signal?: AbortSignal): { abortSignal: AbortSignal }
   /**
    * Tries a call on the short path.
    *
    * @param attempt resolves with nothing for an answer that is not its own to judge
+   * @param signal that the call has got, too: after it there is no other try
    * @returns nothing when the call is to be made by the SDK
    */
-  short<T>(operation: string, attempt: (path: ShortPath) => Promise<T | undefined>): Promise<T | undefined>
+  short<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
   /** The same over the connections for downloads. */
-  shortDownload<T>(operation: string, attempt: (path: ShortPath) => Promise<T | undefined>): Promise<T | undefined>
+  shortDownload<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
   close(): Promise<void>
 }
+
+type Attempt<T> = (path: ShortPath) => Promise<T | undefined>
 
 const ATTEMPTS = 3
 
@@ -62,17 +66,18 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
   async function attempted<T>(
     operation: string,
     path: ShortPath | undefined,
-    attempt: (path: ShortPath) => Promise<T | undefined>,
+    attempt: Attempt<T>,
+    signal: AbortSignal | undefined,
   ): Promise<T | undefined> {
+    signal?.throwIfAborted()
     if (!path) return undefined
     let reason: unknown
     try {
       const answer = await attempt(path)
       if (answer !== undefined) return answer
     } catch (error) {
+      signal?.throwIfAborted()
       if (error instanceof ServiceError) throw error
-      // The caller wants no answer any more
-      if (errorName(error) === 'AbortError') throw storeError(error)
       reason = error
     }
     settings.onFallback?.(operation, reason)
@@ -84,9 +89,12 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
     client,
     downloads,
     full: (key) => settings.prefix + key,
-    bounded: () => ({ abortSignal: AbortSignal.timeout(settings.timeout * ATTEMPTS) }),
-    short: (operation, attempt) => attempted(operation, path, attempt),
-    shortDownload: (operation, attempt) => attempted(operation, downloadPath, attempt),
+    bounded(signal) {
+      const timeout = AbortSignal.timeout(settings.timeout * ATTEMPTS)
+      return { abortSignal: signal ? AbortSignal.any([signal, timeout]) : timeout }
+    },
+    short: (operation, attempt, signal) => attempted(operation, path, attempt, signal),
+    shortDownload: (operation, attempt, signal) => attempted(operation, downloadPath, attempt, signal),
     async close() {
       client.destroy()
       downloads.destroy()

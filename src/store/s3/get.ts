@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import { type Dispatcher, errors } from 'undici'
+import { callbacksOf } from '../../aborted.ts'
 import { ObjectNotFound, RangeNotSatisfiable, StoreFailure } from '../../errors.ts'
 import { onStall } from '../../stall.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../object-store.ts'
@@ -14,20 +15,19 @@ const STALLED = 'The store stopped sending'
 /** `ObjectStore.head` */
 export async function headObject(bucket: S3Bucket, key: string, signal?: AbortSignal): Promise<ObjectHead> {
   const call = { method: 'HEAD', key: bucket.full(key) } as const
-  const found = await bucket.short('HeadObject', async (path) => {
+  const attempt = async (path: ShortPath) => {
     const { status, headers } = await path.request(call, signal)
     // A HEAD has no body to tell a missing key from a missing bucket by; the SDK says the same
     if (status === 404) throw new ObjectNotFound(key)
     return status === 200 ? headOf(headers) : undefined
-  })
+  }
+  const found = await bucket.short('HeadObject', attempt, signal)
   if (found) return found
-  const bounded = bucket.bounded()
-  const options = signal ? { abortSignal: AbortSignal.any([signal, bounded.abortSignal]) } : bounded
   const command = new HeadObjectCommand({ Bucket: bucket.settings.bucket, Key: bucket.full(key) })
   try {
-    return describe(await bucket.client.send(command, options))
+    return describe(await bucket.client.send(command, bucket.bounded(signal)))
   } catch (error) {
-    throw storeError(error, key)
+    throw storeError(error, key, signal)
   }
 }
 
@@ -43,12 +43,13 @@ export async function getObject(
   const Key = bucket.full(key)
   const Range = wanted && rangeHeader(wanted)
   const call = { method: 'GET', key: Key, ...(Range && { headers: { range: Range } }) } as const
-  const found = await bucket.shortDownload('GetObject', (path) => download(path, call, key, signal))
+  const found = await bucket.shortDownload('GetObject', (path) => download(path, call, key, signal), signal)
   if (found) return found
   const command = new GetObjectCommand({ Bucket: bucket.settings.bucket, Key, ...(Range && { Range }) })
   try {
     const answer = await bucket.downloads.send(command, signal ? { abortSignal: signal } : {})
     const body = answer.Body as IncomingMessage
+    body.on('error', () => {})
     let head: ObjectHead
     try {
       head = describe(answer)
@@ -59,7 +60,7 @@ export async function getObject(
     onStall(body, bucket.settings.timeout, () => body.destroy(new Error(STALLED)))
     return { ...head, ...partOf(answer.ContentRange), body }
   } catch (error) {
-    throw storeError(error, key)
+    throw storeError(error, key, signal)
   }
 }
 
@@ -83,7 +84,7 @@ function download(
     let refusal = ''
     let body: Download | undefined
     let abort = () => {}
-    const done = () => signal && callsOf(signal).delete(onAbort)
+    const done = () => signal && callbacksOf(signal).delete(onAbort)
     const failed = (error: unknown) => {
       done()
       reject(error)
@@ -93,7 +94,7 @@ function download(
       abort()
       failed(signal?.reason)
     }
-    if (signal) callsOf(signal).add(onAbort)
+    if (signal) callbacksOf(signal).add(onAbort)
     const handler: ShortHandler = {
       onRequestStart(controller) {
         abort = () => controller.abort(signal?.reason)
@@ -131,20 +132,6 @@ function download(
   })
 }
 
-/** What has to end with a signal. A listener for each call would cost more than signing it. */
-const running = new WeakMap<AbortSignal, Set<() => void>>()
-
-function callsOf(signal: AbortSignal): Set<() => void> {
-  const known = running.get(signal)
-  if (known) return known
-  const calls = new Set<() => void>()
-  signal.addEventListener('abort', () => {
-    for (const end of calls) end()
-  })
-  running.set(signal, calls)
-  return calls
-}
-
 /** The body of an answer while it arrives. It takes no more from the connection than its reader does, but for 64 KiB. */
 class Download extends Readable {
   readonly #controller: Dispatcher.DispatchController
@@ -153,6 +140,7 @@ class Download extends Readable {
   constructor(controller: Dispatcher.DispatchController) {
     super({ highWaterMark: 64 * 1024 })
     this.#controller = controller
+    this.on('error', () => {})
   }
 
   arrive(chunk: Buffer): void {

@@ -3,6 +3,7 @@ import { StoreFailure } from '../../errors.ts'
 import { compareKeys, type KeySpace, type ListedObject, type ListOptions, type ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { decodeName, type ListAnswer, scanList } from './list-xml.ts'
+import type { ShortPath } from './short-path.ts'
 import { storeError } from './store-error.ts'
 
 /** What a list is of. */
@@ -234,12 +235,12 @@ function blend(width: number, found: number): number {
 async function readPage<Entry>(
   bucket: S3Bucket,
   kind: Kind<Entry>,
-  { prefix, before }: ListOptions,
+  { prefix, before, signal }: ListOptions,
   after: string | undefined,
   token: string | undefined,
 ): Promise<Page<Entry>> {
   for (;;) {
-    const answer = await listPage(bucket, { prefix, after, token, delimiter: kind.delimiter })
+    const answer = await listPage(bucket, { prefix, after, token, delimiter: kind.delimiter, signal })
     let entries = kind.entries(answer)
     if (kind.delimiter !== undefined && after !== undefined) {
       // Whether a prefix that is not above the key comes again differs between engines
@@ -276,11 +277,12 @@ interface ListCall {
   readonly delimiter?: string | undefined
   /** At most so many; by default the store's own limit, which is 1,000. */
   readonly keys?: number
+  readonly signal?: AbortSignal | undefined
 }
 
 /** One call of ListObjectsV2; keys are those of the store, without the bucket's prefix. */
 export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAnswer> {
-  const { token, after, delimiter, keys } = call
+  const { token, after, delimiter, keys, signal } = call
   const prefix = bucket.full(call.prefix)
   const strip = bucket.settings.prefix.length
   const start = token === undefined && after !== undefined ? bucket.full(after) : undefined
@@ -294,10 +296,11 @@ export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAn
     ...(delimiter !== undefined && { delimiter }),
     ...(keys !== undefined && { 'max-keys': String(keys) }),
   }
-  const answer = await bucket.short('ListObjectsV2', async (path) => {
-    const { status, body } = await path.request({ method: 'GET', query })
+  const attempt = async (path: ShortPath) => {
+    const { status, body } = await path.request({ method: 'GET', query }, signal)
     return status === 200 ? scanList(body, strip) : undefined
-  })
+  }
+  const answer = await bucket.short('ListObjectsV2', attempt, signal)
   if (answer) return answer
   const command = new ListObjectsV2Command({
     Bucket: bucket.settings.bucket,
@@ -309,9 +312,9 @@ export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAn
     MaxKeys: keys,
   })
   try {
-    return answerOf(await bucket.client.send(command, bucket.bounded()), strip)
+    return answerOf(await bucket.client.send(command, bucket.bounded(signal)), strip)
   } catch (error) {
-    throw storeError(error)
+    throw storeError(error, '', signal)
   }
 }
 

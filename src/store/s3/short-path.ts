@@ -11,6 +11,7 @@ import {
 } from '@smithy/signature-v4'
 import type { AwsCredentialIdentity, HttpRequest } from '@smithy/types'
 import { type Dispatcher, Pool } from 'undici'
+import { callbacksOf } from '../../aborted.ts'
 import { StoreBusy } from '../../errors.ts'
 import type { Part } from './parts.ts'
 
@@ -173,14 +174,14 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
         let size = 0
         let abort = () => {}
         const chunks: Buffer[] = []
-        const done = () => signal?.removeEventListener('abort', onAbort)
+        const done = () => signal && callbacksOf(signal).delete(onAbort)
         // Not only the call: it may still wait for a connection
         const onAbort = () => {
           abort()
           done()
           reject(signal?.reason)
         }
-        signal?.addEventListener('abort', onAbort)
+        if (signal) callbacksOf(signal).add(onAbort)
         dispatch(call, {
           onRequestStart(controller) {
             abort = () => controller.abort(signal?.reason)

@@ -16,8 +16,9 @@ export function errorName(error: unknown): string | undefined {
   return error instanceof Error ? error.name : undefined
 }
 
-/** The store's error for an error of the SDK; an error of our own stays what it is. */
-export function storeError(error: unknown, key = ''): Error {
+/** The store's error for an error of the SDK; an error of our own stays what it is. The reason of a signal that has aborted. */
+export function storeError(error: unknown, key = '', signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason
   if (error instanceof ServiceError) return error
   const name = errorName(error) ?? ''
   const status = statusOf(error)

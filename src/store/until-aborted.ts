@@ -1,0 +1,15 @@
+import type { ObjectStore } from './object-store.ts'
+
+/**
+ * The store for work that ends with a signal: whatever is read, listed pages included, rejects with the signal's reason. Puts and
+ * deletions come to their end, so that nothing is left half done.
+ */
+export function untilAborted(store: ObjectStore, signal: AbortSignal): ObjectStore {
+  return {
+    ...store,
+    get: (key, options) => store.get(key, { signal, ...options }),
+    head: (key, options) => store.head(key, { signal, ...options }),
+    list: (options) => store.list({ signal, ...options }),
+    listPrefixes: (options) => store.listPrefixes({ signal, ...options }),
+  }
+}
