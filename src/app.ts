@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { type Config, listed } from './config.ts'
 import { accessPlugin } from './http/plugins/access.ts'
 import { browsersPlugin } from './http/plugins/browsers.ts'
+import { connectionsPlugin } from './http/plugins/connections.ts'
 import { drainPlugin } from './http/plugins/drain.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
 import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
@@ -78,6 +79,8 @@ export async function buildApp(
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   await app.register(multipart, { throwFileSizeLimit: false })
 
+  // Before whatever waits for the end of a response
+  await app.register(connectionsPlugin)
   if (tracing) await app.register(tracingPlugin, { tracing })
   await app.register(requestLogPlugin)
   await app.register(browsersPlugin)

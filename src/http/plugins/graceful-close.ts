@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -15,22 +15,17 @@ declare module 'fastify' {
  */
 export const gracefulClosePlugin = fp(
   async (app) => {
-    const running = new Map<Socket, number>()
+    const { connections } = app
     let closing = false
     app.decorate('shutdown', { begun: false })
 
-    app.server.on('connection', (socket: Socket) => {
-      running.set(socket, 0)
-      socket.once('close', () => running.delete(socket))
-    })
-    app.server.on('request', ({ socket }, response) => {
-      running.set(socket, (running.get(socket) ?? 0) + 1)
-      response.on('close', () => {
-        const left = (running.get(socket) ?? 1) - 1
-        if (running.has(socket)) running.set(socket, left)
-        if (closing && left === 0) socket.destroySoon()
+    /** Closes the connection of a request after the response, unless there are more to come. */
+    function closeAfter({ socket }: IncomingMessage, response: ServerResponse): void {
+      response.once('close', () => {
+        if (connections.get(socket)?.size === 0) socket.destroySoon()
       })
-    })
+    }
+
     app.addHook('onSend', async (_request, reply, payload) => {
       if (closing) reply.header('connection', 'close')
       return payload
@@ -38,8 +33,12 @@ export const gracefulClosePlugin = fp(
     app.addHook('preClose', async () => {
       app.shutdown.begun = true
       closing = true
-      for (const [socket, count] of running) if (count === 0) socket.destroySoon()
+      app.server.on('request', closeAfter)
+      for (const [socket, responses] of connections) {
+        if (responses.size === 0) socket.destroySoon()
+        for (const response of responses) closeAfter(response.req, response)
+      }
     })
   },
-  { name: 'graceful-close' },
+  { name: 'graceful-close', dependencies: ['connections'] },
 )

@@ -3,10 +3,11 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
 import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
-import { ClientGone, ServerBusy } from '../../errors.ts'
+import { ServerBusy } from '../../errors.ts'
 import { endWhenUnread } from '../deliver.ts'
 import { Room } from '../room.ts'
 import { asksForVariant } from '../variant-request.ts'
+import { goneSignal } from './connections.ts'
 
 /** How long a list or an image may wait for its turn, in milliseconds. */
 const PATIENCE_MS = 10_000
@@ -89,7 +90,7 @@ export const overloadPlugin = fp(
       return payload
     })
   },
-  { name: 'overload' },
+  { name: 'overload', dependencies: ['connections'] },
 )
 
 /** Answers that are on their way, of which there is room for so many. */
@@ -112,10 +113,7 @@ class Answers {
   /** Waits for a place. */
   async enter(who: string, raw: ServerResponse): Promise<void> {
     this.#endOne(who)
-    const controller = new AbortController()
-    const gone = () => controller.abort(new ClientGone())
-    raw.once('close', gone)
-    await this.#room.take(1, who, controller.signal).finally(() => raw.off('close', gone))
+    await this.#room.take(1, who, goneSignal(raw.req))
     this.#begin(who, raw)
   }
 
@@ -140,7 +138,8 @@ class Answers {
     if (most.size <= (this.#running.get(newcomer)?.size ?? 0) + 1) return
     for (const raw of most) {
       if (raw.writableLength === 0) continue
-      raw.destroy()
+      // One that is queued after another has no connection of its own yet
+      raw.req.socket.destroy()
       return
     }
   }

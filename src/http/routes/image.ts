@@ -1,5 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
-import type { Socket } from 'node:net'
+import type { OutgoingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
@@ -12,6 +11,7 @@ import { imageTypeOf, isStoryId, publicPath, storyPrefix } from '../../stories/k
 import { Variants } from '../../variants/variants.ts'
 import { deliver } from '../deliver.ts'
 import { imageDocument, imageHeadDocument } from '../documents.ts'
+import { goneSignal } from '../plugins/connections.ts'
 import { Room } from '../room.ts'
 import { errors, ImageParams } from '../schemas.ts'
 import { readVariant, type VariantRequest } from '../variant-request.ts'
@@ -174,20 +174,6 @@ interface RequestedImage {
   readonly type: ImageType
   /** The smaller form of it that is asked for. */
   readonly variant: VariantRequest | undefined
-}
-
-/** One for all requests of a connection: they cost more to make than to use. */
-const goneSignals = new WeakMap<Socket, AbortSignal>()
-
-/** Aborts when the client goes away, so that the store's connection is free at once. */
-function goneSignal({ socket }: IncomingMessage): AbortSignal {
-  const known = goneSignals.get(socket)
-  if (known) return known
-  const controller = new AbortController()
-  if (socket.destroyed) controller.abort()
-  else socket.once('close', () => controller.abort())
-  goneSignals.set(socket, controller.signal)
-  return controller.signal
 }
 
 function isConditional({ headers }: FastifyRequest): boolean {

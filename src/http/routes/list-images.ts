@@ -1,9 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { BadQuery } from '../../errors.ts'
+import { untilAborted } from '../../store/until-aborted.ts'
 import { listStories } from '../../stories/list.ts'
 import { listNewest } from '../../stories/newest.ts'
 import { pageDocument } from '../documents.ts'
 import { storiesReply } from '../list-reply.ts'
+import { goneSignal } from '../plugins/connections.ts'
 import { errors, Images, ImagesQuery, imagesJson, written } from '../schemas.ts'
 
 export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -22,8 +24,9 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
     (request, reply) => {
       const { order, limit, cursor } = request.query
       if (order && limit === undefined) throw new BadQuery('limit', 'given with "order"')
+      const store = untilAborted(app.store, goneSignal(request.raw))
       // One more, which says whether there is a next page
-      const stories = order ? listNewest(app.store, Number(limit) + 1, cursor) : listStories(app.store, cursor)
+      const stories = order ? listNewest(store, Number(limit) + 1, cursor) : listStories(store, cursor)
       return storiesReply(reply, request.query, stories, ({ id }) => id, imagesJson)
     },
   )

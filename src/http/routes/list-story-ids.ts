@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { untilAborted } from '../../store/until-aborted.ts'
 import { listStoryIds } from '../../stories/list.ts'
 import { pageDocument } from '../documents.ts'
 import { storiesReply } from '../list-reply.ts'
+import { goneSignal } from '../plugins/connections.ts'
 import { errors, PageQuery, StoryIds, written } from '../schemas.ts'
 
 export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -18,7 +20,8 @@ export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'read' },
     },
     (request, reply) => {
-      const ids = listStoryIds(app.store, app.sweeper.settled, request.query.cursor)
+      const store = untilAborted(app.store, goneSignal(request.raw))
+      const ids = listStoryIds(store, app.sweeper.settled, request.query.cursor)
       return storiesReply(
         reply,
         request.query,

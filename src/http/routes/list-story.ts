@@ -1,6 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { untilAborted } from '../../store/until-aborted.ts'
 import { findStory } from '../../stories/list.ts'
 import { storyListDocument } from '../documents.ts'
+import { goneSignal } from '../plugins/connections.ts'
 import { errors, Images, imagesJson, StoryParams, written } from '../schemas.ts'
 
 export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
@@ -17,7 +19,8 @@ export const listStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'read' },
     },
     async (request, reply) => {
-      const story = await findStory(app.store, request.params.story_id)
+      const store = untilAborted(app.store, goneSignal(request.raw))
+      const story = await findStory(store, request.params.story_id)
       reply.type('application/json; charset=utf-8').header('cache-control', 'no-store')
       return `[${imagesJson(story)}]`
     },

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { BadRequest, ClientGone, NotMultipart, UploadStalled, UploadTimeout, UploadTooSlow } from '../../errors.ts'
+import type { FastifyRequest } from 'fastify'
+import { BadRequest, NotMultipart, UploadStalled, UploadTimeout, UploadTooSlow } from '../../errors.ts'
 import { onStall, type TooSlow } from '../../stall.ts'
 import { publicPath } from '../../stories/key.ts'
 import { uploadStory } from '../../stories/upload.ts'
 import { withinTicket } from '../access/ticket.ts'
 import { storyLinks, uploadDocument } from '../documents.ts'
 import { readImages } from '../multipart.ts'
+import { goneSignal } from '../plugins/connections.ts'
 import { errors, Uploaded } from '../schemas.ts'
 import { UploadBudget } from '../upload-budget.ts'
 
@@ -42,7 +43,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       if (!request.isMultipart()) throw new NotMultipart()
       const claim = claimName(request)
-      const deadline = uploadDeadline(request, reply)
+      const deadline = uploadDeadline(request)
       try {
         const { signal } = deadline
         const asked = performance.now()
@@ -78,14 +79,16 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   )
 
   /** What ends an upload from outside: its time is up, its client stopped sending, its client is gone. */
-  function uploadDeadline(request: FastifyRequest, reply: FastifyReply) {
+  function uploadDeadline(request: FastifyRequest) {
     const controller = new AbortController()
     const timer = setTimeout(
       () => controller.abort(new UploadTimeout(config.UPLOAD_TIMEOUT)),
       config.UPLOAD_TIMEOUT,
     ).unref()
-    const gone = () => controller.abort(new ClientGone())
-    reply.raw.once('close', gone)
+    const client = goneSignal(request.raw)
+    const gone = () => controller.abort(client.reason)
+    if (client.aborted) gone()
+    client.addEventListener('abort', gone)
     const { UPLOAD_IDLE_TIMEOUT: idle, UPLOAD_MIN_RATE: rate } = config
     const stalled = (missed?: TooSlow) =>
       controller.abort(missed ? new UploadTooSlow(missed.rate, missed.milliseconds) : new UploadStalled(idle))
@@ -95,7 +98,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       clear() {
         clearTimeout(timer)
         stopWatching()
-        reply.raw.off('close', gone)
+        client.removeEventListener('abort', gone)
       },
     }
     const stopWatching = onStall(request.raw, idle, stalled, {
