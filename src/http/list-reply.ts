@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Static } from 'typebox'
-import { pageOf } from '../stories/list.ts'
+import { type Listed, pageOf } from '../stories/list.ts'
 import type { ImagesQuery } from './schemas.ts'
 
 /**
@@ -12,24 +12,22 @@ import type { ImagesQuery } from './schemas.ts'
  *
  * @param list the stories behind the query's cursor, or their ids
  */
-export async function storiesReply<Item>(
+export async function storiesReply<Item extends Listed>(
   reply: FastifyReply,
   query: Static<typeof ImagesQuery>,
   list: AsyncGenerator<Item[]>,
-  idOf: (item: Item) => string,
   json: (item: Item) => string,
 ): Promise<string | Readable> {
   reply.type('application/json; charset=utf-8').header('cache-control', 'no-store')
   if (query.limit !== undefined) {
-    const { items, more } = await pageOf(list, Number(query.limit))
-    const last = items.at(-1)
-    if (more && last !== undefined) {
+    const { items, next } = await pageOf(list, Number(query.limit), json)
+    if (next !== undefined) {
       // Not the URL of the request, which may have a fragment, or another form of the same path
       const path = reply.request.routeOptions.url
       const order = query.order === undefined ? '' : `order=${query.order}&`
-      reply.header('link', `<${path}?${order}limit=${query.limit}&cursor=${idOf(last)}>; rel="next"`)
+      reply.header('link', `<${path}?${order}limit=${query.limit}&cursor=${next}>; rel="next"`)
     }
-    return `[${items.map(json).join(',')}]`
+    return `[${items.join(',')}]`
   }
   const first = await list.next()
   return Readable.from(arrayOf(first, list, json, reply), { objectMode: false })

@@ -128,21 +128,35 @@ async function* settledIds(
   }
 }
 
+/** An item of a list: a story, or its id. */
+export type Listed = Story | string
+
+/** Images of one page of stories, unless a single story has more: the memory that a page takes depends on them. */
+export const PAGE_IMAGES = 10_000
+
 /**
- * The first items of a list.
+ * The first items of a list: at most `limit` of them, and of stories as many as have `PAGE_IMAGES` images together, or one.
  *
- * @returns at most `limit` of them, and whether there are more behind them
+ * @param keep what is kept of an item until the page is complete
+ * @returns if there are more, also the id of the last item, where the next page begins
  */
-export async function pageOf<Item>(
+export async function pageOf<Item extends Listed, Kept>(
   list: AsyncIterable<Item[]>,
   limit: number,
-): Promise<{ items: Item[]; more: boolean }> {
-  const items: Item[] = []
+  keep: (item: Item) => Kept,
+): Promise<{ items: Kept[]; next: string | undefined }> {
+  const items: Kept[] = []
+  let images = 0
+  let last: string | undefined
   for await (const found of list) {
-    items.push(...found)
-    if (items.length > limit) return { items: items.slice(0, limit), more: true }
+    for (const item of found) {
+      images += typeof item === 'string' ? 0 : item.images.length
+      if (items.length === limit || (items.length > 0 && images > PAGE_IMAGES)) return { items, next: last }
+      items.push(keep(item))
+      last = typeof item === 'string' ? item : item.id
+    }
   }
-  return { items, more: false }
+  return { items, next: undefined }
 }
 
 /** One story. Rejects with `StoryNotFound`, also when the id is no UUID. */

@@ -1,7 +1,6 @@
-import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { isOwnId, ownIdTime, STORIES, STORY_SPACE, type Story, storyIdOf, storyPrefix } from './key.ts'
-import { behind, lookUp, type Range, storiesIn } from './list.ts'
+import { behind, lookUp, PAGE_IMAGES, type Range, storiesIn } from './list.ts'
 
 /**
  * How far clocks of servers may be ahead of ours, in milliseconds, and the first part of the time that is looked at. S3 takes no call
@@ -28,18 +27,36 @@ const MOST_LOOKS = 64
  * The ids of uploads lie in the order of time and a store lists forward, so one part of the time after another is read, backwards.
  * Holds the stories that are wanted and a page of the store.
  *
- * @param wanted how many stories the reader takes at most; further ones may be missing
+ * @param wanted how many stories the reader takes at most, and no more once they have more than `PAGE_IMAGES` images together;
+ *   further ones may be missing
  * @param after a story id: only stories that come behind it in this order
  */
 export async function* listNewest(store: ObjectStore, wanted: number, after?: string): AsyncGenerator<Story[]> {
   const horizon = Date.now() + DAY
   if (after === undefined || isDated(after, horizon)) {
-    for await (const stories of datedStories(store, wanted, horizon, after)) {
-      wanted -= stories.length
-      yield stories
-    }
-    if (wanted > 0) yield* lastStories(store, horizon)
+    const missing = { stories: wanted, images: PAGE_IMAGES }
+    yield* datedStories(store, missing, horizon, after)
+    if (isWanted(missing)) yield* lastStories(store, horizon)
   } else yield* lastStories(store, horizon, after)
+}
+
+/** What the reader still takes: the story that brings one image more than these is the last one. */
+interface Missing {
+  stories: number
+  images: number
+}
+
+function isWanted({ stories, images }: Missing): boolean {
+  return stories > 0 && images >= 0
+}
+
+/** How many times what is missing there is in so many stories and images; never more than the stories, each of which is whole. */
+function shareOf(stories: number, images: number, missing: Missing): number {
+  return Math.max(stories / missing.stories, Math.min(stories, images / Math.max(1, missing.images)))
+}
+
+function imagesOf(stories: readonly Story[]): number {
+  return stories.reduce((sum, { images }) => sum + images.length, 0)
 }
 
 /** Whether an id is one that an upload has made, by its time. */
@@ -53,9 +70,10 @@ interface Crowd {
   readonly span: number
 }
 
+/** Takes what it hands over from `missing`. */
 async function* datedStories(
   store: ObjectStore,
-  wanted: number,
+  missing: Missing,
   horizon: number,
   after: string | undefined,
 ): AsyncGenerator<Story[]> {
@@ -64,8 +82,8 @@ async function* datedStories(
   let before = after === undefined ? keyAt(to) : storyPrefix(after)
   let width = DAY
   let crowd: Crowd | undefined
-  let missing = wanted
-  while (missing > 0 && to > 0) {
+  let given = 0
+  while (isWanted(missing) && to > 0) {
     const from = Math.max(0, Math.floor(to - width))
     const found = await readPart(store, { after: keyAt(from), before }, missing, to - from > 1)
     if (!Array.isArray(found)) {
@@ -74,7 +92,12 @@ async function* datedStories(
       width = crowd ? half : Math.min(half, found.span)
       crowd = found
     } else {
-      missing -= found.length
+      const images = imagesOf(found)
+      given += found.length
+      missing.stories -= found.length
+      missing.images -= images
+      // A page takes its first story whatever that has, and there may be another page
+      if (given === 1) missing.images = Math.max(0, missing.images)
       if (found.length > 0) yield found
       const read = to - from
       to = from
@@ -82,7 +105,8 @@ async function* datedStories(
       if (crowd && found.length === 0 && crowd.above < to) width = widthAbove(crowd, to)
       else {
         crowd = undefined
-        width = found.length === 0 ? GROWTH * read : read * Math.min(GROWTH, (RESERVE * missing) / found.length)
+        const share = shareOf(found.length, images, missing)
+        width = read * (found.length === 0 ? GROWTH : Math.min(GROWTH, RESERVE / share))
       }
     }
     width = Math.max(1, width)
@@ -106,24 +130,38 @@ function widthAbove({ above, span }: Crowd, to: number): number {
 async function readPart(
   store: ObjectStore,
   range: Range,
-  wanted: number,
+  missing: Missing,
   mayGiveUp: boolean,
 ): Promise<Story[] | Crowd> {
-  let newest: Story[] = []
+  const newest: Story[] = []
+  let held = 0
   let stories = 0
-  let keys = 0
+  let images = 0
   let first: number | undefined
   for await (const page of storiesIn(store, range)) {
     const own = page.filter(({ id }) => isOwnId(id))
     const last = own.at(-1)
     if (!last) continue
     first ??= ownIdTime((own[0] as Story).id)
+    const count = imagesOf(own)
     stories += own.length
-    keys += own.reduce((sum, { images }) => sum + 1 + images.length, 0)
-    newest = [...newest, ...own].slice(-wanted)
-    if (mayGiveUp && keys >= KEYS_A_PAGE * 0.9 && stories > 2 * wanted) {
+    images += count
+    newest.push(...own)
+    held += count
+    let surplus = 0
+    for (const story of newest) {
+      const left = newest.length - surplus
+      // Of two one may be more than fits on the page, and the other says that there is another page
+      const isTooMuch = left > 2 && held - story.images.length > missing.images
+      if (left <= missing.stories && !isTooMuch) break
+      held -= story.images.length
+      surplus += 1
+    }
+    newest.splice(0, surplus)
+    const share = shareOf(stories, images, missing)
+    if (mayGiveUp && stories + images >= KEYS_A_PAGE * 0.9 && share > 2) {
       const above = ownIdTime(last.id)
-      return { above, span: ((above - first + 1) / stories) * RESERVE * wanted }
+      return { above, span: ((above - first + 1) / share) * RESERVE }
     }
   }
   return newest.reverse()
@@ -148,11 +186,9 @@ async function* foreignStories(store: ObjectStore, range: Range): AsyncGenerator
       for await (const found of stories) yield found.filter(({ id }) => !isOwnId(id))
       continue
     }
-    const found = new Map<string, Story>()
-    await sideBySide(ids, LOOKS_AT_ONCE, async (id) => {
-      const story = await lookUp(store, id)
-      if (story) found.set(id, story)
-    })
-    yield ids.map((id) => found.get(id)).filter((story) => story !== undefined)
+    for (let at = 0; at < ids.length; at += LOOKS_AT_ONCE) {
+      const found = await Promise.all(ids.slice(at, at + LOOKS_AT_ONCE).map((id) => lookUp(store, id)))
+      yield found.filter((story) => story !== undefined)
+    }
   }
 }

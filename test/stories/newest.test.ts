@@ -3,7 +3,7 @@ import t from 'tap'
 import { v7 } from 'uuid'
 import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
 import { isOwnId, ownIdTime, type Story } from '../../src/stories/key.ts'
-import { listStories, pageOf } from '../../src/stories/list.ts'
+import { listStories, PAGE_IMAGES, pageOf } from '../../src/stories/list.ts'
 import { listNewest } from '../../src/stories/newest.ts'
 import { openMemoryStore } from '../attack/memory-store.ts'
 import { chance, oneOf, randomFrom } from '../support/random.ts'
@@ -27,12 +27,16 @@ async function sortedReference(store: ObjectStore): Promise<Story[]> {
 async function pagesOf(store: ObjectStore, limit: number, most = Number.POSITIVE_INFINITY): Promise<Story[]> {
   const stories: Story[] = []
   for (let pages = 0; ; ) {
-    const { items, more } = await pageOf(listNewest(store, limit + 1, stories.at(-1)?.id), limit)
+    const list = listNewest(store, limit + 1, stories.at(-1)?.id)
+    const { items, next } = await pageOf(list, limit, (story) => story)
     stories.push(...items)
-    if (!more || ++pages >= most) return stories
-    if (items.length !== limit) throw new Error(`A page of ${items.length}, and more behind it`)
+    if (next === undefined || ++pages >= most) return stories
+    if (items.length !== limit && imagesOf(items) < PAGE_IMAGES / 2)
+      throw new Error(`A page of ${items.length}, and more`)
   }
 }
+
+const imagesOf = (stories: readonly Story[]) => stories.reduce((sum, { images }) => sum + images.length, 0)
 
 /** A store in memory that lists in pages of a size. */
 function pagedStore(size: number) {
@@ -130,6 +134,55 @@ t.test('of thousands of stories of one millisecond none is lost, and of a story 
   )
 })
 
+/** Image counts of stories, and their ages, which make pages end by their images. */
+const LARGE: Readonly<Record<string, (n: number, random: () => number) => readonly [images: number, age: number]>> = {
+  '100 images in each': (n) => [100, n * HOUR],
+  '100 images in each, at once': (n) => [100, YEAR + n],
+  'as many as a page, and one more': (n) => [n % 3 === 0 ? PAGE_IMAGES + 1 : PAGE_IMAGES, n * DAY],
+  'more than a page, years apart': (n) => [PAGE_IMAGES + 1, n * 5 * YEAR],
+  'any number': (_n, random) => [Math.ceil(10 ** (random() * 4.2)), 10 ** (random() * 11)],
+}
+
+for (const [what, shape] of Object.entries(LARGE)) {
+  t.test(`pages of large stories end early, lose none and hold few images: ${what}`, async (t) => {
+    const random = randomFrom(3)
+    const { store, place } = pagedStore(1000)
+    for (let n = 0, images = 0; images < 5 * PAGE_IMAGES; n++) {
+      const [count, age] = shape(n, random)
+      images += count
+      place(ownId(Date.now() - age, random), [
+        `0.${count}.json`,
+        ...Array.from({ length: count }, (_, i) => `${i + 1}.jpg`),
+      ])
+    }
+    const expected = await sortedReference(store)
+    const largest = Math.max(...expected.map(({ images }) => images.length))
+    for (const order of ['newest', 'by id'] as const) {
+      const found: string[] = []
+      let next: string | undefined
+      do {
+        let held = 0
+        const list = order === 'newest' ? listNewest(store, 1001, next) : listStories(store, next)
+        const watched = (async function* () {
+          for await (const stories of list) {
+            held = Math.max(held, imagesOf(stories))
+            yield stories
+          }
+        })()
+        const page = await pageOf(watched, 1000, ({ id, images }) => ({ id, images: images.length }))
+        const images = page.items.reduce((sum, { images }) => sum + images, 0)
+        found.push(...page.items.map(({ id }) => id))
+        if (page.items.length !== 1 && images > PAGE_IMAGES) t.fail(`${images} images on a page`)
+        if (held > PAGE_IMAGES + 2 * largest) t.fail(`${held} images held`)
+        if (page.items.length === 0) t.fail('an empty page')
+        next = page.next
+      } while (next !== undefined)
+      const ids = expected.map(({ id }) => id)
+      t.same(found, order === 'newest' ? ids : ids.toReversed(), order)
+    }
+  })
+}
+
 for (const { name, open } of storesUnderTest) {
   t.test(`the newest come first, what is foreign or from the future last (${name})`, async (t) => {
     const store = await open(t)
@@ -162,11 +215,11 @@ t.test('a page takes a few calls of the store, however many stories there are', 
     let after: string | undefined
     for (const bound of bounds) {
       const before = standIn.calls.length
-      const { items } = await pageOf(listNewest(store, 51, after), 50)
+      const { items } = await pageOf(listNewest(store, 51, after), 50, ({ id }) => id)
       const calls = standIn.calls.length - before
       t.ok(calls <= bound, `${what}: ${calls} calls`)
       t.equal(items.length, Math.min(50, count))
-      after = items.at(-1)?.id
+      after = items.at(-1)
     }
     await standIn.close()
   }
@@ -186,9 +239,9 @@ t.test('where all stories are foreign no page reads the whole bucket', async (t)
   let after: string | undefined
   for (let page = 0; page < 5; page++) {
     const before = standIn.calls.length
-    const { items, more } = await pageOf(listNewest(store, 51, after), 50)
+    const { items, next } = await pageOf(listNewest(store, 51, after), 50, ({ id }) => id)
     t.ok(standIn.calls.length - before <= 12 + 64, `page ${page}: ${standIn.calls.length - before} calls`)
-    t.ok(more)
-    after = items.at(-1)?.id
+    t.equal(next, items.at(-1))
+    after = next
   }
 })

@@ -65,7 +65,7 @@ t.test('ids need a page for each thousand stories, and what is in doubt a look',
     const begin = standIn.calls.length
     const list = listStoryIds(store, sweeper.settled, after)
     if (limit === undefined) for await (const _ of list);
-    else await pageOf(list, limit)
+    else await pageOf(list, limit, (id) => id)
     return standIn.calls.length - begin
   }
   t.equal(await calls(), 4, 'three pages, and what is not settled')
@@ -222,11 +222,15 @@ async function same(t: Test, store: ObjectStore, settled: Settled | undefined, w
   const after = oneOf([randomUUID(), v7(), ...expected], random)
   const limit = 1 + Math.floor(random() * 10)
   const behind = expected.filter((id) => id > after)
-  const page = await pageOf(listStoryIds(store, settled, after), limit)
+  const page = await pageOf(listStoryIds(store, settled, after), limit, (id) => id)
   return (
     t.same(all, expected, what) &&
     t.same(await idsOf(store, settled, after), behind, `${what}, behind ${after}`) &&
-    t.same(page, { items: behind.slice(0, limit), more: behind.length > limit }, `${what}, ${limit} behind ${after}`)
+    t.same(
+      page,
+      { items: behind.slice(0, limit), next: behind.length > limit ? behind[limit - 1] : undefined },
+      `${what}, ${limit} behind ${after}`,
+    )
   )
 }
 

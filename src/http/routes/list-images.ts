@@ -27,7 +27,7 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
       const store = untilAborted(app.store, goneSignal(request.raw))
       // One more, which says whether there is a next page
       const stories = order ? listNewest(store, Number(limit) + 1, cursor) : listStories(store, cursor)
-      return storiesReply(reply, request.query, stories, ({ id }) => id, imagesJson)
+      return storiesReply(reply, request.query, stories, imagesJson)
     },
   )
 }

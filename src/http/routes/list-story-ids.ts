@@ -22,13 +22,7 @@ export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
     (request, reply) => {
       const store = untilAborted(app.store, goneSignal(request.raw))
       const ids = listStoryIds(store, app.sweeper.settled, request.query.cursor)
-      return storiesReply(
-        reply,
-        request.query,
-        ids,
-        (id) => id,
-        (id) => `"${id}"`,
-      )
+      return storiesReply(reply, request.query, ids, (id) => `"${id}"`)
     },
   )
 }
