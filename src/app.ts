@@ -5,7 +5,7 @@ import { type Config, listed } from './config.ts'
 import { accessPlugin } from './http/plugins/access.ts'
 import { browsersPlugin } from './http/plugins/browsers.ts'
 import { connectionsPlugin } from './http/plugins/connections.ts'
-import { drainPlugin } from './http/plugins/drain.ts'
+import { discardBodyPlugin } from './http/plugins/discard-body.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
 import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
 import { openapiPlugin } from './http/plugins/openapi.ts'
@@ -66,7 +66,7 @@ export async function buildApp(
     trustProxy: config.TRUST_PROXY !== undefined && listed(config.TRUST_PROXY),
     keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT,
     frameworkErrors: sendFrameworkError,
-    clientErrorHandler: sendParserError,
+    clientErrorHandler: (error, socket) => sendParserError(error, socket, config.UPLOAD_TIMEOUT),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)
@@ -74,7 +74,7 @@ export async function buildApp(
   app.decorate('sweeper', new Sweeper(store, config.UPLOAD_TIMEOUT))
   app.decorate('metrics', metrics)
 
-  // The one kind of body that is read; every other one is left to the drain
+  // The one kind of body that is read; every other one is discarded
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   await app.register(multipart, { throwFileSizeLimit: false })
@@ -85,7 +85,7 @@ export async function buildApp(
   await app.register(requestLogPlugin)
   await app.register(browsersPlugin)
   await app.register(errorsPlugin)
-  await app.register(drainPlugin)
+  await app.register(discardBodyPlugin)
   await app.register(gracefulClosePlugin)
   // Before whatever waits or counts on behalf of somebody
   await app.register(accessPlugin)

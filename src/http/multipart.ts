@@ -220,8 +220,11 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number):
     file.pause()
     wake()
   })
-  // `truncated` is true only once the part was read
-  file.once('end', () => finish(() => (file.truncated ? new FileTooLarge(number, maxFileSize) : undefined)))
+  // Long before the end of the file, which nobody has to send
+  const refuse = () => finish(() => new FileTooLarge(number, maxFileSize))
+  file.once('limit', refuse)
+  if (file.truncated) refuse()
+  file.once('end', () => finish())
   file.on('error', (error) => finish(() => multipartError(error, 0)))
   file.once('close', () => finish(() => new ClientGone()))
   // One that broke while the image before it was stored says so no more

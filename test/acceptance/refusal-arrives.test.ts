@@ -42,18 +42,15 @@ for _ in range(5):
   t.same(await store.content(), [])
 })
 
-onEachStore(
-  'a client that reads while it sends gets the answer to a body of more than 16 MiB',
-  async (t, server, store) => {
-    const body = multipart([{ body: NOT_IMAGES.html }, { body: Buffer.alloc(40 * MIB) }])
-    const type = `Content-Type: ${MULTIPART['content-type']}\r\n`
-    const head = `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\n${type}Content-Length: ${body.length}\r\n\r\n`
-    const pieces = Array.from({ length: 41 }, (_, index) => body.subarray(index * MIB, (index + 1) * MIB))
-    for (let time = 1; time <= 5; time++) {
-      const answer = await exchange(server, head, ...pieces)
-      isError(t, answer, 415, /^File 1 is not/, `time ${time}`)
-      t.equal(answer.headers.connection, 'close')
-    }
-    t.same(await store.content(), [])
-  },
-)
+onEachStore('a client that reads while it sends gets the answer to a body of 40 MiB', async (t, server, store) => {
+  const body = multipart([{ body: NOT_IMAGES.html }, { body: Buffer.alloc(40 * MIB) }])
+  const type = `Content-Type: ${MULTIPART['content-type']}\r\n`
+  const head = `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\n${type}Content-Length: ${body.length}\r\n\r\n`
+  const pieces = Array.from({ length: 41 }, (_, index) => body.subarray(index * MIB, (index + 1) * MIB))
+  for (let time = 1; time <= 5; time++) {
+    const answer = await exchange(server, head, ...pieces)
+    isError(t, answer, 415, /^File 1 is not/, `time ${time}`)
+    t.equal(answer.headers.connection, 'close')
+  }
+  t.same(await store.content(), [])
+})

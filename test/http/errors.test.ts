@@ -158,6 +158,26 @@ t.test('a CONNECT whose client goes on sending and then resets does no harm', as
   await stillServes(t, server)
 })
 
+t.test('what is no HTTP may be followed by any number of bytes, and its sender still reads the error', async (t) => {
+  const server = await startApp(t)
+  const { connect } = await import('node:net')
+  for (const [bytes, status] of [
+    ['garbage\r\n\r\n', 400],
+    [`GET / HTTP/1.1\r\n${HOST}X: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
+    ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', 404],
+  ] as const) {
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.write(bytes)
+    await new Promise<void>((resolve, reject) => {
+      socket.write(Buffer.alloc(40_000_000, 'x'), (error) => (error ? reject(error) : resolve()))
+    })
+    let text = ''
+    for await (const chunk of socket.setEncoding('utf8')) text += chunk
+    t.match(text, new RegExp(`^HTTP/1\\.1 ${status} `))
+    t.ok(isDetail(text.slice(text.indexOf('\r\n\r\n') + 4)), `one error, and nothing else: ${text}`)
+  }
+})
+
 t.test('a client that keeps a refused connection open is cut off', async (t) => {
   const server = await startApp(t)
   const sockets = new Set<import('node:net').Socket>()

@@ -15,11 +15,12 @@ import {
   RouteNotFound,
   ServiceError,
 } from '../../errors.ts'
+import { closeInStages, isClosing } from '../close-in-stages.ts'
 import type { PageQuery } from '../schemas.ts'
 import { followToItsEnd } from './request-log.ts'
 
-/** How long a client that sent no HTTP may take to read so. */
-const LINGER_MS = 2000
+/** How long the rest of a body may arrive that has a broken encoding, in milliseconds. */
+const BROKEN_BODY_MS = 2000
 
 const OF_EVERY_ANSWER = new Set(['x-request-id', 'x-content-type-options', 'connection'])
 
@@ -64,7 +65,8 @@ export const errorsPlugin = fp(
       response.end(JSON.stringify({ detail: error.message }))
     })
     app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
-      refuse(socket, rawAnswer(new RouteNotFound('CONNECT', pathOf(request.url ?? '')).message, 404, 'Not Found'))
+      const { message } = new RouteNotFound('CONNECT', pathOf(request.url ?? ''))
+      closeInStages(socket, app.config.UPLOAD_TIMEOUT, rawAnswer(message, 404, 'Not Found'))
     })
   },
   { name: 'errors' },
@@ -83,9 +85,13 @@ export function sendFrameworkError(error: FastifyError, request: FastifyRequest,
   sendError(serviceError(error, request), request, reply)
 }
 
-/** For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection. */
-export function sendParserError(error: Error & { code?: string }, socket: Socket): void {
-  if (refused.has(socket) || waiting.has(socket)) return
+/**
+ * For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection.
+ *
+ * @param limit milliseconds for the rest of it to arrive
+ */
+export function sendParserError(error: Error & { code?: string }, socket: Socket, limit: number): void {
+  if (isClosing(socket) || waiting.has(socket)) return
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
@@ -96,7 +102,7 @@ export function sendParserError(error: Error & { code?: string }, socket: Socket
     waiting.add(socket)
     running.once('close', () => {
       waiting.delete(socket)
-      sendParserError(error, socket)
+      sendParserError(error, socket, limit)
     })
     return
   }
@@ -106,23 +112,12 @@ export function sendParserError(error: Error & { code?: string }, socket: Socket
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? [408, 'Request Timeout', 'The request headers took too long to arrive']
         : [400, 'Bad Request', 'This is not a valid HTTP/1.1 request']
-  refuse(socket, rawAnswer(detail, status, reason))
+  // A request that is running holds its memory until the connection is gone
+  closeInStages(socket, running ? BROKEN_BODY_MS : limit, rawAnswer(detail, status, reason))
 }
 
-const refused = new WeakSet<Duplex>()
 /** Where an answer that is under way goes first. */
 const waiting = new WeakSet<Duplex>()
-
-/** Closing under the hands of a client that still sends would be a reset to it, so it gets some time to read the answer. */
-function refuse(socket: Duplex, answer: string): void {
-  refused.add(socket)
-  // Node listens for errors of sockets that are still HTTP's, and of no other
-  socket.on('error', () => socket.destroy())
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  socket.once('close', () => clearTimeout(timer))
-  socket.end(answer)
-  socket.resume()
-}
 
 function rawAnswer(detail: string, status: number, reason: string): string {
   const body = JSON.stringify({ detail })

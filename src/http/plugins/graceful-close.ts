@@ -1,5 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import fp from 'fastify-plugin'
+
+/** How long a client may take to close its side of a connection when the server closes, in milliseconds. */
+const LAST_MS = 2000
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,7 +26,7 @@ export const gracefulClosePlugin = fp(
     /** Closes the connection of a request after the response, unless there are more to come. */
     function closeAfter({ socket }: IncomingMessage, response: ServerResponse): void {
       response.once('close', () => {
-        if (connections.get(socket)?.size === 0) socket.destroySoon()
+        if (connections.get(socket)?.size === 0) closeSoon(socket)
       })
     }
 
@@ -35,10 +39,16 @@ export const gracefulClosePlugin = fp(
       closing = true
       app.server.on('request', closeAfter)
       for (const [socket, responses] of connections) {
-        if (responses.size === 0) socket.destroySoon()
+        if (responses.size === 0) closeSoon(socket)
         for (const response of responses) closeAfter(response.req, response)
       }
     })
   },
   { name: 'graceful-close', dependencies: ['connections'] },
 )
+
+/** Closes a connection without a running request. One that closes in stages gets less time than usual. */
+function closeSoon(socket: Socket): void {
+  socket.destroySoon()
+  if (!socket.destroyed) setTimeout(() => socket.destroy(), LAST_MS).unref()
+}
