@@ -2,6 +2,7 @@ import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { type Config, listed } from './config.ts'
+import { handleExpectations } from './http/expect-continue.ts'
 import { accessPlugin } from './http/plugins/access.ts'
 import { browsersPlugin } from './http/plugins/browsers.ts'
 import { connectionsPlugin } from './http/plugins/connections.ts'
@@ -74,6 +75,7 @@ export async function buildApp(
   app.decorate('sweeper', new Sweeper(store, config.UPLOAD_TIMEOUT))
   app.decorate('metrics', metrics)
 
+  handleExpectations(app.server)
   // The one kind of body that is read; every other one is discarded
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))

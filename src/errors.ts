@@ -39,6 +39,11 @@ export const NotMultipart = failure(
   415,
   () => 'Send the pictures as multipart/form-data, one file part named "files" per picture',
 )
+export const CompressedBody = failure(
+  'CompressedBody',
+  415,
+  () => 'The body has a Content-Encoding; send it without compression',
+)
 export const NoBoundary = failure('NoBoundary', 400, () => 'The Content-Type header has no multipart boundary')
 export const NoFiles = failure('NoFiles', 400, () => 'No files provided')
 export const WrongPartName = failure(
@@ -98,6 +103,12 @@ export const FileTooLarge = failure(
   'FileTooLarge',
   413,
   (number: number, limit: number) => `File ${number} is larger than ${bytes(limit)}, the limit for one file`,
+)
+export const UploadTooLarge = failure(
+  'UploadTooLarge',
+  413,
+  (files: number, limit: number) =>
+    `The body is larger than any upload can be: the limit is ${files} files of ${bytes(limit)} each`,
 )
 export const TooManyFiles = failure(
   'TooManyFiles',

@@ -6,16 +6,20 @@ import { BLOCK_BYTES, takeBlock } from '../blocks.ts'
 import {
   BrokenMultipart,
   ClientGone,
+  CompressedBody,
   FieldTooLarge,
   FilesAsText,
   FileTooLarge,
   InvalidJsonField,
   NoBoundary,
+  NotMultipart,
   ReservedName,
   ServiceError,
+  TicketTooManyBytes,
   TooManyFields,
   TooManyFiles,
   UnusablePart,
+  UploadTooLarge,
   WrongPartName,
 } from '../errors.ts'
 import type { Body } from '../store/object-store.ts'
@@ -41,18 +45,39 @@ const BARE_LINE_BREAK = /\r(?!\n)|(?<!\r)\n/
 /** The one name that file parts may have. */
 const FILES = 'files'
 
+/** What the headers of a part and its boundary can take, at most: busboy reads no more, and a usable boundary has 70 characters. */
+const MAX_PART_OVERHEAD = 2 * MAX_PART_HEADER_BYTES + 1024
+
+export interface UploadLimits {
+  readonly maxFiles: number
+  /** Bytes. */
+  readonly maxFileSize: number
+}
+
+/**
+ * Checks the headers of an upload, which can refuse it before its body is read.
+ *
+ * @throws {NotMultipart} @throws {CompressedBody} @throws {NoBoundary} @throws {UploadTooLarge} @throws {TicketTooManyBytes}
+ */
+export function checkHeaders(request: FastifyRequest, { maxFiles, maxFileSize }: UploadLimits): void {
+  const { headers, access } = request
+  if (!request.isMultipart()) throw new NotMultipart()
+  if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) throw new CompressedBody()
+  // To the parser an empty boundary is one
+  if (!/;\s*boundary\s*=\s*"?[^\s";]/i.test(headers['content-type'] ?? '')) throw new NoBoundary()
+  const parts = maxFiles + MAX_FIELDS + 1
+  const fileBytes = Number(headers['content-length'] ?? 0) - parts * MAX_PART_OVERHEAD - MAX_FIELDS * MAX_FIELD_BYTES
+  if (fileBytes > maxFiles * maxFileSize) throw new UploadTooLarge(maxFiles, maxFileSize)
+  if (access.ticket && fileBytes > access.ticket.bytes) throw new TicketTooManyBytes(access.ticket.bytes)
+}
+
 /**
  * The images of an upload, each the body of a file part, in the order of the parts. Names and types that the client sends along
  * are not looked at. Each body has to be read to its end before the next one is asked for.
  *
  * @throws {ServiceError} for a request that is not as the contract says
  */
-export async function* readImages(
-  request: FastifyRequest,
-  limits: { readonly maxFiles: number; readonly maxFileSize: number },
-): AsyncGenerator<Body> {
-  // To the parser an empty boundary is one
-  if (!/;\s*boundary\s*=\s*"?[^\s";]/i.test(request.headers['content-type'] ?? '')) throw new NoBoundary()
+export async function* readImages(request: FastifyRequest, limits: UploadLimits): AsyncGenerator<Body> {
   const parts = request.parts({
     isPartAFile: watchParts(request),
     // With less the parser would stop and start the connection for every chunk of it

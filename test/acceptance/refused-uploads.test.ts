@@ -133,7 +133,13 @@ onEachStore(
     const wide = await makeImage({ type: 'png', width: 101, height: 100 })
     await refuses(t, server, store, [
       { what: 'a byte too many', status: 413, sentence: /^File 1 .*100 KiB/, parts: [sized(limit + 1)] },
-      { what: 'far too large', status: 413, sentence: /^File 2 .*100 KiB/, parts: [small, sized(20 * limit), small] },
+      { what: 'far too large', status: 413, sentence: /^File 2 .*100 KiB/, parts: [small, sized(5 * limit), small] },
+      {
+        what: 'larger than all files together',
+        status: 413,
+        sentence: /3 files of 100 KiB/,
+        parts: [sized(20 * limit)],
+      },
       { what: 'too many files', status: 413, sentence: /more than 3 files/, parts: Array(4).fill(small) },
       { what: 'twice too many files', status: 413, sentence: /more than 3 files/, parts: Array(50).fill(small) },
       {

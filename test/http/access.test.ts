@@ -208,9 +208,6 @@ t.test('each route is open to its own scope alone, and what is public to everybo
 
 t.test('a key that is refused is refused before the body is read', async (t) => {
   const server = await startApp(t, { API_KEYS })
-  const client = await server.connect()
-  await client.write(uploadHead(1_000_000_000, { more: ['Expect: 100-continue'] }))
-  t.equal((await client.answer()).status, 100)
   const refused = await server.connect()
   await refused.write(`${uploadHead('chunked', { more: [`Authorization: Bearer ${KEYS.read}`] })}0\r\n\r\n`)
   const answer = await refused.answer()

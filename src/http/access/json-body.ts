@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, type TObject, Type } from 'typebox'
 import { Check } from 'typebox/schema'
 import { BadMember, BrokenJson, ClientGone, JsonTimeout, JsonTooLarge, NotJson, UnknownMember } from '../../errors.ts'
+import { askForBody } from '../expect-continue.ts'
 
 /** How long a body of JSON may take to arrive, in milliseconds. */
 const ARRIVAL_MS = 10_000
@@ -14,7 +15,9 @@ const ARRIVAL_MS = 10_000
 export function takeJson(app: FastifyInstance, limit: number): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(new NotJson()))
-  app.addContentTypeParser('application/json', (_request, body, done) => {
+  app.addContentTypeParser('application/json', ({ raw, headers }, body, done) => {
+    if (Number(headers['content-length']) > limit) return done(new JsonTooLarge(limit))
+    askForBody(raw)
     const chunks: Buffer[] = []
     let count = 0
     const timer = setTimeout(() => end(new JsonTimeout(ARRIVAL_MS)), ARRIVAL_MS)

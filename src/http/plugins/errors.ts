@@ -51,19 +51,18 @@ export const errorsPlugin = fp(
 
     // Node would answer this itself, without a body; see `requireHostHeader` in app.ts
     app.addHook('onRequest', (request, _reply, done) => {
-      const { httpVersion, rawHeaders } = request.raw
+      const { headers, httpVersion, rawHeaders } = request.raw
       let hosts = 0
       for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts += 1
       if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) return done(new MissingHost())
+      // In HTTP/1.0 there are no expectations (RFC 9110 section 10.1.1)
+      const expectation = httpVersion === '1.1' ? headers.expect : undefined
+      if (expectation !== undefined && expectation.toLowerCase() !== '100-continue')
+        return done(new ExpectationFailed())
       if (httpVersion.startsWith('1.')) return done()
       done(new BadRequest('This server speaks HTTP/1.1 and no other version'))
     })
 
-    app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-      const error = new ExpectationFailed()
-      response.writeHead(error.status, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
-      response.end(JSON.stringify({ detail: error.message }))
-    })
     app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
       const { message } = new RouteNotFound('CONNECT', pathOf(request.url ?? ''))
       closeInStages(socket, app.config.UPLOAD_TIMEOUT, rawAnswer(message, 404, 'Not Found'))

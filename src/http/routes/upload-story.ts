@@ -3,13 +3,14 @@ import type { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { BadRequest, NotMultipart, UploadStalled, UploadTimeout, UploadTooSlow } from '../../errors.ts'
+import { BadRequest, UploadStalled, UploadTimeout, UploadTooSlow } from '../../errors.ts'
 import { onStall, type TooSlow } from '../../stall.ts'
 import { publicPath } from '../../stories/key.ts'
 import { uploadStory } from '../../stories/upload.ts'
 import { withinTicket } from '../access/ticket.ts'
 import { storyLinks, uploadDocument } from '../documents.ts'
-import { readImages } from '../multipart.ts'
+import { askForBody } from '../expect-continue.ts'
+import { checkHeaders, readImages } from '../multipart.ts'
 import { goneSignal } from '../plugins/connections.ts'
 import { errors, Uploaded } from '../schemas.ts'
 import { UploadBudget } from '../upload-budget.ts'
@@ -24,6 +25,7 @@ const BEGUN_POLL_MS = 20
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
   const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT, config.MAX_WAITING)
+  const limits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
   app.metrics.watchMemory('small_uploads', budget.rooms.small)
   app.metrics.watchMemory('large_uploads', budget.rooms.large)
 
@@ -41,8 +43,9 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'write', orBy: 'ticket' },
     },
     async (request, reply) => {
-      if (!request.isMultipart()) throw new NotMultipart()
+      checkHeaders(request, limits)
       const claim = claimName(request)
+      askForBody(request.raw)
       const deadline = uploadDeadline(request)
       try {
         const { signal } = deadline
@@ -55,7 +58,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         request.facts.waited = Math.round(performance.now() - asked)
         try {
           const { ticket } = request.access
-          const images = readImages(request, { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE })
+          const images = readImages(request, limits)
           const story = await uploadStory(store, ticket ? withinTicket(images, ticket) : images, {
             maxPixels: config.MAX_PIXELS,
             readAhead: reservation.readAhead,
