@@ -1,6 +1,6 @@
-import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure } from '../errors.ts'
+import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { type StoryKeys, WRITTEN_BY_US } from './key.ts'
+import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
 
 /**
  * Which upload an Idempotency-Key stands for.
@@ -87,18 +87,65 @@ export async function settle(store: ObjectStore, key: string, own: End): Promise
 }
 
 /**
- * To be called before a story is deleted: if it has a claim, says that it was committed. Its own process may have died before it did, and
- * without that an upload with the same key would make the story once more.
+ * Says of a story with an idempotency record that its upload was committed, unless the end of it is there. Has to be done before its
+ * commit record is deleted: its own process may have died before it did, and then an upload with the same key would make the story
+ * once more.
  *
  * @param keys of the story; the body of a record with a claim names it
+ * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+ * @returns false when the store has no room for the end
  */
-export async function commitBeforeDeletion(store: ObjectStore, { id, claimedRecord }: StoryKeys): Promise<void> {
-  if (claimedRecord === undefined) return
+export async function commitBeforeDeletion(
+  store: ObjectStore,
+  keys: StoryKeys,
+  uploadTimeout: number,
+): Promise<boolean> {
+  const { id, claimedRecord } = keys
+  if (claimedRecord === undefined) return true
   const { claim } = (await readIfThere<{ claim?: unknown }>(store, claimedRecord).catch(damaged)) ?? {}
-  if (typeof claim !== 'string' || !CLAIM_NAME.test(claim.slice(CLAIMS.length))) return
+  if (typeof claim !== 'string' || !CLAIM_NAME.test(claim.slice(CLAIMS.length))) return true
+  // Nearly always: then nothing is written, which costs less, and which a full store can do
+  if (await isThere(store, `${claim}.end`)) return true
   // Expired, or of the bucket that the story was copied from
-  if ((await readIfThere<ClaimedStory>(store, claim).catch(damaged))?.id !== id) return
-  await settle(store, claim, { id, committed: true })
+  if ((await readIfThere<ClaimedStory>(store, claim).catch(damaged))?.id !== id) return true
+  if (!(await wasCommitted(store, keys, uploadTimeout))) return true
+  try {
+    await settle(store, claim, { id, committed: true })
+    return true
+  } catch (error) {
+    if (error instanceof StoreFull) return false
+    throw error
+  }
+}
+
+/**
+ * Whether an upload whose idempotency record has no end was committed: its story is whole, or its commit record was written in time.
+ * Then no sweep had come by, the images were all there, and they are gone since the deletion of a full store has begun with them.
+ *
+ * @param keys that a listing shows of its story
+ * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+ */
+export async function wasCommitted(store: ObjectStore, keys: StoryKeys, uploadTimeout: number): Promise<boolean> {
+  if (keys.story()) return true
+  if (keys.claimedRecord === undefined) return false
+  try {
+    const { lastModified } = await store.head(keys.claimedRecord)
+    return lastModified.getTime() < ownIdTime(keys.id) + uploadTimeout
+  } catch (error) {
+    // Deleted meanwhile, which has an end written before it
+    if (error instanceof ObjectNotFound) return false
+    throw error
+  }
+}
+
+async function isThere(store: ObjectStore, key: string): Promise<boolean> {
+  try {
+    await store.head(key)
+    return true
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return false
+    throw error
+  }
 }
 
 /** What can't be read must not keep a story from being deleted. */

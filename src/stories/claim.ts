@@ -9,6 +9,7 @@ import {
   readIfThere,
   readJson,
   settle,
+  wasCommitted,
 } from './claim-object.ts'
 import { ownIdTime } from './key.ts'
 import { keysOfStory } from './list.ts'
@@ -41,7 +42,7 @@ export async function claimKey(
     const { committed } = await endOf(store, last.key, last.story.id, uploadTimeout)
     if (committed && last.story.fingerprint !== own.fingerprint) throw new KeyReused()
     if (committed) return last.story
-    await removeImages(store, last.story.id)
+    await removeImages(store, last.story.id, uploadTimeout)
     number = last.number
   }
 }
@@ -158,17 +159,18 @@ async function readLastClaim(store: ObjectStore, name: string) {
 async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout: number): Promise<End> {
   const end = await readIfThere<End>(store, `${key}.end`)
   if (end) return end
+  const keys = await keysOfStory(store, id)
   // Before anybody acts on the story: its own upload must not take it back
-  if ((await keysOfStory(store, id))?.story()) return settle(store, key, { id, committed: true })
+  if (keys && (await wasCommitted(store, keys, uploadTimeout))) return settle(store, key, { id, committed: true })
   if (ownIdTime(id) >= Date.now() - uploadTimeout - CLOCK_MARGIN_MS) throw new KeyInUse()
   return settle(store, key, { id, committed: false })
 }
 
 /** What an upload that was given up has left: a record of it that is still on its way must not find images. */
-async function removeImages(store: ObjectStore, id: string): Promise<void> {
+async function removeImages(store: ObjectStore, id: string, uploadTimeout: number): Promise<void> {
   const keys = await keysOfStory(store, id)
   if (!keys) return
   const removal = new Removal(store)
-  await removal.remove(await leftoversOf(store, [keys]))
+  await removal.remove(await leftoversOf(store, [keys]), uploadTimeout)
   removal.throwIfFailed()
 }

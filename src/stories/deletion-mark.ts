@@ -1,4 +1,5 @@
 import { v7 } from 'uuid'
+import { StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { isStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
 
@@ -7,7 +8,8 @@ import { isStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
  * every id.
  *
  * A story that a sweep has seen whole counts as one as long as there is anything below its id. Its deletion, which for a while or,
- * when it is interrupted, for good leaves some of it, has a mark from before its first step until nothing is left.
+ * when it is interrupted, for good leaves some of it, has a mark from before its first step until nothing is left. Only a store that
+ * is full may leave it out: see remove.ts.
  */
 export const MARKS = `${STORIES}-deleting/`
 
@@ -19,14 +21,23 @@ export interface DeletionMark {
   readonly time: number
 }
 
-/** Resolves to the key of a new mark; once it does, every reader knows of the deletion. */
-export async function putMark(store: ObjectStore, id: string): Promise<string> {
+/**
+ * Puts a tombstone; once it is there, every reader knows of the deletion.
+ *
+ * @returns its key, or undefined when the store has no room for it: a full store still has to be emptied
+ */
+export async function putMark(store: ObjectStore, id: string): Promise<string | undefined> {
   const key = `${MARKS}${id}.${v7()}`
   async function* body() {
     yield Buffer.from('A deletion is under way, or was interrupted.\n')
   }
-  await store.put(key, body(), { contentType: 'text/plain', metadata: WRITTEN_BY_US })
-  return key
+  try {
+    await store.put(key, body(), { contentType: 'text/plain', metadata: WRITTEN_BY_US })
+    return key
+  } catch (error) {
+    if (error instanceof StoreFull) return undefined
+    throw error
+  }
 }
 
 /**

@@ -26,23 +26,41 @@ export const CLOCK_MARGIN_MS = 5 * 60_000
  * Deletes a story: first its record, and with it the story, then its images, then their variants. A repetition finishes what an earlier
  * call left behind, and is a success. Rejects with `StoryNotFound` when there is nothing of it.
  *
+ * A full store has to be emptied too, so nothing that a deletion writes is necessary for it. The tombstone is left out where there is
+ * no room for it: a server that has settled the id then lists it until the last of its keys is gone. For the end of an idempotency
+ * record see `Removal.remove`.
+ *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+ * @param unmarked has the id from before the first step until nothing is left, when there is no tombstone
  */
-export async function removeStory(store: ObjectStore, id: string, uploadTimeout: number): Promise<void> {
+export async function removeStory(
+  store: ObjectStore,
+  id: string,
+  uploadTimeout: number,
+  unmarked = new Set<string>(),
+): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
-  const needsMark = isSettling(id, uploadTimeout)
-  const [keys, earlier] = await Promise.all([keysOfStory(store, id), needsMark ? readMarks(store, id) : []])
+  const mayBeSettled = isSettling(id, uploadTimeout)
+  const [keys, earlier] = await Promise.all([keysOfStory(store, id), mayBeSettled ? readMarks(store, id) : []])
   const marks = earlier.map(({ key }) => key)
-  if (keys?.story()) await commitBeforeDeletion(store, keys)
-  if (needsMark && keys?.story()) marks.push(await putMark(store, id))
+  const needsMark = mayBeSettled && keys?.story() !== undefined
+  const mark = async () => {
+    const own = await putMark(store, id)
+    if (own === undefined) unmarked.add(id)
+    else marks.push(own)
+    return own !== undefined
+  }
+  const isMarked = !needsMark || (await mark())
   const removal = new Removal(store)
-  if (keys) await removal.remove([keys])
+  const gone = keys ? await removal.remove([keys], uploadTimeout, isMarked ? undefined : mark) : []
   removal.throwIfFailed()
   const variants = await variantsOf(store, id)
   await removal.delete(variants)
   removal.throwIfFailed()
-  // With something below its id that is none of ours it would still count as a story
-  if (marks.length > 0 && !keys?.hasOthers) await store.delete(marks)
+  // With something below its id, a record that waits for its end or what is none of ours, it would still count as a story
+  const isEmpty = gone.length > 0 ? !keys?.hasOthers : keys === undefined
+  if (isEmpty && marks.length > 0) await store.delete(marks)
+  if (isEmpty) unmarked.delete(id)
   if (variants.length === 0 && !keys?.keys().length) throw new StoryNotFound(id)
 }
 
@@ -56,36 +74,60 @@ function isSettling(id: string, uploadTimeout: number): boolean {
 
 /**
  * Deletes every story that is listed now, and what failed uploads and deletions left that are older than `uploadTimeout`, and then the
- * variants of whatever is gone. A running upload, whose record is still to come, is not touched.
+ * variants of whatever is gone. A running upload, whose record is still to come, is not touched. A full store is emptied too, as by
+ * `removeStory`.
  *
  * Rejects with `DeleteFailure`, naming every key that the store kept, after all the others were deleted. Any other error ends the
  * work, and comes when nothing of it runs any more.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+ * @param unmarked has ids as for `removeStory`
  */
-export async function removeAllStories(store: ObjectStore, uploadTimeout: number): Promise<void> {
+export async function removeAllStories(
+  store: ObjectStore,
+  uploadTimeout: number,
+  unmarked = new Set<string>(),
+): Promise<void> {
   const oldest = Date.now() - uploadTimeout - CLOCK_MARGIN_MS
   const earlier = await readMarks(store)
   const isRepetition = earlier.some(({ id }) => id === 'all')
   const removal = new Removal(store)
-  const own: Promise<string>[] = []
+  const own: Promise<string | undefined>[] = []
   let marked = Number.NEGATIVE_INFINITY
-  await sideBySide(readBatches(store, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
+  /** Those of which a key of our layout is left without a failure: a record that waits for room for its end. */
+  const waiting = new Set<string>()
+
+  async function mark(): Promise<boolean> {
     // A new one from time to time: a sweep takes an old one for that of a deletion that was interrupted
     if (Date.now() - marked > uploadTimeout) {
       marked = Date.now()
       own.push(putMark(store, 'all'))
     }
-    await own.at(-1)
-    await sideBySide(stories, MARKS_AT_ONCE, (keys) => commitBeforeDeletion(store, keys))
+    const isMarked = (await own.at(-1)) !== undefined
+    // When the next batch begins, there may be room
+    if (!isMarked) marked = Number.NEGATIVE_INFINITY
+    return isMarked
+  }
+
+  await sideBySide(readBatches(store, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
+    const isMarked = await mark()
+    const settling = stories.filter(({ id }) => isSettling(id, uploadTimeout))
+    if (!isMarked) for (const { id } of settling) unmarked.add(id)
     const leftovers = await leftoversOf(store, suspects)
     // Below these ids something stays that is no story, now or since an earlier removal
     const lasting = [
-      ...stories.filter(({ id, hasOthers }) => hasOthers && isSettling(id, uploadTimeout)),
+      ...settling.filter(({ hasOthers }) => hasOthers),
       ...(isRepetition ? suspects.filter((keys) => !leftovers.includes(keys)) : []),
     ]
-    await sideBySide(lasting, MARKS_AT_ONCE, async ({ id }) => void (await putMark(store, id)))
-    await removal.remove([...stories, ...leftovers])
+    await sideBySide(lasting, MARKS_AT_ONCE, async ({ id }) => {
+      if ((await putMark(store, id)) === undefined) unmarked.add(id)
+    })
+    const removed = [...stories, ...leftovers]
+    const gone = new Set(await removal.remove(removed, uploadTimeout))
+    for (const keys of removed) {
+      if (!gone.has(keys)) waiting.add(keys.id)
+      else if (!keys.hasOthers) unmarked.delete(keys.id)
+    }
     // Of the others an id is left that has nothing but variants
     const withOthers = stories.filter(({ hasOthers }) => hasOthers)
     await sideBySide(withOthers, MARKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
@@ -94,7 +136,9 @@ export async function removeAllStories(store: ObjectStore, uploadTimeout: number
     removal.delete(orphans.flatMap(({ objects }) => objects.map(({ key }) => key))),
   )
   removal.throwIfFailed()
-  const done = await Promise.all(own)
+  // A sweep finishes them, and puts a mark for each
+  if (waiting.size > 0) return
+  const done = (await Promise.all(own)).filter((key) => key !== undefined)
   await sideBySide(earlier, MARKS_AT_ONCE, async ({ key, id }) => {
     if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
   })
@@ -173,13 +217,49 @@ export class Removal {
    * Records before images: a reader who comes in between sees no story, never a part of one. A story whose record could not be
    * deleted keeps its images.
    *
+   * The end of an idempotency record comes before both. Where the store has no room for it, the images go first, which takes the
+   * story out of every list at once, too. Then there is room, or the record stays: it tells an upload with the same key that its
+   * story was committed, and a later call writes the end and deletes it.
+   *
+   * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+   * @param onRoom is called once when a part of the keys is deleted, and others are still there
    * @returns the stories of which no key of our layout is left
    */
-  async remove(stories: readonly StoryKeys[]): Promise<StoryKeys[]> {
+  async remove(
+    stories: readonly StoryKeys[],
+    uploadTimeout: number,
+    onRoom?: () => Promise<unknown>,
+  ): Promise<StoryKeys[]> {
+    const open = await this.#withoutEnd(stories, uploadTimeout)
+    await this.#deleteRecords(stories.filter((keys) => !open.has(keys)))
+    const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.kept.has(key))
+    if (open.size === 0) await onRoom?.()
+    const hidden = stories.filter(isHidden)
+    await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))
+    if (open.size > 0) await onRoom?.()
+    const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
+    const waiting =
+      open.size > 0
+        ? await this.#withoutEnd(
+            gone.filter((keys) => open.has(keys)),
+            uploadTimeout,
+          )
+        : open
+    await this.#deleteRecords(gone.filter((keys) => open.has(keys) && !waiting.has(keys)))
+    return gone.filter((keys) => !waiting.has(keys) && isHidden(keys))
+  }
+
+  /** Writes the ends of their idempotency records; returns those for which the store has no room. */
+  async #withoutEnd(stories: readonly StoryKeys[], uploadTimeout: number): Promise<Set<StoryKeys>> {
+    const full = new Set<StoryKeys>()
+    await sideBySide(stories, MARKS_AT_ONCE, async (keys) => {
+      if (!(await commitBeforeDeletion(this.#store, keys, uploadTimeout))) full.add(keys)
+    })
+    return full
+  }
+
+  async #deleteRecords(stories: readonly StoryKeys[]): Promise<void> {
     await this.delete(stories.flatMap(({ records }) => records))
-    const gone = stories.filter(({ records }) => !records.some((key) => this.kept.has(key)))
-    await this.delete(gone.flatMap(({ images }) => images.map((image) => image.key)))
-    return gone.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
   }
 
   throwIfFailed(): void {

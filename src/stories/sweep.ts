@@ -71,6 +71,8 @@ type Span = readonly [from: number, to: number]
  * Several servers may sweep a bucket at once. What a sweep has seen makes the list of story ids quick: see `settled`.
  */
 export class Sweeper {
+  /** Ids of stories whose deletion by this process had no room for a tombstone. Whatever sweeps have seen, they are exceptions. */
+  readonly unmarked = new Set<string>()
   readonly #store: ObjectStore
   readonly #age: number
   readonly #now: () => number
@@ -88,7 +90,10 @@ export class Sweeper {
   get settled(): Settled | undefined {
     if (!this.#swept || !this.#doubts) return undefined
     // If the clock was set back, uploads that run now have ids from before
-    return { before: Math.min(this.#swept.before, this.#now() - this.#age), unsure: this.#doubts }
+    const before = Math.min(this.#swept.before, this.#now() - this.#age)
+    if (this.unmarked.size === 0) return { before, unsure: this.#doubts }
+    if (this.unmarked.size > MOST_DOUBTS) return undefined
+    return { before, unsure: new Set([...this.#doubts, ...this.unmarked]) }
   }
 
   /**
@@ -124,7 +129,7 @@ export class Sweeper {
       const suspects = broken.filter(({ records, images }) => records.length > 0 !== images.length > 0)
       const leftovers = await leftoversOf(this.#store, suspects, before)
       const removal = new Removal(this.#store)
-      const gone = new Set(dryRun ? leftovers : await removal.remove(leftovers))
+      const gone = new Set(dryRun ? leftovers : await removal.remove(leftovers, this.#age - CLOCK_MARGIN_MS))
       for (const story of gone) {
         const keys = story.keys()
         report.stories += 1
@@ -155,8 +160,11 @@ export class Sweeper {
     if (ofAll.length > 0 && doubts.size <= MOST_MARKS) {
       // Other servers may have seen these whole before the deletion of all
       const marked = new Set(marks.map(({ id }) => id))
-      for (const id of doubts) if (!marked.has(id) && !dryRun) await putMark(this.#store, id)
-      done.push(...ofAll)
+      let isRoom = true
+      for (const id of doubts) {
+        if (isRoom && !marked.has(id) && !dryRun) isRoom = (await putMark(this.#store, id)) !== undefined
+      }
+      if (isRoom) done.push(...ofAll)
     }
     for (const mark of interrupted) {
       const { id } = mark

@@ -206,7 +206,7 @@ t.test('a dry run tells what a sweep then tells, page after page', async (t) => 
   await putOurs(store, `stories/${other}/1.jpg`)
   await putBytes(store, `stories/${other}/notes.txt`)
   const marks: string[] = []
-  for (const id of [marked, whole, harmed, other, 'all']) marks.push(await putMark(store, id))
+  for (const id of [marked, whole, harmed, other, 'all']) marks.push((await putMark(store, id)) ?? '')
   const begin = await listKeys(store)
   for (const byHour of [false, true]) {
     const told: string[][] = [[], []]

@@ -16,7 +16,7 @@ export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'delete-all' },
     },
     async () => {
-      await removeAllStories(app.store, app.config.UPLOAD_TIMEOUT)
+      await removeAllStories(app.store, app.config.UPLOAD_TIMEOUT, app.sweeper.unmarked)
       return { success: true as const, message: DONE }
     },
   )

@@ -19,7 +19,7 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'delete' },
     },
     async (request) => {
-      await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT)
+      await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT, app.sweeper.unmarked)
       return { success: true as const, message: DONE }
     },
   )

@@ -8,7 +8,11 @@ import {
   StoreUnavailable,
 } from '../../errors.ts'
 
-const FULL = new Set(['XMinioStorageFull', 'QuotaExceeded', 'InsufficientCapacity', 'InsufficientStorage'])
+const FULL = new Set(['XMinioStorageFull', 'InsufficientCapacity', 'InsufficientStorage'])
+
+/** QuotaExceeded of Ceph RGW, XMinioAdminBucketQuotaExceeded of MinIO, ObjectQuotaExceeded of NooBaa. */
+const QUOTA = /Quota(Limit)?Exceeded$/
+
 const TRY_AGAIN = new Set(['SlowDown', 'RequestTimeout', 'TooManyRequests', 'ServiceUnavailable'])
 
 /** The error code of S3 (AWS, "Error responses"), or the name of a system error. */
@@ -26,7 +30,7 @@ export function storeError(error: unknown, key = '', signal?: AbortSignal): unkn
   // The second one: somebody else is writing it at this moment (AWS, "Add preconditions to S3 operations with conditional requests")
   if (name === 'PreconditionFailed' || name === 'ConditionalRequestConflict') return new ObjectExists().because(error)
   if (name === 'InvalidRange' || status === 416) return new RangeNotSatisfiable()
-  if (FULL.has(name) || status === 507) return new StoreFull().because(error)
+  if (FULL.has(name) || QUOTA.test(name) || status === 507) return new StoreFull().because(error)
   // Without an answer the SDK has the error of the connection: refused, reset, timed out, not found
   if (TRY_AGAIN.has(name) || status === 429 || status >= 500 || (status === 0 && isConnectionError(error))) {
     return new StoreUnavailable().because(error)

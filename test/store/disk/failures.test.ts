@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import fs, { appendFile, mkdir, readdir, rm, statfs, unlink, writeFile } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { DeleteFailure, ObjectNotFound, StoreFailure, StoreFull, StoryNotFound } from '../../../src/errors.ts'
 import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../../src/store/object-store.ts'
@@ -12,6 +12,7 @@ import { removeStory } from '../../../src/stories/remove.ts'
 import { type UploadedStory, uploadStory } from '../../../src/stories/upload.ts'
 import { inChunks, listKeys, putBytes, readAll } from '../../support/bodies.ts'
 import { bigImage } from '../../support/images.ts'
+import { mount, mountOf, whyNoMount } from '../../support/small-disk.ts'
 import { makeFolder } from '../../support/stores.ts'
 
 t.test('a full disk is StoreFull and leaves nothing behind', { skip: whyNoMount() }, async (t) => {
@@ -238,23 +239,6 @@ t.test('a store whose root can not be made does not open', async (t) => {
   await writeFile(join(parent, 'root', '.tmp'), '')
   await t.rejects(openDiskStore(join(parent, 'root')))
 })
-
-/** Why a test that needs a mount can't run here; false when it can. */
-function whyNoMount(): string | false {
-  return process.platform !== 'linux' || process.getuid?.() !== 0 ? 'mounting needs root on Linux' : false
-}
-
-/** A small file system of its own, unmounted with the test. */
-async function mountOf(t: Test, options: string): Promise<string> {
-  const folder = await makeFolder(t)
-  mount(t, ['-t', 'tmpfs', '-o', `size=${options}`, 'tmpfs', folder])
-  return folder
-}
-
-function mount(t: Test, args: readonly string[]): void {
-  execFileSync('mount', [...args])
-  t.teardown(() => execFileSync('umount', [args.at(-1) as string]))
-}
 
 function upload(store: ObjectStore, images: readonly Buffer[]): Promise<UploadedStory> {
   async function* bodies() {

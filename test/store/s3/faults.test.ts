@@ -48,6 +48,7 @@ const EXPECTED: readonly (readonly [Fault, abstract new (...args: never[]) => Se
   [{ status: 403, code: 'InvalidAccessKeyId' }, StoreFailure, 1],
   [{ status: 429, code: 'TooManyRequests' }, StoreUnavailable, 3],
   [{ status: 403, code: 'QuotaExceeded' }, StoreFull, 1],
+  [{ status: 400, code: 'XMinioAdminBucketQuotaExceeded' }, StoreFull, 1],
   [{ status: 400, code: 'MalformedXML' }, StoreFailure, 1],
 ]
 
