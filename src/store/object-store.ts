@@ -35,7 +35,10 @@ export interface ObjectHead {
   readonly size: number
   /** A strong entity tag with its quotes (RFC 9110 section 8.8.3). */
   readonly etag: string
+  /** What HTTP calls Last-Modified. A file that was copied or restored keeps the one it had elsewhere. */
   readonly lastModified: Date
+  /** When the object came to be what it is here, where that can be later than `lastModified`: this tells its age. */
+  readonly changedAt?: Date
   readonly contentType: string | undefined
   readonly metadata: Readonly<Record<string, string>>
 }

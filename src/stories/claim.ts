@@ -106,7 +106,8 @@ export async function sweepClaims(
   for await (const objects of readClaims(store)) {
     signal?.throwIfAborted()
     const keys = objects.map(({ key }) => key)
-    if (!objects.every(({ modified }) => Date.parse(modified) < expired) || !(await areOurs(store, keys))) continue
+    if (!objects.every(({ modified }) => Date.parse(modified) < expired) || !(await areOurs(store, keys, expired)))
+      continue
     if (!dryRun) {
       // An end without its claim would be that of the next upload with this key
       await store.delete(keys.filter((key) => key.endsWith('.end')))
@@ -135,8 +136,8 @@ async function* readClaims(store: ObjectStore): AsyncGenerator<ListedObject[]> {
   if (objects.length > 0) yield objects
 }
 
-async function areOurs(store: ObjectStore, keys: readonly string[]): Promise<boolean> {
-  for (const key of keys) if (!(await isOurs(store, key))) return false
+async function areOurs(store: ObjectStore, keys: readonly string[], before: number): Promise<boolean> {
+  for (const key of keys) if (!(await isOurs(store, key, before))) return false
   return true
 }
 

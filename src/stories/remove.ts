@@ -195,8 +195,8 @@ export async function leftoversOf(
 /** Whether we wrote an object, and before that time; one that is deleted meanwhile is nobody else's. */
 export async function isOurs(store: ObjectStore, key: string, before = Number.POSITIVE_INFINITY): Promise<boolean> {
   try {
-    const { metadata, lastModified } = await store.head(key)
-    return isWrittenByUs(metadata) && lastModified.getTime() < before
+    const { metadata, lastModified, changedAt = lastModified } = await store.head(key)
+    return isWrittenByUs(metadata) && changedAt.getTime() < before
   } catch (error) {
     if (error instanceof ObjectNotFound) return true
     throw error

@@ -9,7 +9,7 @@ import { LongDigest, sha256 } from '../../digest.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
-import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
+import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
 import { tidyDisk } from './tidy.ts'
@@ -268,6 +268,7 @@ async function describe(file: FileHandle, path: string, key: string): Promise<Ob
     // Time and size as in nginx, for a file that was replaced by hand
     etag: `"${stat.mtimeNs.toString(16)}-${stat.size.toString(16)}-${sidecar?.id ?? ''}"`,
     lastModified: new Date(Number(stat.mtimeMs)),
+    changedAt: new Date(changeTime({ mtimeMs: Number(stat.mtimeMs), ctimeMs: Number(stat.ctimeMs) })),
     contentType: sidecar?.contentType,
     metadata: sidecar?.metadata ?? {},
   }

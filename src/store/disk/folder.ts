@@ -83,3 +83,11 @@ export async function unlinkIfThere(path: string): Promise<void> {
     if (!isMissing(error)) throw error
   })
 }
+
+/**
+ * When a file or folder last changed, in milliseconds since 1970: the later of the times of its content and of its inode. Tools that
+ * copy and restore set the first one back, and nothing can do that to the second (stat(2)).
+ */
+export function changeTime({ mtimeMs, ctimeMs }: { readonly mtimeMs: number; readonly ctimeMs: number }): number {
+  return Math.max(mtimeMs, ctimeMs)
+}

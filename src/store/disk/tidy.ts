@@ -1,7 +1,7 @@
 import { lstat, opendir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareKeys, type TidyOptions } from '../object-store.ts'
-import { removeFolderIfEmpty, unlinkIfThere } from './folder.ts'
+import { changeTime, removeFolderIfEmpty, unlinkIfThere } from './folder.ts'
 import { isMissing } from './store-error.ts'
 
 /**
@@ -61,7 +61,7 @@ async function isOrphan(path: string, names: ReadonlySet<string>, name: string):
 async function isOlder(path: string, time: number, kind: 'file' | 'folder'): Promise<boolean> {
   try {
     const stat = await lstat(path)
-    return stat.mtimeMs < time && (kind === 'file' ? stat.isFile() : stat.isDirectory())
+    return changeTime(stat) < time && (kind === 'file' ? stat.isFile() : stat.isDirectory())
   } catch (error) {
     if (isMissing(error)) return false
     throw error
