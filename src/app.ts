@@ -2,9 +2,11 @@ import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { type Config, listed } from './config.ts'
+import { proxyMatcher } from './http/client-address.ts'
 import { handleExpectations } from './http/expect-continue.ts'
 import { accessPlugin } from './http/plugins/access.ts'
 import { browsersPlugin } from './http/plugins/browsers.ts'
+import { clientPlugin } from './http/plugins/client.ts'
 import { connectionsPlugin } from './http/plugins/connections.ts'
 import { discardBodyPlugin } from './http/plugins/discard-body.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
@@ -64,7 +66,7 @@ export async function buildApp(
       headersTimeout: config.HEADERS_TIMEOUT,
       connectionsCheckingInterval: Math.min(5000, config.HEADERS_TIMEOUT / 2),
     },
-    trustProxy: config.TRUST_PROXY !== undefined && listed(config.TRUST_PROXY),
+    trustProxy: config.TRUST_PROXY !== undefined && proxyMatcher(listed(config.TRUST_PROXY)),
     keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT,
     frameworkErrors: sendFrameworkError,
     clientErrorHandler: (error, socket) => sendParserError(error, socket, config.UPLOAD_TIMEOUT),
@@ -83,6 +85,7 @@ export async function buildApp(
 
   // Before whatever waits for the end of a response
   await app.register(connectionsPlugin)
+  await app.register(clientPlugin)
   if (tracing) await app.register(tracingPlugin, { tracing })
   await app.register(requestLogPlugin)
   await app.register(browsersPlugin)

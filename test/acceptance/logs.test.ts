@@ -75,3 +75,20 @@ t.test('a store out of reach is logged without credentials, and with the request
   t.match(JSON.stringify(error), /ECONNREFUSED/, 'the log says what the answer does not')
   t.notMatch(server.output.stdout, /a-secret-access-key/)
 })
+
+t.test('the log has the address of the client in full, and without its port', async (t) => {
+  const server = await startServer({ DATA_DIR: t.testdir(), TRUST_PROXY: '127.0.0.1' })
+  t.teardown(() => server.stop())
+  for (const [path, entry, remote] of [
+    ['/livez', '192.0.2.1:4711', '192.0.2.1'],
+    ['/livez', '[2001:db8:1:2::3]:443', '2001:db8:1:2::3'],
+    ['/livez', 'unknown', '127.0.0.1'],
+    // Fastify has looked at no header then
+    ['/%zz', '192.0.2.2:4712', '127.0.0.1'],
+  ] as const) {
+    const { headers } = await get(server, path, { 'x-forwarded-for': entry })
+    const line = () => server.log().find(({ reqId, msg }) => reqId === headers['x-request-id'] && msg === 'answered')
+    await until('it is logged', () => line() !== undefined)
+    t.equal(line()?.remote, remote, `${path} ${entry}`)
+  }
+})

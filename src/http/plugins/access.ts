@@ -120,7 +120,7 @@ function admission(keys: readonly ApiKey[], signer: Signer | undefined): (reques
  */
 async function counters(app: FastifyInstance, most: number) {
   await app.register(rateLimit, { global: false, timeWindow: MINUTE_MS })
-  const addressOf = ({ ip }: FastifyRequest) => rateLimit.normalizeIP(ip)
+  const clientOf = ({ clientId }: FastifyRequest) => clientId
   const counter = (max: number, keyGenerator: (request: FastifyRequest) => string) => {
     const count = app.createRateLimit({ max, keyGenerator })
     return async (request: FastifyRequest) => {
@@ -129,10 +129,10 @@ async function counters(app: FastifyInstance, most: number) {
     }
   }
   const holderOf = (request: FastifyRequest) =>
-    request.access.hasKey ? `key ${request.access.caller}` : addressOf(request)
+    request.access.hasKey ? `key ${request.access.caller}` : clientOf(request)
   return {
     countRequest: most > 0 ? counter(most, holderOf) : undefined,
-    countForgery: counter(MOST_FORGERIES, addressOf),
+    countForgery: counter(MOST_FORGERIES, clientOf),
   }
 }
 

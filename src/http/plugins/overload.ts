@@ -80,8 +80,8 @@ export const overloadPlugin = fp(
       const isVariant = isImage(schema) && asksForVariant(request.query)
       const own = isVariant ? variants : answers.get(schema.operationId ?? '')
       if (!own) return done()
-      if (own.tryEnter(request.ip, reply.raw)) return done()
-      own.enter(request.ip, reply.raw).then(() => done(), done)
+      if (own.tryEnter(request.clientId, reply.raw)) return done()
+      own.enter(request.clientId, reply.raw).then(() => done(), done)
     })
 
     // A list, which Fastify sends

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { isStoryId } from '../../stories/key.ts'
+import { clientAddressOf } from './client.ts'
 
 /** What a route says of a request, for its line of the log. */
 export interface RequestFacts {
@@ -72,7 +73,7 @@ export function followToItsEnd(request: FastifyRequest, reply: FastifyReply, ope
         bytesIn,
         bytesOut,
         ...request.facts,
-        remote: request.ip,
+        remote: clientAddressOf(request),
       },
       isAnswered ? 'answered' : 'the connection closed before the answer was sent',
     )

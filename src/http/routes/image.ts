@@ -108,7 +108,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   ): Promise<Found> {
     try {
       if (!variant) return await read(key)
-      return await variants.find({ storyId, source: key, ...variant }, read, { who: request.ip, signal })
+      return await variants.find({ storyId, source: key, ...variant }, read, { who: request.clientId, signal })
     } catch (error) {
       throw error instanceof ObjectNotFound ? new ImageNotFound(publicPath(key)) : error
     }

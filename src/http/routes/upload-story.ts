@@ -51,7 +51,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         const { signal } = deadline
         const asked = performance.now()
         const reservation = await budget.reserve(contentLength(request), signal, {
-          who: request.ip,
+          who: request.clientId,
           begun: () => begun(request.raw, signal),
         })
         deadline.isWanted = reservation.isWanted

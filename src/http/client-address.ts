@@ -1,0 +1,96 @@
+import { BlockList, isIPv4, isIPv6 } from 'node:net'
+
+/** How some proxies, Azure's among them, write an address: with a port, and IPv6 in brackets. IPv4 may be mapped to IPv6. */
+const WRITTEN = /^(?:\[([^\]]+)\]|(?:::ffff:)?(\d+\.[\d.]+))(?::\d{1,5})?$/i
+
+/**
+ * Reads the IP address of a socket or of an entry of `X-Forwarded-For`. It is without port and zone, and IPv4 where it is an
+ * IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
+ *
+ * @returns undefined for what is not an IP address
+ */
+export function addressIn(text: string | undefined): string | undefined {
+  if (text === undefined || isIPv4(text)) return text
+  const [, bracketed, v4] = WRITTEN.exec(text) ?? []
+  const written = bracketed ?? v4 ?? text
+  if (isIPv4(written)) return written
+  const [address = ''] = written.split('%', 1)
+  if (!isIPv6(address)) return undefined
+  const groups = groupsOf(address)
+  return startsWith(groups, MAPPED) ? dotted(groups[6], groups[7]) : address.toLowerCase()
+}
+
+const MAPPED = [0, 0, 0, 0, 0, 0xffff]
+/** RFC 6052 section 2.1. */
+const NAT64 = [0x64, 0xff9b, 0, 0, 0, 0]
+/** RFC 3056 section 2. */
+const SIX_TO_FOUR = [0x2002]
+
+/**
+ * What one client is told from another by: an IPv4 address as it is, an IPv6 address by its /64, all of which one client has. Two
+ * kinds of IPv6 address stand for an IPv4 address, and count as that: those of 6to4, of which the owner of one IPv4 address has 65,536
+ * networks, and those of the well-known prefix of NAT64, where all of IPv4 is in one /64.
+ *
+ * @param address as `addressIn` returns it
+ */
+export function clientIdOf(address: string): string {
+  if (!isIPv6(address)) return address
+  const groups = groupsOf(address)
+  if (startsWith(groups, NAT64)) return dotted(groups[6], groups[7])
+  if (startsWith(groups, SIX_TO_FOUR)) return dotted(groups[1], groups[2])
+  const network = groups.slice(0, 4).map((group) => group.toString(16))
+  return `${network.join(':')}::/64`
+}
+
+/** The eight numbers of an IPv6 address without a zone. */
+function groupsOf(address: string): number[] {
+  const groups: number[] = []
+  let gap = groups.length
+  for (const group of address.split(':')) {
+    if (group === '') gap = groups.length
+    else if (group.includes('.')) {
+      const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number)
+      groups.push(a * 256 + b, c * 256 + d)
+    } else groups.push(Number.parseInt(group, 16))
+  }
+  groups.splice(gap, 0, ...Array<number>(8 - groups.length).fill(0))
+  return groups
+}
+
+function startsWith(groups: readonly number[], prefix: readonly number[]): boolean {
+  return prefix.every((group, index) => group === groups[index])
+}
+
+function dotted(high = 0, low = 0): string {
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
+/**
+ * Recognizes the addresses of trusted proxies, also where they are written with a port.
+ *
+ * @param networks addresses, and networks as `address/bits`
+ */
+export function proxyMatcher(networks: readonly string[]): (text: string) => boolean {
+  // Apart, since in one list a short IPv6 prefix of zeros has all of IPv4 in it
+  const proxies = { ipv4: new BlockList(), ipv6: new BlockList() }
+  for (const network of networks) {
+    const [written = '', bits] = network.split('/')
+    const prefix = bits === undefined ? mostBits(written) : Number(bits)
+    const address = addressIn(written) ?? written
+    // A network of mapped addresses means IPv4, which is the last 32 of the bits
+    const outside = mostBits(written) - mostBits(address)
+    if (prefix > outside) proxies[familyOf(address)].addSubnet(address, prefix - outside, familyOf(address))
+  }
+  return (text) => {
+    const address = addressIn(text)
+    return address !== undefined && proxies[familyOf(address)].check(address, familyOf(address))
+  }
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4'
+}
+
+function mostBits(address: string): number {
+  return isIPv6(address) ? 128 : 32
+}
