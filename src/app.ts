@@ -8,6 +8,7 @@ import { accessPlugin } from './http/plugins/access.ts'
 import { browsersPlugin } from './http/plugins/browsers.ts'
 import { clientPlugin } from './http/plugins/client.ts'
 import { connectionsPlugin } from './http/plugins/connections.ts'
+import { crossSitePlugin } from './http/plugins/cross-site.ts'
 import { discardBodyPlugin } from './http/plugins/discard-body.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
 import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
@@ -90,6 +91,7 @@ export async function buildApp(
   await app.register(requestLogPlugin)
   await app.register(browsersPlugin)
   await app.register(errorsPlugin)
+  await app.register(crossSitePlugin)
   await app.register(discardBodyPlugin)
   await app.register(gracefulClosePlugin)
   // Before whatever waits or counts on behalf of somebody

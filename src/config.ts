@@ -65,6 +65,14 @@ export const ConfigSchema = Type.Object({
     },
     isSecret: true,
   }),
+  ALLOWED_HOSTS: optionalText(
+    'Host names that a server without `API_KEYS` answers to besides `localhost` and IP addresses, with commas between them; `*` is every name',
+    {
+      example: 'images.example.org',
+      pattern: `^\\*$|${listOf('[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?')}`,
+      must: 'a list of host names (images.example.org, in lower case, without a port), or *',
+    },
+  ),
   ALLOW_OPEN: flag('Lets a server without `API_KEYS` listen beyond this machine: for a private network'),
   SIGNING_SECRETS: optionalText(
     'Secrets that upload tickets and signed URLs are signed with, each of 32 characters or more, with commas between them. The first one signs, all of them verify',

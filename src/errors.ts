@@ -232,6 +232,21 @@ export class TooManyRequests extends failure(
   }
 }
 
+// Pages of other sites, where there are no keys
+/** RFC 9110 section 15.5.20. */
+export const UnknownHost = failure(
+  'UnknownHost',
+  421,
+  (host: string) =>
+    `This server does not answer to the host name ${quoted(host)}; if it is one of its own, put it into ALLOWED_HOSTS`,
+)
+export const WrongOrigin = failure(
+  'WrongOrigin',
+  403,
+  (method: string, origin: string | undefined) =>
+    `Pages of ${origin === undefined ? 'another site' : quoted(origin)} may not send ${method} to this server; to allow it, put their origin into CORS_ORIGINS`,
+)
+
 // Bodies of JSON
 export const NotJson = failure('NotJson', 415, () => 'Send the body as application/json')
 export const BrokenJson = failure('BrokenJson', 400, () => 'The body is not the JSON of an object')

@@ -52,6 +52,25 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
       `a:read:${HASH},b:write:${HASH}`,
     ],
   },
+  ALLOWED_HOSTS: {
+    valid: [
+      ['*', '*'],
+      ['images.example.org, story-images', 'images.example.org, story-images'],
+      ['a', 'a'],
+    ],
+    invalid: [
+      'Images.example.org',
+      'images.example.org:8000',
+      'https://images.example.org',
+      '*.example.org',
+      'a, *',
+      'a b',
+      'a,',
+      '.example.org',
+      'example.org.',
+      '[::1]',
+    ],
+  },
   ALLOW_OPEN: {
     default: false,
     valid: [

@@ -11,6 +11,7 @@ import {
   StoreFailure,
   StoreUnavailable,
   TooManyRequests,
+  UnknownHost,
 } from '../errors.ts'
 import { header, noStore } from './schemas.ts'
 
@@ -23,6 +24,8 @@ export interface Answer {
 
 /** What every route can answer, whatever is asked of it. */
 export const OF_EVERY_ROUTE = [400, 417, 431, 500]
+/** The same of a server without keys. */
+export const OF_EVERY_OPEN_ROUTE = [...OF_EVERY_ROUTE, 421]
 
 const MEANINGS: Readonly<Record<number, string>> = {
   400: 'The request is not as described, or is no proper HTTP',
@@ -35,6 +38,7 @@ const MEANINGS: Readonly<Record<number, string>> = {
   415: 'The body is not of the right type, or a file is not one of the image types',
   416: 'The range lies outside of the image; Content-Range says how long it is',
   417: 'An expectation other than 100-continue',
+  421: 'A host name that the server does not answer to',
   422: 'The server understands the request, but can not use what it names',
   429: 'Too many requests',
   431: 'The headers of the request are too large',
@@ -49,6 +53,7 @@ const failuresOfEveryRoute = () => [
   new KeyUnknown(),
   new ScopeMissing('read'),
   new ExpectationFailed(),
+  new UnknownHost('images.example.org'),
   new TooManyRequests(12),
   new HeadersTooLarge(),
   new InternalError(),

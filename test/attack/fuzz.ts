@@ -4,6 +4,7 @@
  *
  * `FUZZ_BODIES=100000 FUZZ_SEED=1 node --expose-gc --import tsx test/attack/fuzz.ts`
  */
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -15,6 +16,7 @@ import { sha256 } from '../../src/digest.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { eventually, isDetail } from '../support/app.ts'
+import { ALLOWED_HOSTS } from '../support/hosts.ts'
 import { chance, oneOf, randomFrom } from '../support/random.ts'
 import { readForm } from './form.ts'
 import { openMemoryStore } from './memory-store.ts'
@@ -140,6 +142,7 @@ class Target {
       UPLOAD_IDLE_TIMEOUT: '5s',
       UPLOAD_MIN_RATE: '0',
       MAX_EVENT_LOOP_DELAY: '1m',
+      ALLOWED_HOSTS,
     })
     const app = await buildApp(config, store)
     await app.listen({ host: '127.0.0.1', port: 0 })

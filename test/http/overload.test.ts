@@ -14,12 +14,16 @@ import { openShortPath } from '../../src/store/s3/short-path.ts'
 import { get, IMAGES, MULTIPART, multipart, STORY_IDS, UPLOAD } from '../acceptance/client.ts'
 import { connectRaw, eventually, isDetail, smallImage, storyId } from '../support/app.ts'
 import { putBytes } from '../support/bodies.ts'
+import { ALLOWED_HOSTS } from '../support/hosts.ts'
 import { makeFolder } from '../support/stores.ts'
 
 /** A server over a disk store of which some methods are others. */
 async function serve(t: Test, options: Record<string, string>, change: (store: ObjectStore) => Partial<ObjectStore>) {
   const disk = await openDiskStore(await makeFolder(t))
-  const app = await buildApp(readConfig({ LOG_LEVEL: 'silent', ...options }), { ...disk, ...change(disk) })
+  const app = await buildApp(readConfig({ LOG_LEVEL: 'silent', ALLOWED_HOSTS, ...options }), {
+    ...disk,
+    ...change(disk),
+  })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     const closed = app.close()

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
-import { eventually, filePart, multipart, smallImage, startApp } from '../support/app.ts'
+import { connectRaw, eventually, filePart, multipart, smallImage, startApp } from '../support/app.ts'
 import { examplesOf, isInstalled, run } from '../support/examples.ts'
 import { freePort, openShell, startRecorder } from './shell.ts'
 
@@ -67,6 +67,19 @@ t.test('nginx of docs/deployment.md passes uploads and images on', { skip: noNgi
   const url = `http://127.0.0.1:${port}`
   const { image_paths } = await upload(t, url)
   t.equal((await fetch(`${url}${image_paths[0]}`)).status, 200)
+  const named = await startApp(t, { ALLOWED_HOSTS: 'images.example.org' })
+  const front = await freePort()
+  const there = { '127.0.0.1:8000': `127.0.0.1:${named.port}`, 'listen 80;': `listen 127.0.0.1:${front};` }
+  await startNginx(t, folderOf(t), deployment('nginx', there), front)
+  const client = await connectRaw(front)
+  const deletes = async (host: string, origin: string) => {
+    await client.write(`DELETE /api/v1/images HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${origin}\r\n\r\n`)
+    return (await client.answer()).status
+  }
+  t.equal(await deletes('images.example.org', 'https://images.example.org'), 200, 'a page of a public name')
+  t.equal(await deletes('images.example.org', 'https://evil.example'), 403)
+  t.equal(await deletes('evil.example', 'http://evil.example'), 421)
+  client.socket.destroy()
 })
 
 t.test('nginx of docs/cdn.md caches images, and forgets a story that is purged', { skip: noNginx }, async (t) => {

@@ -11,6 +11,7 @@ import { readConfig } from '../../src/config.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { openS3Store } from '../../src/store/s3/s3-store.ts'
+import { ALLOWED_HOSTS } from './hosts.ts'
 import { makeImage } from './images.ts'
 import type { S3StandIn } from './s3-stand-in.ts'
 
@@ -43,6 +44,7 @@ export async function startApp(
     LOG_LEVEL: 'silent',
     // Of a machine that runs several tests at once
     MAX_EVENT_LOOP_DELAY: '1m',
+    ALLOWED_HOSTS,
     ...(standIn && { S3_BUCKET: standIn.bucket, S3_TIMEOUT: '300ms' }),
     ...options,
   })

@@ -23,15 +23,15 @@ const executablePath = findChromium()
 export const skipWithoutChromium =
   executablePath === undefined && !process.env.CI ? 'there is no chromium in PATH' : false
 
-/** A browser that is closed at the end of the test. */
-export async function launchChromium(t: Teardown): Promise<Browser> {
+/** A browser that is closed at the end of the test; with further arguments of its command line. */
+export async function launchChromium(t: Teardown, ...args: readonly string[]): Promise<Browser> {
   if (executablePath === undefined) throw new Error('There is no chromium in PATH')
   const browser = await chromium.launch({
     executablePath,
     // Chromium does not start as root with a sandbox of its own
     chromiumSandbox: process.getuid?.() !== 0,
     // Pages of other hosts could not use one on this machine at all
-    args: ['--disable-features=LocalNetworkAccessChecks'],
+    args: ['--disable-features=LocalNetworkAccessChecks', ...args],
   })
   t.teardown(() => browser.close())
   return browser

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ALLOWED_HOSTS } from './hosts.ts'
 
 const SERVER = fileURLToPath(new URL('../../dist/server.js', import.meta.url))
 const START_MS = 30_000
@@ -89,7 +90,7 @@ export async function startServer(
   options: { cwd?: string } = {},
 ): Promise<ServerProcess> {
   const begin = performance.now()
-  const defaults = { HOST: '127.0.0.1', PORT: '0', SHUTDOWN_TIMEOUT: '10s', SWEEP_INTERVAL: '0s' }
+  const defaults = { HOST: '127.0.0.1', PORT: '0', SHUTDOWN_TIMEOUT: '10s', SWEEP_INTERVAL: '0s', ALLOWED_HOSTS }
   const launch = launchServer({ ...defaults, ...environment }, options.cwd)
   let ended = false
   void launch.exit.then(() => {

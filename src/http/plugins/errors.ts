@@ -81,7 +81,7 @@ export function sendFrameworkError(error: FastifyError, request: FastifyRequest,
   // It comes before the hooks that do this for every other request, and before the one that reads a body to its end
   followToItsEnd(request, reply)
   reply.header('connection', 'close').header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
-  sendError(serviceError(error, request), request, reply)
+  sendError(request.server.crossSiteRefusal(request) ?? serviceError(error, request), request, reply)
 }
 
 /**

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { Type } from 'typebox'
 import type { ServiceError } from '../../errors.ts'
 import { version } from '../../version.ts'
-import { type Answer, describedResponses, HEADERS_OF_ALL, OF_EVERY_ROUTE } from '../answers.ts'
+import { type Answer, describedResponses, HEADERS_OF_ALL, OF_EVERY_OPEN_ROUTE, OF_EVERY_ROUTE } from '../answers.ts'
 import { MEDIA_TYPES } from '../documents.ts'
 import { errors, header, written } from '../schemas.ts'
 
@@ -52,6 +52,8 @@ interface OpenApiDocument {
 /** The OpenAPI 3.1 document at `/openapi.json`, made once from the schemas of the routes (https://spec.openapis.org/oas/v3.1.1). */
 export const openapiPlugin = fp(
   async (app) => {
+    const hasKeys = app.config.API_KEYS !== undefined
+    const always = hasKeys ? OF_EVERY_ROUTE : OF_EVERY_OPEN_ROUTE
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -63,9 +65,9 @@ export const openapiPlugin = fp(
       exposeHeadRoutes: true,
       transform: ({ schema, url, route }) => ({
         schema: {
-          ...described(schema ?? {}, route.config?.isAlwaysServed ? OF_EVERY_ROUTE : [...OF_EVERY_ROUTE, 503]),
+          ...described(schema ?? {}, route.config?.isAlwaysServed ? always : [...always, 503]),
           tags: [TAGS.find(({ path }) => url.startsWith(path))?.name ?? ''],
-          ...security(route.config ?? {}, app.config.API_KEYS !== undefined),
+          ...security(route.config ?? {}, hasKeys),
         },
         url,
       }),
