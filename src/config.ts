@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
@@ -291,6 +292,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (config.S3_BUCKET === undefined && idle !== undefined) {
     throw new ConfigError(`${idle} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`)
   }
+  if (listed(config.API_KEYS).some((key) => HASHES_OF_NOTHING.has(key.slice(-64)))) {
+    throw new ConfigError(
+      'API_KEYS has the SHA-256 of an empty text or an empty line, which is not a key; make a key as docs/security.md says, and take its hash',
+    )
+  }
   if (config.PRIVATE_IMAGES && config.SIGNING_SECRETS === undefined) {
     throw new ConfigError('PRIVATE_IMAGES needs SIGNING_SECRETS, which make the signed URLs')
   }
@@ -298,6 +304,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (config.PRIVATE_IMAGES && !environment.CACHE_CONTROL) config.CACHE_CONTROL = PRIVATE_CACHE_CONTROL
   return config
 }
+
+/** What a shell makes of a variable that is not set: the first of these opened the server to everybody. */
+const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))
 
 /** An address, or a network as `address/bits` that is not all of them. */
 function isNetwork(text: string): boolean {

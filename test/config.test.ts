@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -362,6 +363,15 @@ t.test('an option of the bucket is refused without a bucket, unless it is empty'
     const sentence = `${name} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`
     t.throws(() => readConfig({ [name]: schemas[name]?.example }), new ConfigError(sentence), name)
     t.doesNotThrow(() => readConfig({ [name]: '' }), name)
+  }
+})
+
+t.test('the hash of an empty key is refused, whatever else is right', async (t) => {
+  const hashOf = (text: string) => createHash('sha256').update(text).digest('hex')
+  for (const hash of ['e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', hashOf(''), hashOf('\n')]) {
+    const read = () => readConfig({ API_KEYS: `web:read:${HASH}, admin:delete-all:${hash}` })
+    t.throws(read, ConfigError)
+    t.throws(read, /^API_KEYS has the SHA-256 of an empty text or an empty line, which is not a key;/)
   }
 })
 

@@ -95,6 +95,7 @@ t.test('a key is shown in one of two headers', async (t) => {
   t.equal(shownKey({ authorization: 'bearer  abc ' }), 'abc')
   t.equal(shownKey({ 'x-api-key': 'abc' }), 'abc')
   t.equal(shownKey({ authorization: 'Basic eDp5', 'x-api-key': 'abc' }), 'abc', 'Basic is for somebody else')
+  t.equal(shownKey({ 'x-api-key': '' }), undefined, 'an empty one is none')
   for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer a b', 'Token abc']) {
     t.equal(shownKey({ authorization }), undefined, authorization)
   }
@@ -172,6 +173,15 @@ t.test('each route is open to its own scope alone, and what is public to everybo
     const what = `${method} ${path}`
     const noKey = await ask(server, method, path)
     isRefused(t, noKey, 401, /needs an API key/, what)
+    for (const none of ['', '  \t ']) {
+      isRefused(
+        t,
+        await ask(server, method, path, { 'x-api-key': none }),
+        401,
+        /needs an API key/,
+        `${what}: an empty key`,
+      )
+    }
     t.equal(noKey.headers.get('www-authenticate'), 'Bearer realm="story-images"', what)
     const wrong = await ask(server, method, path, bearer(newKey()))
     isRefused(t, wrong, 401, /no such API key/, what)

@@ -25,7 +25,8 @@ export function parseApiKeys(text: string | undefined): ApiKey[] {
 /** The key that a request shows: `Authorization: Bearer KEY` (RFC 6750 section 2.1) or `X-API-Key: KEY`. */
 export function shownKey(headers: IncomingHttpHeaders): string | undefined {
   const [, bearer] = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? []
-  return bearer ?? (headers['x-api-key'] as string | undefined)
+  // An empty header shows none
+  return bearer ?? ((headers['x-api-key'] as string | undefined) || undefined)
 }
 
 /** Takes as long for a key that is nearly right as for every other one, and looks at all of them. */
