@@ -1,5 +1,4 @@
-import type { EventEmitter } from 'node:events'
-import type { Readable } from 'node:stream'
+import type { IncomingMessage } from 'node:http'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { BLOCK_BYTES, takeBlock } from '../blocks.ts'
@@ -18,17 +17,16 @@ import {
   TicketTooManyBytes,
   TooManyFields,
   TooManyFiles,
-  UnusablePart,
   UploadTooLarge,
   WrongPartName,
 } from '../errors.ts'
 import type { Body } from '../store/object-store.ts'
+import { Delimiters, type PartLimits } from './delimiters.ts'
 
 /** What a request may hold beside its images. */
 const MAX_FIELDS = 16
 const MAX_FIELD_BYTES = 1024
-const MAX_PART_HEADER_BYTES = 8 * 1024
-const MAX_PART_HEADERS = 32
+const PART_LIMITS: PartLimits = { maxBytes: 8 * 1024, maxFields: 32 }
 
 /** Bytes that the parser may be ahead of whoever reads; then the client has to wait. */
 const READ_AHEAD = 256 * 1024
@@ -39,14 +37,11 @@ const WAITING_BYTES = 1024 * 1024
 /** What the first chunks of a file are collected in: for a small one that is all. */
 const SMALL_BYTES = 16 * 1024
 
-/** In a header it is no end of a line (RFC 5322 section 2.2). */
-const BARE_LINE_BREAK = /\r(?!\n)|(?<!\r)\n/
-
 /** The one name that file parts may have. */
 const FILES = 'files'
 
 /** What the headers of a part and its boundary can take, at most: busboy reads no more, and a usable boundary has 70 characters. */
-const MAX_PART_OVERHEAD = 2 * MAX_PART_HEADER_BYTES + 1024
+const MAX_PART_OVERHEAD = 2 * PART_LIMITS.maxBytes + 1024
 
 export interface UploadLimits {
   readonly maxFiles: number
@@ -63,13 +58,26 @@ export function checkHeaders(request: FastifyRequest, { maxFiles, maxFileSize }:
   const { headers, access } = request
   if (!request.isMultipart()) throw new NotMultipart()
   if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) throw new CompressedBody()
-  // To the parser an empty boundary is one
-  if (!/;\s*boundary\s*=\s*"?[^\s";]/i.test(headers['content-type'] ?? '')) throw new NoBoundary()
+  boundaryOf(request)
   const parts = maxFiles + MAX_FIELDS + 1
   const fileBytes = Number(headers['content-length'] ?? 0) - parts * MAX_PART_OVERHEAD - MAX_FIELDS * MAX_FIELD_BYTES
   if (fileBytes > maxFiles * maxFileSize) throw new UploadTooLarge(maxFiles, maxFileSize)
   if (access.ticket && fileBytes > access.ticket.bytes) throw new TicketTooManyBytes(access.ticket.bytes)
 }
+
+/**
+ * Reads the parameter of multipart types that parts are told apart by (RFC 2046 section 5.1.1).
+ *
+ * @throws {NoBoundary} also for an empty one, which the parser would take
+ */
+function boundaryOf({ headers }: FastifyRequest): string {
+  const [, quoted, token] = BOUNDARY.exec(headers['content-type'] ?? '') ?? []
+  const boundary = quoted?.replace(/\\(.)/g, '$1') ?? token
+  if (!boundary) throw new NoBoundary()
+  return boundary
+}
+
+const BOUNDARY = /;\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/i
 
 /**
  * The images of an upload, each the body of a file part, in the order of the parts. Names and types that the client sends along
@@ -78,8 +86,12 @@ export function checkHeaders(request: FastifyRequest, { maxFiles, maxFileSize }:
  * @throws {ServiceError} for a request that is not as the contract says
  */
 export async function* readImages(request: FastifyRequest, limits: UploadLimits): AsyncGenerator<Body> {
+  const body = new MultipartBody(request)
   const parts = request.parts({
-    isPartAFile: watchParts(request),
+    isPartAFile(name?: string, type?: string, filename?: string) {
+      if (name !== undefined || filename !== undefined) body.shown += 1
+      return filename !== undefined || type === 'application/octet-stream'
+    },
     // With less the parser would stop and start the connection for every chunk of it
     highWaterMark: READ_AHEAD,
     fileHwm: READ_AHEAD,
@@ -89,14 +101,16 @@ export async function* readImages(request: FastifyRequest, limits: UploadLimits)
       fields: MAX_FIELDS,
       fieldSize: MAX_FIELD_BYTES,
       parts: limits.maxFiles + MAX_FIELDS + 1,
-      headerPairs: MAX_PART_HEADERS,
+      headerPairs: PART_LIMITS.maxFields,
       // What is longer gets cut, so that one too long is still to be seen
-      headerSize: 2 * MAX_PART_HEADER_BYTES,
+      headerSize: 2 * PART_LIMITS.maxBytes,
     },
   })
   let number = 0
   try {
-    for await (const part of parts) {
+    for (;;) {
+      const { done, value: part } = await body.wait(parts.next())
+      if (done) break
       if (part.type === 'field') {
         if (part.fieldname === FILES) throw new FilesAsText()
         if (part.valueTruncated) throw new FieldTooLarge(MAX_FIELD_BYTES)
@@ -104,90 +118,85 @@ export async function* readImages(request: FastifyRequest, limits: UploadLimits)
       }
       number++
       if (part.fieldname !== FILES) throw new WrongPartName(number)
-      yield blocksOf(part, number, limits.maxFileSize)
+      yield blocksOf(part, number, limits.maxFileSize, body)
     }
+    body.checkParts()
   } catch (error) {
     throw multipartError(error, limits.maxFiles)
+  } finally {
+    body.stop()
   }
 }
-
-/** What busboy does not show of itself. */
-interface Parser extends EventEmitter {
-  readonly hitPartsLimit?: true
-  readonly _parser: { readonly parser: Dicer }
-}
-interface Dicer extends EventEmitter {
-  readonly _bparser: EventEmitter
-  readonly _dashes: number
-  readonly _hparser: { readonly buffer: string; _parseHeader(): void }
-}
-type PartHeaders = Readonly<Record<string, readonly string[]>>
 
 /**
- * Does what busboy does not. It passes over a part whose headers do not say what it is, without a word, and that may be a picture:
- * here the upload fails. Nor does it say that it leaves out the headers behind a bare line break, which may make a text of a picture,
- * or that it misses a boundary behind one that ends in a single dash: the upload fails as well. And it takes more files while those
- * before are not read yet: here the client has to wait.
- *
- * @returns busboy's question whether a part is a file, which it asks for every part that it does not pass over
+ * The raw bytes of a multipart body, beside the parser. Finds what the parser passes over, and lets the client wait while whole files
+ * wait for their reader: the parser alone would take any number of small ones.
  */
-function watchParts({ raw }: FastifyRequest): (name?: string, type?: string, filename?: string) => boolean {
-  let number = 0
-  let isUnclear = false
-  let hasBareLineBreak = false
-  const watch = (parser: Parser) => {
-    const check = () => {
-      if (isUnclear && !parser.hitPartsLimit) parser.emit('error', new UnusablePart(number, MAX_PART_HEADER_BYTES))
-      isUnclear = false
-    }
-    const onPart = (part: EventEmitter) => {
-      // One that is over before its headers are has said nothing
-      check()
-      number++
-      isUnclear = true
-      part.on('header', (headers: PartHeaders) => {
-        isUnclear ||= hasBareLineBreak || Object.entries(headers).flat(2).join('').length > MAX_PART_HEADER_BYTES
-        check()
-      })
-    }
-    const form = parser._parser.parser.on('part', onPart).on('finish', check)
-    const headers = form._hparser
-    const parse = headers._parseHeader
-    headers._parseHeader = () => {
-      hasBareLineBreak = BARE_LINE_BREAK.test(headers.buffer)
-      parse.call(headers)
-    }
-    form._bparser.on('info', (isBoundary: boolean) => {
-      // It counts the dashes behind each boundary that it sees from 0
-      if (isBoundary && form._dashes === 1) parser.emit('error', new BrokenMultipart())
-    })
+class MultipartBody {
+  /** Parts that the parser has shown, with a name. */
+  shown = 0
+  readonly #raw: IncomingMessage
+  readonly #delimiters: Delimiters
+  #failure: { readonly error: unknown } | undefined
+  #endWait: ((error: unknown) => void) | undefined
+  /** Bytes since the reader was last ready for more; undefined while it is. */
+  #unread: number | undefined = 0
+  #isHeld = false
 
-    const unread = new Set<Readable>()
-    const isFull = () => {
-      let count = 0
-      for (const file of unread) count += file.readableLength
-      // The last one still gets its bytes, and stops the parser by itself
-      return unread.size > 1 && count > WAITING_BYTES
-    }
-    parser.on('file', (_name: string, file: Readable) => {
-      unread.add(file)
-      if (isFull()) raw.pause()
-      file.once('close', () => {
-        unread.delete(file)
-        if (raw.isPaused() && !isFull()) raw.resume()
+  /** @throws {NoBoundary} */
+  constructor(request: FastifyRequest) {
+    const { raw } = request
+    this.#raw = raw
+    this.#delimiters = new Delimiters(boundaryOf(request), PART_LIMITS)
+    raw.on('data', this.#onData)
+  }
+
+  /** Waits for the parser, and lets it go on meanwhile. Rejects when the body turns out to be broken. */
+  async wait<T>(work: Promise<T>): Promise<T> {
+    this.#unread = undefined
+    this.#release()
+    try {
+      // Not Promise.race: a promise that lives as long as the upload would keep something of every chunk
+      return await new Promise<T>((resolve, reject) => {
+        this.#endWait = reject
+        work.then(resolve, reject)
+        if (this.#failure) reject(this.#failure.error)
       })
-    })
+    } finally {
+      this.#endWait = undefined
+      this.#unread = 0
+    }
   }
-  // The plugin makes the parser when the first part is asked for, and shows it to nobody but the request
-  const { pipe } = raw
-  raw.pipe = (destination, options) => {
-    raw.pipe = pipe
-    if ('_parser' in destination) watch(destination as unknown as Parser)
-    return raw.pipe(destination, options)
+
+  /** @throws {BrokenMultipart} when there were parts that the parser has not shown */
+  checkParts(): void {
+    if (this.shown !== this.#delimiters.count) throw new BrokenMultipart()
   }
-  return (name, type, filename) => {
-    isUnclear = name === undefined
-    return filename !== undefined || type === 'application/octet-stream'
+
+  /** Leaves the rest of the body to others. */
+  stop(): void {
+    this.#raw.off('data', this.#onData)
+    this.#release()
+  }
+
+  #release(): void {
+    if (this.#isHeld) this.#raw.resume()
+    this.#isHeld = false
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    try {
+      this.#delimiters.read(chunk)
+    } catch (error) {
+      this.#failure = { error }
+      this.#endWait?.(error)
+      this.#raw.off('data', this.#onData)
+    }
+    if (this.#unread === undefined) return
+    this.#unread += chunk.length
+    if (this.#unread <= WAITING_BYTES) return
+    this.#isHeld = true
+    this.#raw.pause()
   }
 }
 
@@ -197,7 +206,12 @@ function watchParts({ raw }: FastifyRequest): (name?: string, type?: string, fil
  * Chunks that are kept as they come can hold far more memory than their own length, each being a window on a buffer of the socket:
  * 300,000 of one byte were seen to hold 157 MB. And what is done for each of them is done seldom for blocks.
  */
-function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number): AsyncIterableIterator<Uint8Array> {
+function blocksOf(
+  { file }: MultipartFile,
+  number: number,
+  maxFileSize: number,
+  body: MultipartBody,
+): AsyncIterableIterator<Uint8Array> {
   const full: Uint8Array[] = []
   let alone: Uint8Array | undefined
   let block: Buffer | undefined
@@ -259,9 +273,11 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number):
     async next() {
       while (full.length === 0 && !end) {
         if (file.isPaused()) file.resume()
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
+        await body.wait(
+          new Promise<void>((resolve) => {
+            wake = resolve
+          }),
+        )
       }
       if (end?.error !== undefined) throw end.error
       const value = full.shift()

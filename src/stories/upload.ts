@@ -70,6 +70,8 @@ export async function uploadStory(
     if (await upload.giveUp(error)) throw error
   } finally {
     upload.release()
+    // Not awaited: with a read under way it ends only with the sender's next bytes
+    source.return?.().catch(() => {})
   }
   return { id, keys: upload.keys, isReplay: false }
 }

@@ -1,0 +1,119 @@
+import { BrokenMultipart, UnusablePart } from '../errors.ts'
+
+/** What the headers of a part may be. */
+export interface PartLimits {
+  /** Bytes of all headers, with the line ends between them. */
+  readonly maxBytes: number
+  /** Fields, of which one is Content-Disposition; further ones are not looked at. */
+  readonly maxFields: number
+}
+
+const CRLF = '\r\n'
+const HEADERS_END = Buffer.from('\r\n\r\n')
+
+/**
+ * Reads the delimiters and the headers of the parts of a multipart body beside the parser, which passes over parts and headers that it
+ * can't use without a word (RFC 2046 section 5.1.1, RFC 7578 section 4.2). No part of an upload may be lost that way.
+ */
+export class Delimiters {
+  /** Parts that have begun. */
+  count = 0
+  readonly #delimiter: Buffer
+  readonly #limits: PartLimits
+  /** Whether the last delimiter was followed by its headers, or by the end of the body. */
+  #state: 'body' | 'headers' | 'ended' = 'body'
+  /** What a delimiter may begin in, or the headers so far. The first delimiter may stand at the very start. */
+  #rest = Buffer.from(CRLF)
+
+  /** @param boundary as the Content-Type header names it, without quotes */
+  constructor(boundary: string, limits: PartLimits) {
+    this.#delimiter = Buffer.from(`${CRLF}--${boundary}`, 'latin1')
+    this.#limits = limits
+  }
+
+  /**
+   * Reads on.
+   *
+   * @throws {UnusablePart} for headers that don't say what a part is, or go beyond the limits
+   * @throws {BrokenMultipart} for a delimiter that is none
+   */
+  read(chunk: Buffer): void {
+    let at = 0
+    while (this.#state !== 'ended' && at < chunk.length) {
+      at = this.#state === 'body' ? this.#skipBody(chunk, at) : this.#readHeaders(chunk, at)
+    }
+  }
+
+  /** Looks for the next delimiter; returns where the search goes on. */
+  #skipBody(chunk: Buffer, from: number): number {
+    const { length } = this.#delimiter
+    if (this.#rest.length > 0) {
+      // It may begin in what came before
+      const seam = Buffer.concat([this.#rest, chunk.subarray(from, from + length - 1)])
+      const found = seam.indexOf(this.#delimiter)
+      if (found >= 0) return this.#begin(from + found + length - this.#rest.length)
+    }
+    const found = chunk.indexOf(this.#delimiter, from)
+    if (found >= 0) return this.#begin(found + length)
+    const left = chunk.length - from
+    const kept = length - 1
+    this.#rest =
+      left >= kept
+        ? Buffer.from(chunk.subarray(chunk.length - kept))
+        : Buffer.concat([this.#rest, chunk.subarray(from)]).subarray(-kept)
+    return chunk.length
+  }
+
+  #begin(at: number): number {
+    this.#state = 'headers'
+    this.#rest = Buffer.alloc(0)
+    return at
+  }
+
+  #readHeaders(chunk: Buffer, from: number): number {
+    const before = this.#rest.length
+    // One byte more than may be, and what ends them
+    const most = this.#limits.maxBytes + CRLF.length + HEADERS_END.length
+    const text = Buffer.concat([this.#rest, chunk.subarray(from, from + most - before)])
+    if (text.length < CRLF.length) {
+      this.#rest = text
+      return chunk.length
+    }
+    const start = text.toString('latin1', 0, 2)
+    if (start === '--') {
+      this.#state = 'ended'
+      return chunk.length
+    }
+    if (start[0] === '-') throw new BrokenMultipart()
+    const part = this.count + 1
+    const unusable = () => new UnusablePart(part, this.#limits.maxBytes)
+    const end = text.indexOf(HEADERS_END)
+    const delimiter = text.indexOf(this.#delimiter)
+    if (start !== CRLF || (delimiter >= 0 && (end < 0 || delimiter < end))) throw unusable()
+    if (end < 0) {
+      if (text.length >= most) throw unusable()
+      this.#rest = text
+      return chunk.length
+    }
+    if (!this.#isUsable(text.toString('latin1', CRLF.length, end))) throw unusable()
+    this.count = part
+    this.#state = 'body'
+    // The line end before the body may be that of a delimiter: the part is empty then
+    this.#rest = Buffer.from(CRLF)
+    return from + end + HEADERS_END.length - before
+  }
+
+  #isUsable(headers: string): boolean {
+    const { maxBytes, maxFields } = this.#limits
+    if (headers.length > maxBytes) return false
+    // A field goes on in a line that begins with white space
+    const fields = headers.replace(/\r\n(?=[ \t])/g, '').split(CRLF)
+    if (fields.some((field) => /[\r\n]/.test(field))) return false
+    for (const field of fields.slice(0, maxFields)) {
+      const [, name, value = ''] = /^([^:]+):(.*)$/.exec(field) ?? []
+      if (name === undefined) return false
+      if (name.toLowerCase() === 'content-disposition') return /^\s*form-data\s*;.*name\*?\s*=/i.test(value)
+    }
+    return false
+  }
+}
