@@ -132,7 +132,7 @@ t.test('every route is there, with every way to fail', async (t) => {
   )
 })
 
-/** What helmet says to browsers, the length and framing of bodies, and the connection's own. */
+/** The headers of every response: for browsers, the length and framing of bodies, and the connection's own. */
 const OF_EVERY_ANSWER =
   /^(content-(type|length|security-policy)|x-frame-options|cross-origin-resource-policy|referrer-policy|transfer-encoding|connection|keep-alive|date)$/
 
