@@ -32,14 +32,14 @@ export function onStall(
   const { socket } = message
   const quarter = timeout / 4
   let seen = socket.bytesRead
-  let since = Date.now()
+  let since = performance.now()
   let windowBytes = seen
   let windowSince = since
   let wasWaiting = false
 
   /** Nothing while all is well. */
   function verdict(): { readonly missed?: TooSlow } | undefined {
-    const now = Date.now()
+    const now = performance.now()
     const count = socket.bytesRead
     // With bytes in its buffer it is the reader who is slow; with none, Node reads on from the socket also while it is paused
     const isWaiting = message.readableLength === 0 && !message.complete

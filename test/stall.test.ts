@@ -46,6 +46,18 @@ t.test('a sender that never sends is found once its time is over', async (t) => 
   t.equal(watched.stalls, 1, 'and told once')
 })
 
+t.test('a clock that is set back gives a silent sender no further time', async (t) => {
+  const { message } = await receive(t, 10)
+  message.resume()
+  const { now } = Date
+  const found = new Promise<TooSlow | undefined>((resolve) => onStall(message, TIMEOUT, resolve))
+  Date.now = () => now() - 3_600_000
+  t.teardown(() => {
+    Date.now = now
+  })
+  t.equal(await found, undefined, 'no byte came at all')
+})
+
 t.test('a sender that stops in the middle is found', async (t) => {
   const { message, sender } = await receive(t, 10)
   message.resume()

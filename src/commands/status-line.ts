@@ -7,8 +7,8 @@ export class StatusLine {
 
   /** Shows a text that fits into the line, unless the one before is too fresh. */
   show(text: () => string): void {
-    if (!process.stderr.isTTY || Date.now() < this.#next) return
-    this.#next = Date.now() + PAUSE_MS
+    if (!process.stderr.isTTY || performance.now() < this.#next) return
+    this.#next = performance.now() + PAUSE_MS
     process.stderr.write(`\r\x1b[K${text().slice(0, (process.stderr.columns || 80) - 1)}`)
   }
 

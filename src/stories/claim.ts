@@ -11,9 +11,9 @@ import {
   settle,
   wasCommitted,
 } from './claim-object.ts'
-import { ownIdTime } from './key.ts'
+import { CLOCK_MARGIN_MS, ownIdTime } from './key.ts'
 import { keysOfStory } from './list.ts'
-import { CLOCK_MARGIN_MS, isOurs, leftoversOf, Removal } from './remove.ts'
+import { isOurs, leftoversOf, Removal } from './remove.ts'
 
 /** Milliseconds for which a key is remembered, beyond the time that an upload can take. */
 export const CLAIM_AGE_MS = 24 * 60 * 60_000

@@ -1,7 +1,6 @@
-import { v7 } from 'uuid'
 import { StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
+import { isStoryId, newStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
 
 /**
  * Where marks of deletions are: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before
@@ -27,7 +26,7 @@ export interface DeletionMark {
  * @returns its key, or undefined when the store has no room for it: a full store still has to be emptied
  */
 export async function putMark(store: ObjectStore, id: string): Promise<string | undefined> {
-  const key = `${MARKS}${id}.${v7()}`
+  const key = `${MARKS}${id}.${newStoryId()}`
   async function* body() {
     yield Buffer.from('A deletion is under way, or was interrupted.\n')
   }

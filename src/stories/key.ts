@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { v7 } from 'uuid'
 import type { KeySpace, ListedObject } from '../store/object-store.ts'
 import type { ImageType } from './image-format.ts'
@@ -15,6 +16,12 @@ import type { ImageType } from './image-format.ts'
  * foreign story, copied in by hand: it has no record and is whatever images are there.
  */
 export const STORIES = 'stories/'
+
+/** No UPLOAD_TIMEOUT is longer, in milliseconds, so no server has an upload that runs for longer. */
+export const LONGEST_UPLOAD_MS = 24 * 60 * 60_000
+
+/** Clocks of servers differ, and an upload may end a little after its time. Milliseconds. */
+export const CLOCK_MARGIN_MS = 5 * 60_000
 
 /** A regular expression, as JSON Schema has them too. */
 export const STORY_ID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
@@ -54,8 +61,17 @@ export function isOwnId(id: string): boolean {
   return id[14] === '7' && '89ab'.includes(id.charAt(19))
 }
 
+let lastId = { msecs: Number.NaN, seq: 0 }
+
+/**
+ * Makes a UUIDv7. Ids of one process are in the order in which they were made, within one millisecond too, as long as the clock does
+ * not go back; when it does they follow it, so one that was ahead and is set right leaves no ids from the future.
+ */
 export function newStoryId(): string {
-  return v7()
+  const msecs = Date.now()
+  // 32 bits, and never as many as 2^31 ids in a millisecond
+  lastId = { msecs, seq: msecs === lastId.msecs ? lastId.seq + 1 : randomInt(2 ** 31) }
+  return v7(lastId)
 }
 
 /** When a story of ours was begun, from the 48 bits of milliseconds in its id (RFC 9562 section 5.7). */

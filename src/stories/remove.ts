@@ -1,10 +1,20 @@
 import { DeleteFailure, ObjectNotFound, StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
+import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { commitBeforeDeletion } from './claim-object.ts'
 import { putMark, readMarks } from './deletion-mark.ts'
-import { isOwnId, isStoryId, isWrittenByUs, ownIdTime, STORIES, STORY_SPACE, type StoryKeys } from './key.ts'
+import {
+  CLOCK_MARGIN_MS,
+  isOwnId,
+  isStoryId,
+  isWrittenByUs,
+  ownIdTime,
+  STORIES,
+  STORY_SPACE,
+  type StoryKeys,
+} from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 
 /** S3's DeleteObjects takes 1,000 keys a call. */
@@ -18,9 +28,6 @@ export const HEADS_AT_ONCE = 8
 
 /** Looks and marks side by side. */
 const MARKS_AT_ONCE = 16
-
-/** Clocks of replicas differ, and an upload may end a little after its time. */
-export const CLOCK_MARGIN_MS = 5 * 60_000
 
 /**
  * Deletes a story: first its record, and with it the story, then its images, then their variants. A repetition finishes what an earlier
@@ -93,19 +100,19 @@ export async function removeAllStories(
   const isRepetition = earlier.some(({ id }) => id === 'all')
   const removal = new Removal(store)
   const own: Promise<string | undefined>[] = []
-  let marked = Number.NEGATIVE_INFINITY
+  let sinceMark: (() => number) | undefined
   /** Those of which a key of our layout is left without a failure: a record that waits for room for its end. */
   const waiting = new Set<string>()
 
   async function mark(): Promise<boolean> {
     // A new one from time to time: a sweep takes an old one for that of a deletion that was interrupted
-    if (Date.now() - marked > uploadTimeout) {
-      marked = Date.now()
+    if (!sinceMark || sinceMark() > uploadTimeout) {
+      sinceMark = stopwatch()
       own.push(putMark(store, 'all'))
     }
     const isMarked = (await own.at(-1)) !== undefined
     // When the next batch begins, there may be room
-    if (!isMarked) marked = Number.NEGATIVE_INFINITY
+    if (!isMarked) sinceMark = undefined
     return isMarked
   }
 

@@ -4,9 +4,9 @@ import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS } from '../variants/variant.ts'
 import { sweepClaims } from './claim.ts'
 import { type DeletionMark, putMark, readMarks } from './deletion-mark.ts'
-import { isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
+import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
 import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
-import { CLOCK_MARGIN_MS, HEADS_AT_ONCE, isOurs, leftoversOf, Removal } from './remove.ts'
+import { HEADS_AT_ONCE, isOurs, leftoversOf, Removal } from './remove.ts'
 
 /** A regular sweep reads one slice of what is old; so many cover it. */
 const SLICES = 24
@@ -54,6 +54,8 @@ export interface SweepReport {
 /** How far sweeps have come, in milliseconds since 1970. */
 interface Swept {
   readonly before: number
+  /** When the last sweep began, by the steady clock. */
+  readonly began: number
   /** Time of the first id of ours. */
   readonly first: number
   /** Where the next slice of the rest begins. */
@@ -76,24 +78,36 @@ export class Sweeper {
   readonly #store: ObjectStore
   readonly #age: number
   readonly #now: () => number
+  readonly #steady: () => number
   #swept: Swept | undefined
   #doubts: ReadonlySet<string> | undefined
 
-  /** @param uploadTimeout milliseconds after which an upload of ours can't be running any more */
-  constructor(store: ObjectStore, uploadTimeout: number, now = Date.now) {
+  /**
+   * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
+   * @param steady milliseconds of a clock that nobody sets
+   */
+  constructor(store: ObjectStore, uploadTimeout: number, now = Date.now, steady = () => performance.now()) {
     this.#store = store
     this.#age = uploadTimeout + CLOCK_MARGIN_MS
     this.#now = now
+    this.#steady = steady
   }
 
   /** What sweeps have made sure of; nothing before the first one is over. */
   get settled(): Settled | undefined {
     if (!this.#swept || !this.#doubts) return undefined
-    // If the clock was set back, uploads that run now have ids from before
-    const before = Math.min(this.#swept.before, this.#now() - this.#age)
+    const before = this.#sweptBefore(this.#swept)
     if (this.unmarked.size === 0) return { before, unsure: this.#doubts }
     if (this.unmarked.size > MOST_DOUBTS) return undefined
     return { before, unsure: new Set([...this.#doubts, ...this.unmarked]) }
+  }
+
+  /**
+   * How far the last sweep has come, by the clock as it is now. If that was set back since, ids that were made meanwhile are from
+   * before what the sweep took for old.
+   */
+  #sweptBefore({ before, began }: Swept): number {
+    return Math.min(before, this.#now() - (this.#steady() - began) - this.#age)
   }
 
   /**
@@ -106,6 +120,7 @@ export class Sweeper {
   async sweep(options: SweepOptions = {}): Promise<SweepReport> {
     const { signal, dryRun = false, byHour = false } = options
     const now = this.#now()
+    const began = this.#steady()
     const before = now - this.#age
     const marks = await readMarks(this.#store)
     const interrupted = marks.filter(({ time }) => time < before)
@@ -114,7 +129,7 @@ export class Sweeper {
     const last = ofAll.length > 0 || byHour ? undefined : this.#swept
     const everything: Span[] = [[0, before]]
     const { spans, next } = last
-      ? following(last, before, this.#age)
+      ? following({ ...last, before: this.#sweptBefore(last) }, before, this.#age)
       : { spans: isPart ? await ofTheHour(this.#store, now, before, this.#age) : everything, next: 0 }
     const report = { stories: 0, keys: 0, claims: 0, variants: 0, kept: 0 }
 
@@ -205,7 +220,7 @@ export class Sweeper {
     await this.#tidy(before, spans, options)
 
     if (dryRun || byHour) return report
-    this.#swept = { before, first: last?.first ?? first ?? before, next }
+    this.#swept = { before, began, first: last?.first ?? first ?? before, next }
     // What one sweep could not remember is not known until everything is read again
     const isKnown = !last || this.#doubts !== undefined
     this.#doubts = isKnown && !isFull() ? doubts : undefined

@@ -3,10 +3,9 @@ import type { Body, ObjectStore } from '../store/object-store.ts'
 import { Claim, claimKey } from './claim.ts'
 import type { ClaimedStory } from './claim-object.ts'
 import { CONTENT_TYPES } from './image-format.ts'
-import { imageKey, newStoryId, ownIdTime, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
+import { CLOCK_MARGIN_MS, imageKey, newStoryId, ownIdTime, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
 import { readHead } from './read-head.ts'
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
-import { CLOCK_MARGIN_MS } from './remove.ts'
 
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
 const UNSTORED_BYTES = 5 * 1024 * 1024

@@ -100,7 +100,7 @@ export class Variants {
       if (source.status === 'rejected') throw source.reason
       if (found.status === 'rejected' && !(found.reason instanceof ObjectNotFound)) throw found.reason
       const problem = this.#problems.get(problemKey(spec, source.value))
-      if (problem && problem.until > Date.now()) throw problem.error
+      if (problem && problem.until > performance.now()) throw problem.error
       const isOwn = !this.#jobs.has(key)
       await this.#joinJob(spec, key, wish).catch((error) => {
         if (isOwn || !(error instanceof ServerBusy)) throw error
@@ -210,7 +210,7 @@ export class Variants {
 
   #remember(what: string, error: Error): void {
     this.#problems.delete(what)
-    this.#problems.set(what, { error, until: Date.now() + PROBLEM_MS })
+    this.#problems.set(what, { error, until: performance.now() + PROBLEM_MS })
     const [oldest] = this.#problems.keys()
     if (this.#problems.size > MOST_PROBLEMS && oldest !== undefined) this.#problems.delete(oldest)
   }

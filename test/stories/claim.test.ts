@@ -4,9 +4,9 @@ import { v7 } from 'uuid'
 import { KeyInUse, KeyReused, OutcomeUnknown, StoreFailure, StoreUnavailable, UploadTimeout } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import { CLAIM_AGE_MS, type Claim, claimKey, sweepClaims } from '../../src/stories/claim.ts'
-import { recordKey } from '../../src/stories/key.ts'
+import { CLOCK_MARGIN_MS, recordKey } from '../../src/stories/key.ts'
 import { findStory, listStories } from '../../src/stories/list.ts'
-import { CLOCK_MARGIN_MS, removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
 import { inChunks, listKeys, putBytes } from '../support/bodies.ts'
@@ -15,12 +15,6 @@ import { putOurs, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
 const HOUR = 3_600_000
-let shift = 0
-/** Ids are never older than those before them, whatever the clock says: milliseconds to set it forward by. */
-const laterAndLater = () => {
-  shift += 3 * HOUR
-  return shift
-}
 
 const RECORD = /\/0\.\d+(\.claimed)?\.json$/
 const JPG = await makeImage({ type: 'jpg', width: 40, height: 30 })
@@ -239,8 +233,7 @@ t.test('a process that dies at any call of an upload with a key: retries make on
     Date.now = now
   })
   for (let moment = 1; ; moment++) {
-    const begin = laterAndLater()
-    Date.now = () => now() + begin
+    Date.now = now
     const disk = await open(t)
     let calls = 0
     // Behind the moment nothing reaches the store, as after the death of the process
@@ -262,7 +255,7 @@ t.test('a process that dies at any call of an upload with a key: retries make on
         return undefined
       })
     const soon = await retry()
-    Date.now = () => now() + begin + 2 * HOUR
+    Date.now = () => now() + 2 * HOUR
     const late = await retry()
     await new Sweeper(disk, HOUR).sweep()
     t.ok(late, `${what}: in the end there is a story`)
@@ -290,8 +283,7 @@ for (const deletion of ['a deletion', 'a deletion of all'] as const) {
       })
       let deleted = 0
       for (let moment = 1; moment <= 5; moment++) {
-        const begin = laterAndLater()
-        Date.now = () => now() + begin
+        Date.now = now
         const disk = await open(t)
         let calls = 0
         const mortal = <T>(call: () => Promise<T>): Promise<T> =>
@@ -305,7 +297,7 @@ for (const deletion of ['a deletion', 'a deletion of all'] as const) {
         for await (const [story] of listStories(disk)) id = story?.id
         if (deletion === 'a deletion of all') await removeAllStories(disk, HOUR)
         else if (id) await removeStory(disk, id, HOUR)
-        Date.now = () => now() + begin + 2 * HOUR
+        Date.now = () => now() + 2 * HOUR
         const late = await upload(disk, A, [JPG, PNG])
         if (!id) continue
         deleted += 1

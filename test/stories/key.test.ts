@@ -43,6 +43,28 @@ t.test('new ids are in the order in which they were made', async (t) => {
   t.equal(new Set(ids).size, 1000)
 })
 
+t.test('new ids follow a clock that is set back, and stay in order within one of its milliseconds', async (t) => {
+  const { now } = Date
+  t.teardown(() => {
+    Date.now = now
+  })
+  const right = now()
+  const made: { time: number; ids: string[] }[] = []
+  // An hour ahead, set right, a millisecond back, and the time that was the present before
+  for (const time of [right + 3_600_000, right, right - 1, right, right + 1]) {
+    Date.now = () => time
+    made.push({ time, ids: Array.from({ length: 1000 }, newStoryId) })
+  }
+  for (const { time, ids } of made) {
+    t.ok(
+      ids.every((id) => ownIdTime(id) === time),
+      'each has the time at which it was made',
+    )
+    t.same(ids, [...ids].sort())
+  }
+  t.equal(new Set(made.flatMap(({ ids }) => ids)).size, 5000)
+})
+
 t.test('keys are made and read alike', async (t) => {
   t.equal(storyPrefix(OWN), `stories/${OWN}/`)
   t.equal(imageKey(OWN, 12, 'webp'), `stories/${OWN}/12.webp`)

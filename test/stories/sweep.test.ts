@@ -293,14 +293,31 @@ t.test('an upload that stored images up to its last second is swept once they ar
 t.test('a clock that is set back unsettles what may run now', async (t) => {
   const store = await open(t)
   let now = Date.now() + 5 * HOUR
-  const sweeper = new Sweeper(store, HOUR, () => now)
+  let steady = 0
+  const pass = (time: number) => {
+    now += time
+    steady += time
+  }
+  const sweeper = new Sweeper(
+    store,
+    HOUR,
+    () => now,
+    () => steady,
+  )
+  await sweeper.sweep()
+  const before = now - HOUR - MARGIN
+  t.equal(sweeper.settled?.before, before)
+  now -= 4 * HOUR
+  t.equal(sweeper.settled?.before, before - 4 * HOUR)
+  // An upload that begins now, and dies
+  await putOurs(store, `stories/${v7({ msecs: now })}/1.jpg`)
+  pass(5 * HOUR)
+  t.equal(sweeper.settled?.before, before - 4 * HOUR, 'and does not come back by itself')
   await sweeper.sweep()
   t.equal(sweeper.settled?.before, now - HOUR - MARGIN)
-  now -= 2 * HOUR
-  t.equal(sweeper.settled?.before, now - HOUR - MARGIN)
-  await sweeper.sweep()
+  t.same(await listKeys(store), [], 'what was made since is read by the next sweep')
   now += 10 * HOUR
-  t.equal(sweeper.settled?.before, now - 11 * HOUR - MARGIN, 'and does not come back by itself')
+  t.equal(sweeper.settled?.before, now - 11 * HOUR - MARGIN, 'one that is set forward settles nothing')
 })
 
 t.test('too many doubts settle nothing', async (t) => {
