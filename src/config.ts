@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Check } from 'typebox/schema'
+import { LONGEST_UPLOAD_MS } from './stories/key.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -170,7 +171,7 @@ export const ConfigSchema = Type.Object({
   UPLOAD_TIMEOUT: duration('How long one upload may take in all', {
     default: HOUR,
     minimum: SECOND,
-    maximum: 24 * HOUR,
+    maximum: LONGEST_UPLOAD_MS,
   }),
   UPLOAD_IDLE_TIMEOUT: duration('How long an upload may go without a byte from the client', {
     default: 30 * SECOND,

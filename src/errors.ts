@@ -147,6 +147,13 @@ export const UploadTimeout = failure(
   408,
   (milliseconds: number) => `The upload took longer than ${milliseconds / 1000} seconds, the limit for one upload`,
 )
+export const UploadSwept = failure(
+  'UploadSwept',
+  503,
+  () =>
+    'The upload ran for so long that it was taken for interrupted and removed; nothing of it is stored, send it again',
+  5,
+)
 export const ClientGone = failure('ClientGone', 400, () => 'The connection closed before the upload was complete')
 export const UploadsBusy = failure(
   'UploadsBusy',

@@ -101,6 +101,7 @@ export const uploadDocument = {
     new failures.BrokenImage(2, 'jpg'),
     new failures.KeyReused(),
     new failures.UploadsBusy(),
+    new failures.UploadSwept(),
     new failures.OutcomeUnknown(),
     new failures.TicketInvalid(),
     new failures.TicketExpired(),

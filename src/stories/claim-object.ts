@@ -1,6 +1,7 @@
 import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
+import { mayBeSwept } from './leftovers.ts'
 
 /**
  * Which upload an Idempotency-Key stands for.
@@ -92,14 +93,9 @@ export async function settle(store: ObjectStore, key: string, own: End): Promise
  * once more.
  *
  * @param keys of the story; the body of a record with a claim names it
- * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  * @returns false when the store has no room for the end
  */
-export async function commitBeforeDeletion(
-  store: ObjectStore,
-  keys: StoryKeys,
-  uploadTimeout: number,
-): Promise<boolean> {
+export async function commitBeforeDeletion(store: ObjectStore, keys: StoryKeys): Promise<boolean> {
   const { id, claimedRecord } = keys
   if (claimedRecord === undefined) return true
   const { claim } = (await readIfThere<{ claim?: unknown }>(store, claimedRecord).catch(damaged)) ?? {}
@@ -108,7 +104,7 @@ export async function commitBeforeDeletion(
   if (await isThere(store, `${claim}.end`)) return true
   // Expired, or of the bucket that the story was copied from
   if ((await readIfThere<ClaimedStory>(store, claim).catch(damaged))?.id !== id) return true
-  if (!(await wasCommitted(store, keys, uploadTimeout))) return true
+  if (!(await wasCommitted(store, keys))) return true
   try {
     await settle(store, claim, { id, committed: true })
     return true
@@ -119,18 +115,17 @@ export async function commitBeforeDeletion(
 }
 
 /**
- * Whether an upload whose idempotency record has no end was committed: its story is whole, or its commit record was written in time.
- * Then no sweep had come by, the images were all there, and they are gone since the deletion of a full store has begun with them.
+ * Whether an upload whose idempotency record has no end was committed: its story is whole, or its commit record was written before a
+ * sweep of any setting could come by. Then the images were all there, and are gone since the deletion of a full store begins with them.
  *
  * @param keys that a listing shows of its story
- * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  */
-export async function wasCommitted(store: ObjectStore, keys: StoryKeys, uploadTimeout: number): Promise<boolean> {
+export async function wasCommitted(store: ObjectStore, keys: StoryKeys): Promise<boolean> {
   if (keys.story()) return true
   if (keys.claimedRecord === undefined) return false
   try {
     const { lastModified } = await store.head(keys.claimedRecord)
-    return lastModified.getTime() < ownIdTime(keys.id) + uploadTimeout
+    return !mayBeSwept(lastModified.getTime() - ownIdTime(keys.id))
   } catch (error) {
     // Deleted meanwhile, which has an end written before it
     if (error instanceof ObjectNotFound) return false

@@ -12,6 +12,7 @@ import {
   wasCommitted,
 } from './claim-object.ts'
 import { CLOCK_MARGIN_MS, ownIdTime } from './key.ts'
+import { isLasting, mayBeSwept } from './leftovers.ts'
 import { keysOfStory } from './list.ts'
 import { isOurs, leftoversOf, Removal } from './remove.ts'
 
@@ -42,7 +43,7 @@ export async function claimKey(
     const { committed } = await endOf(store, last.key, last.story.id, uploadTimeout)
     if (committed && last.story.fingerprint !== own.fingerprint) throw new KeyReused()
     if (committed) return last.story
-    await removeImages(store, last.story.id, uploadTimeout)
+    await removeImages(store, last.story.id)
     number = last.number
   }
 }
@@ -161,17 +162,21 @@ async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout:
   const end = await readIfThere<End>(store, `${key}.end`)
   if (end) return end
   const keys = await keysOfStory(store, id)
-  // Before anybody acts on the story: its own upload must not take it back
-  if (keys && (await wasCommitted(store, keys, uploadTimeout))) return settle(store, key, { id, committed: true })
+  if (keys && (await wasCommitted(store, keys))) {
+    // Its own upload would take it back
+    if (keys.story() && mayBeSwept(Date.now() - ownIdTime(id)) && !(await isLasting(store, id))) throw new KeyInUse()
+    // Before anybody acts on the story: now its own upload must not take it back
+    return settle(store, key, { id, committed: true })
+  }
   if (ownIdTime(id) >= Date.now() - uploadTimeout - CLOCK_MARGIN_MS) throw new KeyInUse()
   return settle(store, key, { id, committed: false })
 }
 
 /** What an upload that was given up has left: a record of it that is still on its way must not find images. */
-async function removeImages(store: ObjectStore, id: string, uploadTimeout: number): Promise<void> {
+async function removeImages(store: ObjectStore, id: string): Promise<void> {
   const keys = await keysOfStory(store, id)
   if (!keys) return
   const removal = new Removal(store)
-  await removal.remove(await leftoversOf(store, [keys]), uploadTimeout)
+  await removal.remove(await leftoversOf(store, [keys]))
   removal.throwIfFailed()
 }

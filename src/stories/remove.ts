@@ -15,6 +15,7 @@ import {
   STORY_SPACE,
   type StoryKeys,
 } from './key.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 
 /** S3's DeleteObjects takes 1,000 keys a call. */
@@ -59,7 +60,7 @@ export async function removeStory(
   }
   const isMarked = !needsMark || (await mark())
   const removal = new Removal(store)
-  const gone = keys ? await removal.remove([keys], uploadTimeout, isMarked ? undefined : mark) : []
+  const gone = keys ? await removal.remove([keys], isMarked ? undefined : mark) : []
   removal.throwIfFailed()
   const variants = await variantsOf(store, id)
   await removal.delete(variants)
@@ -129,11 +130,12 @@ export async function removeAllStories(
     await sideBySide(lasting, MARKS_AT_ONCE, async ({ id }) => {
       if ((await putMark(store, id)) === undefined) unmarked.add(id)
     })
-    const removed = [...stories, ...leftovers]
-    const gone = new Set(await removal.remove(removed, uploadTimeout))
-    for (const keys of removed) {
-      if (!gone.has(keys)) waiting.add(keys.id)
-      else if (!keys.hasOthers) unmarked.delete(keys.id)
+    const gone = new Set(await removal.remove(stories))
+    for (const keys of await removeLeftovers(store, removal, leftovers, Date.now())) gone.add(keys)
+    for (const keys of [...stories, ...leftovers]) {
+      if (gone.has(keys)) {
+        if (!keys.hasOthers) unmarked.delete(keys.id)
+      } else if (keys.records.length > 0) waiting.add(keys.id)
     }
     // Of the others an id is left that has nothing but variants
     const withOthers = stories.filter(({ hasOthers }) => hasOthers)
@@ -228,16 +230,11 @@ export class Removal {
    * story out of every list at once, too. Then there is room, or the record stays: it tells an upload with the same key that its
    * story was committed, and a later call writes the end and deletes it.
    *
-   * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
    * @param onRoom is called once when a part of the keys is deleted, and others are still there
    * @returns the stories of which no key of our layout is left
    */
-  async remove(
-    stories: readonly StoryKeys[],
-    uploadTimeout: number,
-    onRoom?: () => Promise<unknown>,
-  ): Promise<StoryKeys[]> {
-    const open = await this.#withoutEnd(stories, uploadTimeout)
+  async remove(stories: readonly StoryKeys[], onRoom?: () => Promise<unknown>): Promise<StoryKeys[]> {
+    const open = await this.#withoutEnd(stories)
     await this.#deleteRecords(stories.filter((keys) => !open.has(keys)))
     const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.kept.has(key))
     if (open.size === 0) await onRoom?.()
@@ -245,22 +242,16 @@ export class Removal {
     await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))
     if (open.size > 0) await onRoom?.()
     const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
-    const waiting =
-      open.size > 0
-        ? await this.#withoutEnd(
-            gone.filter((keys) => open.has(keys)),
-            uploadTimeout,
-          )
-        : open
+    const waiting = open.size > 0 ? await this.#withoutEnd(gone.filter((keys) => open.has(keys))) : open
     await this.#deleteRecords(gone.filter((keys) => open.has(keys) && !waiting.has(keys)))
     return gone.filter((keys) => !waiting.has(keys) && isHidden(keys))
   }
 
   /** Writes the ends of their idempotency records; returns those for which the store has no room. */
-  async #withoutEnd(stories: readonly StoryKeys[], uploadTimeout: number): Promise<Set<StoryKeys>> {
+  async #withoutEnd(stories: readonly StoryKeys[]): Promise<Set<StoryKeys>> {
     const full = new Set<StoryKeys>()
     await sideBySide(stories, MARKS_AT_ONCE, async (keys) => {
-      if (!(await commitBeforeDeletion(this.#store, keys, uploadTimeout))) full.add(keys)
+      if (!(await commitBeforeDeletion(this.#store, keys))) full.add(keys)
     })
     return full
   }

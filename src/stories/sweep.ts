@@ -5,6 +5,7 @@ import { VARIANTS } from '../variants/variant.ts'
 import { sweepClaims } from './claim.ts'
 import { type DeletionMark, putMark, readMarks } from './deletion-mark.ts'
 import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
 import { HEADS_AT_ONCE, isOurs, leftoversOf, Removal } from './remove.ts'
 
@@ -144,7 +145,7 @@ export class Sweeper {
       const suspects = broken.filter(({ records, images }) => records.length > 0 !== images.length > 0)
       const leftovers = await leftoversOf(this.#store, suspects, before)
       const removal = new Removal(this.#store)
-      const gone = new Set(dryRun ? leftovers : await removal.remove(leftovers, this.#age - CLOCK_MARGIN_MS))
+      const gone = new Set(dryRun ? leftovers : await removeLeftovers(this.#store, removal, leftovers, now))
       for (const story of gone) {
         const keys = story.keys()
         report.stories += 1

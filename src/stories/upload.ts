@@ -1,9 +1,11 @@
-import { KeyInUse, NoFiles, OutcomeUnknown, UploadTimeout } from '../errors.ts'
+import { KeyInUse, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
+import { stopwatch } from '../stopwatch.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
 import { Claim, claimKey } from './claim.ts'
 import type { ClaimedStory } from './claim-object.ts'
 import { CONTENT_TYPES } from './image-format.ts'
-import { CLOCK_MARGIN_MS, imageKey, newStoryId, ownIdTime, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
+import { CLOCK_MARGIN_MS, imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
+import { isLasting, mayBeSwept } from './leftovers.ts'
 import { readHead } from './read-head.ts'
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
 
@@ -83,6 +85,7 @@ class RunningUpload {
   #isRecordSent = false
   readonly #store: ObjectStore
   readonly #id: string
+  readonly #age = stopwatch()
   readonly #options: UploadOptions
   readonly #stores = new Map<string, Promise<void>>()
   /** What waits for the client or the store, and ends when the upload fails. */
@@ -199,9 +202,11 @@ class RunningUpload {
   async commit(): Promise<void> {
     this.#isRecordSent = true
     await writeRecord(this.#store, this.#id, this.#manifest, this.#claim?.key)
-    // A process that stood still for that long may find that a sweep has taken the images for what a crash left
-    const age = Date.now() - ownIdTime(this.#id)
-    if (age > this.#options.uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(this.#options.uploadTimeout)
+    const { uploadTimeout } = this.#options
+    const age = this.#age()
+    // The process stood still
+    if (age > uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(uploadTimeout)
+    if (mayBeSwept(age) && !(await isLasting(this.#store, this.#id))) throw new UploadSwept()
     await this.#claim?.commit().catch((error) => {
       // The record is there, and whoever sends the upload again finds it
       throw error instanceof KeyInUse ? error : new OutcomeUnknown().because(error)

@@ -187,7 +187,8 @@ t.test('a day of sweeps by the hour, each by another process, reads everything',
     t.equal(sweeper.settled, undefined)
     most = Math.max(most, standIn.calls.slice(begin).filter(({ operation }) => operation === 'ListObjectsV2').length)
   }
-  t.ok(most <= 9, `at most ${most} pages for each`)
+  // Leftovers of the last day, of which there are up to two, are looked at once more
+  t.ok(most <= 9 + 2, `at most ${most} pages for each`)
   t.same(removed.sort(), left.sort())
 })
 
