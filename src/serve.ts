@@ -7,6 +7,7 @@ import { ConfigError, loadEnvFile, readConfig } from './config.ts'
 import { whoMayUse } from './http/access/exposure.ts'
 import { Metrics } from './observability/metrics.ts'
 import { tracingSettings } from './observability/tracing-settings.ts'
+import { lockFolder } from './store/disk/lock.ts'
 import { observeStore } from './store/observed-store.ts'
 import { openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
@@ -19,7 +20,7 @@ const FAILED_EXIT_MS = 5000
 /**
  * Listens until a signal ends the process. The configuration is the environment's, and that of a file `.env`.
  *
- * @throws {ConfigError | ServiceError} when it can't start
+ * @throws {ConfigError | ServiceError | FolderInUse} when it can't start
  */
 export async function serve(): Promise<void> {
   loadEnvFile('.env', process.env)
@@ -35,6 +36,7 @@ export async function serve(): Promise<void> {
     metrics.storeFallback(operation)
     log?.info({ operation, err, repeated }, 'the SDK makes a call to the store again')
   })
+  const lock = config.S3_BUCKET === undefined ? await lockFolder(config.DATA_DIR) : undefined
   // Takes a while to load, and is there only for those who want it
   const tracing =
     otlp &&
@@ -61,14 +63,18 @@ export async function serve(): Promise<void> {
     if (!err) app.log.info({ signal }, 'shutting down: running requests may finish')
     await Promise.all([app.close(), sweepsStopped])
     await Promise.all([store.close(), tracing?.close()])
+    await lock?.release()
   })
   // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
   const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
-  await app.listen({ host, port: config.PORT })
+  const url = await app.listen({ host, port: config.PORT })
+  await lock?.note(url)
   if (config.SWEEP_INTERVAL > 0) {
     metrics.sweepsBegin()
     stopSweeps = startSweeps(countedSweeps(app.sweeper, metrics), config.SWEEP_INTERVAL, app.log)
   }
+  if (lock?.problem)
+    app.log.warn({ err: lock.problem }, 'DATA_DIR can not be locked: make sure that no second server uses it')
   app.log[access.isOpen ? 'warn' : 'info'](access.sentence)
   app.log.info(
     `pictures are kept ${placeOf(config)}${config.S3_BUCKET === undefined ? '; set S3_BUCKET to keep them in a bucket' : ''}`,

@@ -1,10 +1,11 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { launchServer, startServer } from '../support/server-process.ts'
 import { get, IMAGES, someImages, upload } from './client.ts'
+import { runCommand } from './command.ts'
 import { openers } from './stores.ts'
 
 async function folderOf(t: Test): Promise<string> {
@@ -55,6 +56,30 @@ t.test('a port that is taken stops the start with exit code 1', async (t) => {
   const { exit, output } = launchServer({ HOST: '127.0.0.1', PORT: String(port), DATA_DIR: await folderOf(t) })
   t.same(await exit, { code: 1, signal: null })
   t.match(output.stderr, /can't start.*EADDRINUSE/)
+})
+
+t.test('a second server on a folder does not start, and names the first, beside which commands run', async (t) => {
+  const environment = { DATA_DIR: await folderOf(t) }
+  const first = await startServer(environment)
+  t.teardown(() => first.kill())
+  const { image_paths } = await upload(first, await someImages(1))
+  const second = launchServer({ HOST: '127.0.0.1', PORT: '0', ...environment })
+  t.same(await second.exit, { code: 1, signal: null })
+  const facts = `process ${first.pid} on ${hostname()}, at ${first.url}, since 20`
+  t.match(
+    second.output.stderr,
+    `story-images can't start: another server uses DATA_DIR, ${environment.DATA_DIR} (${facts}`,
+  )
+  t.notMatch(second.output.stderr, /\n {4}at /, 'without a stack')
+  t.match(await runCommand('sweep', ['--all'], environment), { code: 0 })
+  t.match(await runCommand('verify', [], environment), { code: 0, stdout: /^1 stories, 0 damaged/ })
+  t.equal((await get(first, image_paths[0] ?? '')).status, 200, 'the first one goes on')
+  await first.kill()
+  const next = await startServer(environment)
+  t.equal((await get(next, image_paths[0] ?? '')).status, 200, 'after a crash the next one starts')
+  t.same(await next.stop(), { code: 0, signal: null })
+  const last = await startServer(environment)
+  t.same(await last.stop(), { code: 0, signal: null })
 })
 
 t.test('settings come from .env too, and those of the environment win', async (t) => {

@@ -32,7 +32,7 @@ export async function diskStore(t: Test): Promise<TestStore> {
       const entries = await readAll(folder)
       return entries
         .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1) + (entry.isDirectory() ? '/' : ''))
-        .filter((path) => !['.tmp/', 'stories/', 'variants/'].includes(path))
+        .filter((path) => !['.tmp/', '.lock', 'stories/', 'variants/'].includes(path))
         .sort()
     },
     async place(key, body) {

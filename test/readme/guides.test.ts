@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
@@ -76,6 +76,15 @@ t.test("'docs/performance.md': the profiler writes a file", async (t) => {
   t.equal((await fetch(`${server.url}/livez`)).status, 200)
   await server.stop()
   t.ok((await readdir(shell.folder)).some((name) => name.endsWith('.cpuprofile')))
+})
+
+t.test("'docs/upgrade.md': older folders of the disk store become as private as new ones", async (t) => {
+  const shell = openShell(t, 'http://127.0.0.1:1', NO_STORE)
+  const inner = join(shell.folder, 'data', 'stories', 'a')
+  await mkdir(inner, { recursive: true, mode: 0o755 })
+  t.match(await shell.run((await examplesOf('docs/upgrade.md'))('folders')), { code: 0, stderr: '' })
+  for (const folder of [inner, dirname(inner), join(shell.folder, 'data')])
+    t.equal((await stat(folder)).mode & 0o777, 0o750)
 })
 
 t.test("'docs/observability.md': requests are traced to the collector", async (t) => {

@@ -66,7 +66,7 @@ async function diskStorage(): Promise<Storage> {
       return entries
         .filter((entry) => entry.isFile())
         .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-        .filter((path) => !path.startsWith('.tmp/') && path > after)
+        .filter((path) => !path.startsWith('.tmp/') && path !== '.lock' && path > after)
         .sort()
     },
     async place(key, body) {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, lstat, open, opendir, readFile, rename, unlink } from 'node:fs/promises'
+import { access, type FileHandle, link, lstat, open, opendir, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { callbacksOf } from '../../aborted.ts'
@@ -33,7 +33,8 @@ interface Sidecar {
  * Keeps each object as a plain file below `root`, so that people can look at their pictures, and beside it a hidden file with
  * its content type and metadata. A put writes to a temporary file, syncs it, renames it into place and syncs the folder: a crash
  * at any moment leaves the whole object or none of it, on a file system that keeps the order of changes in one folder; only an
- * overwrite, which the server never does, may leave the old bytes with the new metadata. One process at a time is meant to write below `root`.
+ * overwrite, which the server never does, may leave the old bytes with the new metadata. One server at a time may use `root`, see
+ * lock.ts; the commands that sweep and verify run beside it.
  *
  * @param root the folder; made when it is missing
  */
@@ -223,15 +224,16 @@ async function oneAtATime(path: string, move: () => Promise<void>): Promise<void
 async function moveInto(path: string, [object, sidecar]: readonly [string, string], onlyNew: boolean): Promise<void> {
   if (onlyNew && (await isThere(path))) throw new ObjectExists()
   const folder = dirname(path)
-  const moves: [from: string, to: string][] = [
-    [sidecar, sidecarPath(path)],
-    [object, path],
+  const moves: [move: (from: string, to: string) => Promise<void>, from: string, to: string][] = [
+    [rename, sidecar, sidecarPath(path)],
+    [onlyNew ? moveNew : rename, object, path],
   ]
   for (let attempt = 1; ; attempt++) {
     try {
       if (attempt > 1) await createFolder(folder)
-      for (let move = moves[0]; move; move = moves[0]) {
-        await rename(...move)
+      for (let next = moves[0]; next; next = moves[0]) {
+        const [move, from, to] = next
+        await move(from, to)
         moves.shift()
       }
       await syncFolder(folder).catch(async (error) => {
@@ -243,10 +245,35 @@ async function moveInto(path: string, [object, sidecar]: readonly [string, strin
     } catch (error) {
       // The folder of a story's first object, or one that a delete took away between two of these calls
       if (attempt < 5 && isMissing(error)) continue
-      if (moves.length === 1) await unlinkIfThere(sidecarPath(path))
+      // Of what another process has just put, it is the one
+      if (moves.length === 1 && !(error instanceof ObjectExists)) await unlinkIfThere(sidecarPath(path))
       throw error
     }
   }
+}
+
+/** Of file systems without hard links: exFAT, and some that are mounted over a network or by FUSE. */
+const WITHOUT_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/**
+ * Moves a file to where nothing is, also if another process does the same at this moment: link(2) gives a name once. Where there are no
+ * hard links, only this process takes care of that.
+ *
+ * The sidecar may be the other one's then. Both say the same: idempotency records, all with one type and the same metadata, are the
+ * only objects that have to be new.
+ *
+ * @throws {ObjectExists}
+ */
+async function moveNew(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') throw new ObjectExists()
+    if (!WITHOUT_LINKS.includes(errorCode(error) ?? '')) throw error
+    return rename(from, to)
+  }
+  // A sweep removes it otherwise
+  await unlink(from).catch(() => {})
 }
 
 async function openFile(path: string, key: string): Promise<FileHandle> {

@@ -5,6 +5,9 @@ import { errorCode, isMissing } from './store-error.ts'
 /** Folders being made now: whoever comes second waits until the first has made them durable. */
 const underWay = new Map<string, Promise<void>>()
 
+/** As for the files: others on the machine have no business there. */
+const MODE = 0o750
+
 /** Makes a folder and those above it, each durable once this resolves. */
 export function createFolder(path: string): Promise<void> {
   let work = underWay.get(path)
@@ -17,11 +20,11 @@ export function createFolder(path: string): Promise<void> {
 
 async function create(path: string): Promise<void> {
   try {
-    await mkdir(path).catch(async (error) => {
+    await mkdir(path, MODE).catch(async (error) => {
       if (errorCode(error) !== 'ENOENT') throw error
       await createFolder(dirname(path))
       // Once more only: below some folders, such as /proc, nothing can be made
-      await mkdir(path)
+      await mkdir(path, MODE)
     })
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ObjectNotFound, StoryNotFound } from '../../../src/errors.ts'
 import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
-import type { Body, ObjectStore } from '../../../src/store/object-store.ts'
+import type { Body, ObjectStore, PutOptions } from '../../../src/store/object-store.ts'
 import { findStory, listStories } from '../../../src/stories/list.ts'
 import { removeStory } from '../../../src/stories/remove.ts'
 import { uploadStory } from '../../../src/stories/upload.ts'
@@ -128,6 +128,12 @@ function record(root: string, plant?: Plant) {
     inodes.delete(from)
   }
 
+  async function link(from: string, to: string): Promise<void> {
+    const inode = inodes.get(from)
+    await noted(recording.changes, named(to, inode), () => original.link(from, to))
+    if (inode) inodes.set(to, inode)
+  }
+
   /** What a store would do that does not know better. */
   async function writeInPlace(from: string, to: string): Promise<void> {
     const bytes = await original.readFile(from)
@@ -154,6 +160,7 @@ function record(root: string, plant?: Plant) {
   Object.assign(fs, {
     open,
     unlink,
+    link,
     async rename(from: string, to: string) {
       if (plant !== 'sidecar after object') return rename(from, to)
       if (basename(to).startsWith('.')) {
@@ -342,7 +349,7 @@ interface Stored {
 /** Puts, overwrites and deletes of single objects, some side by side. */
 function objects(): Workload {
   const history: { key: string; begun: number; done: number; stored: Stored | undefined }[] = []
-  const keys = ['a/1', 'a/2', 'a/3', 'b/c/1', 'd']
+  const keys = ['a/1', 'a/2', 'a/3', 'b/c/1', 'd', 'e/1']
 
   async function run(store: ObjectStore, recording: Recording): Promise<void> {
     async function change(key: string, stored: Stored | undefined, work: () => Promise<unknown>) {
@@ -351,10 +358,10 @@ function objects(): Workload {
       await work()
       entry.done = recording.events
     }
-    const put = (key: string, text: string) => {
+    const put = (key: string, text: string, more: Pick<PutOptions, 'ifNoneMatch'> = {}) => {
       const bytes = Buffer.from(text)
       const stored = { bytes, contentType: `text/${key.length}`, metadata: { about: text.slice(0, 10) } }
-      return change(key, stored, () => store.put(key, inChunks(bytes, 100), stored))
+      return change(key, stored, () => store.put(key, inChunks(bytes, 100), { ...stored, ...more }))
     }
     const remove = (...keys: string[]) => {
       const gone = store.delete
@@ -378,6 +385,7 @@ function objects(): Workload {
     await put('b/c/1', 'four again')
     await remove('a/1', 'a/2', 'd')
     await put('a/3', 'three again')
+    await Promise.all([put('e/1', 'only once', { ifNoneMatch: '*' }), remove('b/c/1')])
   }
 
   async function check(store: ObjectStore, moment: number): Promise<void> {
@@ -428,8 +436,8 @@ const shown = (stored: Stored | undefined) =>
 /** Uploads of stories, one of which fails, and deletions. */
 async function stories(): Promise<Workload> {
   const image = (width: number) => makeImage({ type: width % 2 ? 'png' : 'jpg', width, height: 5 })
-  const [one = Buffer.alloc(0), two = one, three = one, four = one, five = one] = await Promise.all(
-    [4, 5, 6, 7, 8].map(image),
+  const [one = Buffer.alloc(0), two = one, three = one, four = one, five = one, six = one] = await Promise.all(
+    [4, 5, 6, 7, 8, 9].map(image),
   )
   const broken = Buffer.from('no image')
   interface Upload {
@@ -441,7 +449,8 @@ async function stories(): Promise<Workload> {
   const uploads: Upload[] = []
 
   async function run(store: ObjectStore, recording: Recording): Promise<void> {
-    async function upload(...images: Buffer[]): Promise<Upload> {
+    const upload = (...images: Buffer[]) => uploadWith(undefined, ...images)
+    async function uploadWith(claim: string | undefined, ...images: Buffer[]): Promise<Upload> {
       const entry: Upload = { images, done: Number.POSITIVE_INFINITY }
       uploads.push(entry)
       const story = await uploadStory(store, bodies(images), {
@@ -449,6 +458,7 @@ async function stories(): Promise<Workload> {
         readAhead: true,
         signal: new AbortController().signal,
         uploadTimeout: 3_600_000,
+        claim,
         onLeftover: (error) => {
           throw error
         },
@@ -465,7 +475,8 @@ async function stories(): Promise<Workload> {
     const first = await upload(one, two)
     const [second] = await Promise.all([upload(three), remove(first)])
     await Promise.all([upload(four, five), upload(five, broken).catch(() => {})])
-    await remove(second)
+    const [keyed] = await Promise.all([uploadWith('a'.repeat(64), six), remove(second)])
+    await remove(keyed)
   }
 
   async function check(store: ObjectStore, moment: number): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { ObjectNotFound } from '../../../src/errors.ts'
@@ -48,6 +48,19 @@ t.test('a start makes missing folders', async (t) => {
   const root = join(await makeFolder(t), 'deep', 'root')
   await openDiskStore(root)
   t.same(await readdir(root), ['.tmp'])
+})
+
+t.test('others on the machine see nothing of what is stored', async (t) => {
+  const parent = await makeFolder(t)
+  const root = join(parent, 'data')
+  const store = await openDiskStore(root)
+  await putBytes(store, 'stories/a/1.jpg')
+  const modes = ['', ...(await readdir(root, { recursive: true }))].map(async (name) => {
+    const { mode } = await stat(join(root, name))
+    t.equal(mode & 0o007, 0, `${name} has the mode ${(mode & 0o777).toString(8)}`)
+  })
+  t.equal(modes.length, 6)
+  await Promise.all(modes)
 })
 
 t.test('a folder is no object', async (t) => {
