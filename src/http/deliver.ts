@@ -27,8 +27,14 @@ export function deliver(
   if (body.errored) throw new StoreUnavailable().because(body.errored)
   // What the hooks that Fastify would call do: a body that was not read can't be told from the next request
   if (!request.raw.complete || !reply.server.server.listening) reply.header('connection', 'close')
+  try {
+    raw.writeHead(reply.statusCode, Object.assign(reply.getHeaders(), headers, { 'content-length': length }))
+  } catch (error) {
+    // A header that can't be sent: Fastify can still answer
+    body.destroy()
+    throw error
+  }
   reply.hijack()
-  raw.writeHead(reply.statusCode, Object.assign(reply.getHeaders(), headers, { 'content-length': length }))
 
   let left = length
   body.on('data', (chunk) => {

@@ -53,6 +53,19 @@ async function read(answer: IncomingMessage, pause = 0): Promise<number> {
   return size
 }
 
+t.test('headers that can not be sent are a 500, and let go of the body', async (t) => {
+  const app = Fastify({ forceCloseConnections: true })
+  const body = new Readable({ read: () => {} })
+  app.get('/', async (_request, reply) => deliver(reply, { 'x-name': '☃' }, body, 10, TIMEOUT))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(20_000) })
+  t.equal(response.status, 500)
+  t.match(await response.json(), { statusCode: 500 })
+  t.ok(body.destroyed)
+})
+
 t.test('a client that stops reading loses its connection, and takes little memory until then', async (t) => {
   const { port, seen } = await serve(t)
   for (const size of [64 * MIB, 12 * MIB]) {

@@ -116,10 +116,8 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
 
   function headersOf(image: RequestedImage, object: ObjectHead, { access }: FastifyRequest): OutgoingHttpHeaders {
     const headers: OutgoingHttpHeaders = {
-      'content-type': image.variant ? object.contentType : CONTENT_TYPES[image.type],
+      'content-type': contentTypeOf(image, object),
       'accept-ranges': 'bytes',
-      etag: object.etag,
-      'last-modified': object.lastModified.toUTCString(),
       // A cache that looks at paths alone would show everybody what a key has opened
       'cache-control': access.hasKey ? PRIVATE_CACHE_CONTROL : config.CACHE_CONTROL,
       'cache-tag': image.storyId,
@@ -130,9 +128,12 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       'content-security-policy': "default-src 'none'; sandbox",
     }
     if (image.variant?.isNegotiated) headers.vary = 'Accept'
-    const { width, height } = object.metadata
+    // What is stored may be damaged, or not ours: what is not well formed is left out
+    if (ETAG.test(object.etag)) headers.etag = object.etag
+    if (!Number.isNaN(object.lastModified.getTime())) headers['last-modified'] = object.lastModified.toUTCString()
+    const { width = '', height = '' } = object.metadata
     // A file that was copied into the bucket by hand has no size
-    if (width && height) {
+    if (PIXELS.test(width) && PIXELS.test(height)) {
       headers['x-image-width'] = width
       headers['x-image-height'] = height
     }
@@ -166,6 +167,18 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     }
     return store.get(key, { signal })
   }
+}
+
+/** RFC 9110 section 8.8.3. */
+const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
+const PIXELS = /^[1-9]\d{0,9}$/
+const TYPES = new Set(Object.values(CONTENT_TYPES))
+
+/** The type of what is sent. That of a variant is stored, since it is not always the one that was asked for. */
+function contentTypeOf({ type, variant }: RequestedImage, { contentType = '' }: ObjectHead): string {
+  if (!variant) return CONTENT_TYPES[type]
+  if (TYPES.has(contentType)) return contentType
+  return variant.form === 'plain' ? CONTENT_TYPES[type] : `image/${variant.form}`
 }
 
 interface RequestedImage {

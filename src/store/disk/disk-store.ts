@@ -13,7 +13,7 @@ import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfTher
 import { filePath, sidecarPath } from './path.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
 import { tidyDisk } from './tidy.ts'
-import { listFolder, listFolders } from './walk.ts'
+import { listFolder, listFolders, timeOf } from './walk.ts'
 
 /** What one write takes at most, but for its last chunk: each call goes through the thread pool, which costs more than the copy. */
 const WRITE_BYTES = 512 * 1024
@@ -294,21 +294,39 @@ async function describe(file: FileHandle, path: string, key: string): Promise<Ob
     size: Number(stat.size),
     // Time and size as in nginx, for a file that was replaced by hand
     etag: `"${stat.mtimeNs.toString(16)}-${stat.size.toString(16)}-${sidecar?.id ?? ''}"`,
-    lastModified: new Date(Number(stat.mtimeMs)),
-    changedAt: new Date(changeTime({ mtimeMs: Number(stat.mtimeMs), ctimeMs: Number(stat.ctimeMs) })),
+    lastModified: timeOf(Number(stat.mtimeMs)),
+    changedAt: timeOf(changeTime({ mtimeMs: Number(stat.mtimeMs), ctimeMs: Number(stat.ctimeMs) })),
     contentType: sidecar?.contentType,
     metadata: sidecar?.metadata ?? {},
   }
 }
 
-/** A file that was copied in by hand has none. */
+/** A file that was copied in by hand has none. One that is damaged counts as none: the bytes of the object may be good. */
 async function readSidecar(path: string): Promise<Sidecar | undefined> {
   try {
-    return JSON.parse(await readFile(sidecarPath(path), 'utf8')) as Sidecar
+    return parseSidecar(await readFile(sidecarPath(path), 'utf8'))
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error
   }
+}
+
+function parseSidecar(text: string): Sidecar | undefined {
+  try {
+    const sidecar: unknown = JSON.parse(text)
+    return isSidecar(sidecar) ? sidecar : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isSidecar(value: unknown): value is Sidecar {
+  if (typeof value !== 'object' || value === null) return false
+  const { id, contentType, metadata } = value as Record<string, unknown>
+  // The id becomes a part of the ETag
+  if (typeof id !== 'string' || !/^[\w-]{1,64}$/.test(id) || typeof contentType !== 'string') return false
+  if (typeof metadata !== 'object' || metadata === null) return false
+  return Object.values(metadata).every((text) => typeof text === 'string')
 }
 
 function resolveRange(range: ByteRange, size: number): { start: number; end: number } {

@@ -84,8 +84,8 @@ async function described(root: string, keys: readonly string[]): Promise<ListedO
     const stats = await Promise.all(
       keys.slice(at, at + STATS).map(async (key) => {
         try {
-          const { size, mtime } = await lstat(join(root, key))
-          return { key, size, modified: mtime.toISOString() }
+          const { size, mtimeMs } = await lstat(join(root, key))
+          return { key, size, modified: timeOf(mtimeMs).toISOString() }
         } catch (error) {
           if (isMissing(error)) return undefined
           throw error
@@ -95,6 +95,15 @@ async function described(root: string, keys: readonly string[]): Promise<ListedO
     found.push(...stats.filter((object) => object !== undefined))
   }
   return found
+}
+
+/** The years that RFC 3339 and HTTP can write, 0 to 9999, in milliseconds since 1970. */
+const FIRST_MS = -62_167_219_200_000
+const LAST_MS = 253_402_300_799_999
+
+/** When a file was last changed. Some file systems take any time, also one that is no date: then it is the nearest that is one. */
+export function timeOf(mtimeMs: number): Date {
+  return new Date(Math.min(Math.max(mtimeMs, FIRST_MS), LAST_MS))
 }
 
 /** Keys below `base` in order; `base` is "" or ends with "/". */
