@@ -1,6 +1,9 @@
 import { hash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
-import { lendAgain, takeBack } from './blocks.ts'
+import { giveBack, lendAgain, takeBack } from './blocks.ts'
+
+/** What `digestBody` hands over at once, in bytes. */
+const HANDED_BYTES = 512 * 1024
 
 /** Fewer bytes are digested sooner than they are handed over. */
 const LEAST_BYTES = 32 * 1024
@@ -57,6 +60,38 @@ export class LongDigest {
   async end(chunks: Uint8Array[] = []): Promise<string> {
     if (chunks.length > 0) await this.add(chunks)
     return handOver([], this)
+  }
+}
+
+/**
+ * Reads a body that is wanted for nothing else.
+ *
+ * @returns its size in bytes and its SHA-256 in hexadecimal
+ * @throws what the body throws
+ */
+export async function digestBody(body: AsyncIterable<Uint8Array>): Promise<{ size: number; sha256: string }> {
+  let whole: LongDigest | undefined
+  let chunks: Uint8Array[] = []
+  let held = 0
+  let size = 0
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk)
+      held += chunk.length
+      size += chunk.length
+      if (held < HANDED_BYTES) continue
+      whole ??= new LongDigest()
+      await whole.add(chunks)
+      chunks.forEach(giveBack)
+      chunks = []
+      held = 0
+    }
+    const digest = await (whole ? whole.end(chunks) : sha256(chunks))
+    chunks.forEach(giveBack)
+    return { size, sha256: digest }
+  } catch (error) {
+    await whole?.end().catch(() => {})
+    throw error
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { BLOCK_BYTES, giveBack, takeBlock } from '../src/blocks.ts'
-import { LongDigest, sha256 } from '../src/digest.ts'
+import { digestBody, LongDigest, sha256 } from '../src/digest.ts'
 
 function expected(chunks: readonly Uint8Array[]): string {
   const digest = createHash('sha256')
@@ -15,6 +15,22 @@ function filled(length = BLOCK_BYTES): Buffer {
   block.set(randomBytes(length))
   return block
 }
+
+t.test('a body that is wanted for its digest alone is read to its end, or to its error', async (t) => {
+  const pieces = [[], [Buffer.from('abc')], [filled(100_001)], Array.from({ length: 9 }, () => filled())]
+  for (const chunks of pieces) {
+    const [digest, size] = [expected(chunks), chunks.reduce((sum, { length }) => sum + length, 0)]
+    async function* body() {
+      yield* chunks
+    }
+    t.same(await digestBody(body()), { size, sha256: digest })
+  }
+  async function* broken() {
+    for (let n = 0; n < 5; n++) yield filled()
+    throw new Error('broken')
+  }
+  await t.rejects(digestBody(broken()), { message: 'broken' })
+})
 
 t.test('the digest is that of the chunks, however many and wherever they are', async (t) => {
   const large = randomBytes(300_000)

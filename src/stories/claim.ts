@@ -1,4 +1,4 @@
-import { KeyInUse, KeyReused, ObjectNotFound } from '../errors.ts'
+import { KeyInUse, KeyReused } from '../errors.ts'
 import type { ListedObject, ObjectStore } from '../store/object-store.ts'
 import {
   CLAIM_NAME,
@@ -7,17 +7,33 @@ import {
   type End,
   putFirst,
   readIfThere,
-  readJson,
   settle,
   wasCommitted,
 } from './claim-object.ts'
-import { CLOCK_MARGIN_MS, ownIdTime } from './key.ts'
+import { CLOCK_MARGIN_MS, LONGEST_UPLOAD_MS, ownIdTime } from './key.ts'
 import { isLasting, mayBeSwept } from './leftovers.ts'
 import { keysOfStory } from './list.ts'
 import { isOurs, leftoversOf, Removal } from './remove.ts'
 
-/** Milliseconds for which a key is remembered, beyond the time that an upload can take. */
-export const CLAIM_AGE_MS = 24 * 60 * 60_000
+/**
+ * Milliseconds for which a claim is good, from the beginning of its upload. A ticket is good for a day, and an upload with it that began
+ * in time may still claim it.
+ */
+export const CLAIM_AGE_MS = 24 * 60 * 60_000 + LONGEST_UPLOAD_MS
+
+/** The story that a key stands for, if that is known by now. Writes nothing. */
+export async function committedStory(store: ObjectStore, name: string): Promise<ClaimedStory | undefined> {
+  for (let number = 1; ; number++) {
+    const key = claimAt(name, number)
+    const story = await readIfThere<ClaimedStory>(store, key)
+    const end = story && (await readIfThere<End>(store, endOfClaim(key)))
+    if (!end || end.id !== story.id) return undefined
+    if (end.committed) return story
+  }
+}
+
+const claimAt = (name: string, number: number) => `${CLAIMS}${name}.${number}`
+const endOfClaim = (key: string) => `${key}.end`
 
 /**
  * Claims a key for an upload whose images are stored and whose record is to be written next.
@@ -35,9 +51,9 @@ export async function claimKey(
   uploadTimeout: number,
 ): Promise<Claim | ClaimedStory> {
   for (let number = 1; ; number++) {
-    const key = `${CLAIMS}${name}.${number}`
+    const key = claimAt(name, number)
     if (await putFirst(store, key, own)) return new Claim(store, key, own.id)
-    const last = await readLastClaim(store, name)
+    const last = await readLastClaim(store, name, number)
     // The answer to our own write got lost
     if (last.story.id === own.id) return new Claim(store, last.key, own.id)
     const { committed } = await endOf(store, last.key, last.story.id, uploadTimeout)
@@ -69,8 +85,8 @@ export class Claim {
    * @throws {KeyInUse} when another upload has taken over
    */
   async commit(): Promise<void> {
-    const { committed } = await settle(this.#store, this.key, { id: this.#id, committed: true })
-    if (!committed) throw new KeyInUse()
+    const { id, committed } = await settle(this.#store, this.key, { id: this.#id, committed: true })
+    if (!committed || id !== this.#id) throw new KeyInUse()
   }
 
   /**
@@ -85,16 +101,16 @@ export class Claim {
 }
 
 /**
- * Removes claims that no upload of the last `CLAIM_AGE_MS` can need.
+ * Removes claims that are good no more.
  *
- * @param before milliseconds since 1970; no upload from then can be running any more
+ * @param now milliseconds since 1970
  * @param options.signal ends it before the next claim; it rejects with the signal's reason
  * @param options.onRemoved is told which keys were removed, those of one name after another
  * @param options.dryRun changes nothing
  */
 export async function sweepClaims(
   store: ObjectStore,
-  before: number,
+  now: number,
   options: {
     signal?: AbortSignal | undefined
     dryRun?: boolean
@@ -102,17 +118,19 @@ export async function sweepClaims(
   } = {},
 ): Promise<void> {
   const { signal, onRemoved, dryRun = false } = options
-  // A ticket is good for a day, and an upload with it that began in time may still claim it
-  const expired = before - CLAIM_AGE_MS
+  const expired = now - CLAIM_AGE_MS - CLOCK_MARGIN_MS
   for await (const objects of readClaims(store)) {
     signal?.throwIfAborted()
     const keys = objects.map(({ key }) => key)
-    if (!objects.every(({ modified }) => Date.parse(modified) < expired) || !(await areOurs(store, keys, expired)))
-      continue
+    if (!objects.every(({ modified }) => Date.parse(modified) < expired)) continue
+    if (!(await areOurs(store, keys, expired))) continue
     if (!dryRun) {
-      // An end without its claim would be that of the next upload with this key
+      // The first claim last: without it an upload begins anew, and what were left of the others would be in its way
+      const claims = keys.filter((key) => !key.endsWith('.end'))
+      const isFirst = (key: string) => key.endsWith('.1')
       await store.delete(keys.filter((key) => key.endsWith('.end')))
-      await store.delete(keys)
+      await store.delete(claims.filter((key) => !isFirst(key)))
+      await store.delete(claims.filter(isFirst))
     }
     onRemoved?.(keys)
   }
@@ -142,24 +160,28 @@ async function areOurs(store: ObjectStore, keys: readonly string[], before: numb
   return true
 }
 
-/** The claim with the highest number. */
-async function readLastClaim(store: ObjectStore, name: string) {
-  let number = 0
-  for await (const page of store.list({ prefix: `${CLAIMS}${name}.` })) {
-    for (const { key } of page) number = Math.max(number, Number(CLAIM_NAME.exec(key.slice(CLAIMS.length))?.[2] ?? 0))
-  }
-  const key = `${CLAIMS}${name}.${number}`
-  try {
-    return { key, number, story: await readJson<ClaimedStory>(store, key) }
-  } catch (error) {
-    // Expired at this moment
-    throw error instanceof ObjectNotFound ? new KeyInUse() : error
+/** Finds the last claim, one after another from one that was there: for a list the disk store would read the names of all claims. */
+async function readLastClaim(store: ObjectStore, name: string, number: number) {
+  let story = await readIfThere<ClaimedStory>(store, claimAt(name, number))
+  // Expired at this moment
+  if (!story) throw new KeyInUse()
+  for (let next: ClaimedStory | undefined; ; story = next, number++) {
+    next = await readIfThere<ClaimedStory>(store, claimAt(name, number + 1))
+    if (!next) return { key: claimAt(name, number), number, story }
   }
 }
 
-/** How the upload with this claim ended; decides it, if its process is no more. */
+/**
+ * How the upload with the last claim ended; decides it, if its process is no more.
+ *
+ * @throws {KeyInUse} while it runs, and for a claim that is good no more until a sweep has removed it: what came behind it now could be
+ *   all that the sweep leaves, and the next upload would begin anew with the first claim
+ */
 async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout: number): Promise<End> {
-  const end = await readIfThere<End>(store, `${key}.end`)
+  const end = await readIfThere<End>(store, endOfClaim(key))
+  if (end && end.id !== id) throw new KeyInUse()
+  if (end?.committed) return end
+  if (ownIdTime(id) < Date.now() - CLAIM_AGE_MS) throw new KeyInUse()
   if (end) return end
   const keys = await keysOfStory(store, id)
   if (keys && (await wasCommitted(store, keys))) {

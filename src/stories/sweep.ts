@@ -197,7 +197,7 @@ export class Sweeper {
     if (!dryRun) await removal.delete(done.map(({ key }) => key))
     for (const { id, key } of done) if (!removal.kept.has(key)) options.onRemoved?.(id, [key])
     noteKept(removal)
-    await sweepClaims(this.#store, before, {
+    await sweepClaims(this.#store, now, {
       signal,
       dryRun,
       onRemoved(keys) {

@@ -1,7 +1,8 @@
-import { KeyInUse, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
+import { digestBody } from '../digest.ts'
+import { KeyInUse, KeyReused, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
-import { Claim, claimKey } from './claim.ts'
+import { Claim, claimKey, committedStory } from './claim.ts'
 import type { ClaimedStory } from './claim-object.ts'
 import { CONTENT_TYPES } from './image-format.ts'
 import { CLOCK_MARGIN_MS, imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
@@ -83,6 +84,9 @@ class RunningUpload {
   readonly #manifest: ManifestImage[] = []
   #claim: Claim | undefined
   #isRecordSent = false
+  /** The story of an earlier upload with the same idempotency key: then these images are compared with it and not stored. */
+  readonly #earlier: Promise<ClaimedStory | undefined>
+  #isStored = false
   readonly #store: ObjectStore
   readonly #id: string
   readonly #age = stopwatch()
@@ -98,6 +102,9 @@ class RunningUpload {
     this.#store = store
     this.#id = id
     this.#options = options
+    // While the first image arrives
+    this.#earlier = options.claim === undefined ? Promise.resolve(undefined) : committedStory(store, options.claim)
+    this.#earlier.catch(() => {})
     options.signal.addEventListener('abort', this.#onAbort)
     if (options.signal.aborted) this.#onAbort()
   }
@@ -135,6 +142,7 @@ class RunningUpload {
     const chunks = body[Symbol.asyncIterator]()
     const { head, format } = await readHead(chunks, number, this.#options.maxPixels)
     await this.#room()
+    const isStored = (await this.#earlier) === undefined
     const key = imageKey(this.#id, number, format.type)
     this.keys.push(key)
     let size = 0
@@ -161,12 +169,15 @@ class RunningUpload {
       wasRead()
     }
     const { width, height, type } = format
-    const stored = this.#store
-      .put(key, bytes(), {
-        contentType: CONTENT_TYPES[type],
-        metadata: { ...WRITTEN_BY_US, width: String(width), height: String(height) },
-        readAhead: this.#options.readAhead,
-      })
+    if (isStored) this.#isStored = true
+    const result = isStored
+      ? this.#store.put(key, bytes(), {
+          contentType: CONTENT_TYPES[type],
+          metadata: { ...WRITTEN_BY_US, width: String(width), height: String(height) },
+          readAhead: this.#options.readAhead,
+        })
+      : digestBody(bytes())
+    const stored = result
       .then(
         ({ size, sha256 }) => {
           const name = `${number}.${type}`
@@ -192,6 +203,9 @@ class RunningUpload {
     if (name === undefined) return undefined
     const names = this.#manifest.map((image) => image.name)
     const own = { id: this.#id, names, fingerprint: fingerprintOf(this.#manifest) }
+    const earlier = await this.#earlier
+    if (earlier && earlier.fingerprint !== own.fingerprint) throw new KeyReused()
+    if (earlier) return earlier
     const claim = await claimKey(this.#store, name, own, uploadTimeout)
     if (!(claim instanceof Claim)) return claim
     this.#claim = claim
@@ -239,7 +253,7 @@ class RunningUpload {
    * @throws {OutcomeUnknown} when a record that may still land could find its images
    */
   async undo(): Promise<void> {
-    if (this.keys.length === 0) return
+    if (!this.#isStored) return
     if (this.#isRecordSent) {
       await this.#store.delete([recordKey(this.#id, this.keys.length, this.#claim !== undefined)]).catch((deletion) => {
         throw new OutcomeUnknown().because(deletion)

@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
-import { KeyInUse, KeyReused, OutcomeUnknown, StoreFailure, StoreUnavailable, UploadTimeout } from '../../src/errors.ts'
+import {
+  KeyInUse,
+  KeyReused,
+  NoFiles,
+  OutcomeUnknown,
+  StoreFailure,
+  StoreUnavailable,
+  TooManyPixels,
+  UnsupportedImage,
+  UploadTimeout,
+} from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import { CLAIM_AGE_MS, type Claim, claimKey, sweepClaims } from '../../src/stories/claim.ts'
 import { CLOCK_MARGIN_MS, recordKey } from '../../src/stories/key.ts'
@@ -9,8 +19,8 @@ import { findStory, listStories } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
-import { inChunks, listKeys, putBytes } from '../support/bodies.ts'
-import { makeImage } from '../support/images.ts'
+import { inChunks, listKeys, MIB, putBytes } from '../support/bodies.ts'
+import { bigImage, makeImage } from '../support/images.ts'
 import { putOurs, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -25,6 +35,14 @@ const B = nameOf('b')
 const C = nameOf('c')
 const D = nameOf('d')
 
+const OPTIONS: UploadOptions = {
+  maxPixels: 1_000_000_000,
+  readAhead: true,
+  signal: new AbortController().signal,
+  uploadTimeout: HOUR,
+  onLeftover: () => {},
+}
+
 async function* bodies(images: readonly Uint8Array[]): AsyncGenerator<Body> {
   for (const image of images) yield inChunks(image)
 }
@@ -35,15 +53,7 @@ function upload(
   images: readonly Uint8Array[],
   options: Partial<UploadOptions> = {},
 ) {
-  return uploadStory(store, bodies(images), {
-    maxPixels: 1_000_000_000,
-    readAhead: true,
-    signal: new AbortController().signal,
-    uploadTimeout: HOUR,
-    claim,
-    onLeftover: () => {},
-    ...options,
-  })
+  return uploadStory(store, bodies(images), { ...OPTIONS, claim, ...options })
 }
 
 const storyKeys = (store: ObjectStore) => listKeys(store, { prefix: 'stories/' })
@@ -125,6 +135,53 @@ async function theContract(t: Test, store: ObjectStore): Promise<void> {
 }
 
 const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
+
+t.test('further uploads with a key are compared with its story, and write nothing', async (t) => {
+  const disk = await open(t)
+  const large = await bigImage(6 * MIB)
+  const first = await upload(disk, A, [JPG, large])
+  const store = recordCalls(disk)
+  for (let n = 0; n < 100; n++)
+    t.same(
+      await upload(store, A, [JPG, n === 0 ? large : JPG]).catch((error) => error.name),
+      n === 0 ? { ...first, isReplay: true } : 'KeyReused',
+    )
+  t.same(await upload(store, A, [JPG, large]), { ...first, isReplay: true })
+  await t.rejects(upload(store, A, [JPG]), KeyReused)
+  await t.rejects(upload(store, A, [JPG, Buffer.from('no image')]), UnsupportedImage)
+  await t.rejects(upload(store, A, [JPG], { maxPixels: 100 }), TooManyPixels)
+  await t.rejects(upload(store, A, []), NoFiles)
+  const stop = new AbortController()
+  async function* endless() {
+    for (;;) {
+      yield inChunks(JPG)
+      stop.abort(new Error('stopped'))
+    }
+  }
+  await t.rejects(uploadStory(store, endless(), { ...OPTIONS, claim: A, signal: stop.signal }), { message: 'stopped' })
+  t.same(store.calls, [], 'no put, no deletion')
+  t.equal((await findStory(disk, first.id)).images.length, 2)
+})
+
+t.test(
+  'what a key stands for is looked up while the first image arrives, and a store that can not say is out of reach',
+  async (t) => {
+    const disk = await open(t)
+    const store: ObjectStore = { ...disk, get: () => Promise.reject(new StoreUnavailable()) }
+    await t.rejects(upload(store, A, [JPG]), StoreUnavailable)
+    t.same(await listKeys(disk), [])
+    t.same((await upload(store, undefined, [JPG])).isReplay, false, 'without a key nothing is asked')
+  },
+)
+
+t.test('an end that is another upload’s decides nothing', async (t) => {
+  const store = await open(t)
+  await putBytes(store, `idempotency/${A}.1.end`, JSON.stringify({ version: 1, id: v7(), committed: true }))
+  await t.rejects(upload(store, A, [JPG]), KeyInUse)
+  t.same(await storyKeys(store), [])
+  await t.rejects(upload(store, A, [JPG]), KeyInUse)
+  t.same(await storyKeys(store), [])
+})
 
 t.test('a record whose process died before it said so counts', async (t) => {
   const store = await open(t)
@@ -327,24 +384,23 @@ t.test('a record that can not be read does not keep its story from being deleted
   }
 })
 
-t.test('a sweep removes claims after a day, and nothing else', async (t) => {
+t.test('a sweep removes claims that are good no more, and nothing else', async (t) => {
   const store = await open(t)
   const { id } = await upload(store, A, [JPG])
   await crash(store, B)
   const others = ['idempotency/notes.txt', `idempotency/${C}.1`, `idempotency/${A}.1.start`, 'idempotency/a/1']
   for (const key of others) await putBytes(store, key)
   const all = await listKeys(store)
-  /** What a sweep of that much later says of an upload that may take so long. */
-  const before = (ms: number, uploadTimeout = HOUR) => Date.now() + ms - uploadTimeout - CLOCK_MARGIN_MS
-  await sweepClaims(store, before(CLAIM_AGE_MS + HOUR))
+  const later = (ms: number) => Date.now() + CLAIM_AGE_MS + ms
+  await sweepClaims(store, later(CLOCK_MARGIN_MS - 60_000))
   t.same(await listKeys(store), all)
 
   const seen: string[] = []
   const onRemoved = (keys: readonly string[]) => seen.push(...keys)
-  await sweepClaims(store, before(CLAIM_AGE_MS + 1.2 * HOUR), { dryRun: true, onRemoved })
+  await sweepClaims(store, later(0.2 * HOUR), { dryRun: true, onRemoved })
   t.same(await listKeys(store), all)
   t.same(seen.length, 3)
-  await sweepClaims(store, before(CLAIM_AGE_MS + 1.2 * HOUR), { onRemoved })
+  await sweepClaims(store, later(0.2 * HOUR), { onRemoved })
   t.same(seen.slice(3), seen.slice(0, 3), 'as announced')
   t.same(
     await listKeys(store),
@@ -354,8 +410,8 @@ t.test('a sweep removes claims after a day, and nothing else', async (t) => {
   t.equal((await findStory(store, id)).images.length, 1)
   t.not((await upload(store, A, [JPG])).id, id, 'then the key is as good as new')
 
-  await sweepClaims(store, before(CLAIM_AGE_MS + 23 * HOUR, 24 * HOUR))
-  await t.rejects(sweepClaims(store, before(0), { signal: AbortSignal.abort(new Error('stopped')) }), /stopped/)
+  await sweepClaims(store, later(0))
+  await t.rejects(sweepClaims(store, later(0), { signal: AbortSignal.abort(new Error('stopped')) }), /stopped/)
   t.equal((await claimKeys(store)).filter((key) => key === '.1.end').length, 1, 'never while its upload may run')
 })
 

@@ -21,10 +21,11 @@ const JPG = await makeImage({ type: 'jpg', width: 40, height: 30 })
 const KEY = createHash('sha256').update('key').digest('hex')
 const START = Date.UTC(2026, 0, 1)
 
+// t.intercept would keep the stack of each call
 let now = START
-t.beforeEach((t) => {
+Date.now = () => now
+t.beforeEach(() => {
   now = START
-  t.intercept(Date, 'now', { value: () => now })
 })
 
 /** An upload of two images, which then stands still until it is told to go on. */
@@ -67,7 +68,7 @@ async function play(
   await order.settled()
   now += 20 * MINUTE
   order.hold()
-  const done = other(order.storeOf(store, 1, dies))
+  const done = other(order.storeOf(store, 1, { dies }))
   done.catch(() => {})
   goOn()
   await order.play()

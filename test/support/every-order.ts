@@ -98,12 +98,17 @@ export class Order {
   /**
    * The store as one process sees it.
    *
-   * @param dies the process makes so many of the calls that wait for their turn, and then nothing any more
+   * @param options.dies the process makes so many of the calls that wait for their turn, and then nothing any more
+   * @param options.only further calls, by method and key, go through at once
    */
-  storeOf(store: ObjectStore, process: number, dies = Number.POSITIVE_INFINITY): ObjectStore {
+  storeOf(
+    store: ObjectStore,
+    process: number,
+    { dies = Number.POSITIVE_INFINITY, only = /^/ }: { dies?: number | undefined; only?: RegExp } = {},
+  ): ObjectStore {
     let left = dies
     const step = async <T>(call: Pick<Call, 'name' | 'writes' | 'reads'>, work: () => Promise<T>): Promise<T> => {
-      if (this.#isHolding) {
+      if (this.#isHolding && only.test(call.name)) {
         if (left-- <= 0) return new Promise<never>(() => {})
         await new Promise<void>((go, drop) => this.#waiting.push({ ...call, process, go, drop }))
       }
