@@ -282,12 +282,6 @@ const SCENARIOS: readonly Scenario[] = [
       kind: 'delete',
     })),
   ),
-  {
-    name: 'GET /readyz',
-    match: { operation: 'ListObjectsV2' },
-    act: get('/readyz'),
-    kind: 'read',
-  },
 ]
 
 /** Faults after which a PutObject is there all the same. */

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { ShuttingDown } from '../../errors.ts'
+import { askedRarely } from '../readiness.ts'
 import { errors, noStore } from '../schemas.ts'
 
 const health = (status: string) => ({
@@ -13,6 +14,7 @@ const health = (status: string) => ({
  * can serve, which it can't while it is overloaded, shutting down, or without its store.
  */
 export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const storeIsReady = askedRarely(() => app.store.ready())
   app.get(
     '/livez',
     {
@@ -37,7 +39,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (_request, reply) => {
       reply.header('cache-control', 'no-store')
       if (app.shutdown.begun) throw new ShuttingDown()
-      await app.store.ready()
+      await storeIsReady()
       return { status: 'ready' }
     },
   )
