@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
@@ -115,6 +115,31 @@ for (const path of [
     t.equal(standIn.calls.length, length + 1)
   })
 }
+
+t.test(
+  'the address of a client is known when the client has reset its connection before the request was read',
+  async (t) => {
+    const app = Fastify()
+    await app.register(connectionsPlugin)
+    const addresses: string[] = []
+    app.addHook('onRequest', async ({ ip }) => void addresses.push(ip))
+    app.get('/', async () => 'nobody reads this')
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    t.teardown(() => app.close())
+    const { port } = app.server.address() as AddressInfo
+    const client = connect(port, '127.0.0.1').on('error', () => {})
+    const [[socket]] = await Promise.all([once(app.server, 'connection'), once(client, 'connect')])
+    // In one turn, so that the server gets both at once
+    client.write(request('/'))
+    client.resetAndDestroy()
+    await new Promise((resolve) => socket.once('close', resolve))
+    // Not every system hands over what came before a reset
+    t.ok(
+      addresses.every((address) => address === '127.0.0.1'),
+      String(addresses),
+    )
+  },
+)
 
 t.test('each response says once that it is over, however its connection ends', async (t) => {
   const app = Fastify({ forceCloseConnections: true })

@@ -23,6 +23,8 @@ export const connectionsPlugin = fp(
     app.decorate('connections', connections)
 
     app.server.on('connection', (socket: Socket) => {
+      // Node.js remembers the address from now on. After a reset the system no longer tells it, and nobody waits for an answer
+      if (socket.remoteAddress === undefined) socket.destroy()
       const responses = new Set<ServerResponse>()
       connections.set(socket, responses)
       socket.once('close', () => {
