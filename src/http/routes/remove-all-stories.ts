@@ -1,10 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { sharedRuns } from '../../shared-runs.ts'
 import { removeAllStories } from '../../stories/remove.ts'
 import { deleted, errors } from '../schemas.ts'
 
 const DONE = 'All images deleted successfully'
 
 export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
+  // Each goes on when its client has left. So that many of those do not add up, all that are asked for while one runs are one
+  const removeAll = sharedRuns(() => removeAllStories(app.store, app.config.UPLOAD_TIMEOUT, app.sweeper.unmarked))
   app.delete(
     '/api/v1/images',
     {
@@ -16,7 +19,7 @@ export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'delete-all' },
     },
     async () => {
-      await removeAllStories(app.store, app.config.UPLOAD_TIMEOUT, app.sweeper.unmarked)
+      await removeAll()
       return { success: true as const, message: DONE }
     },
   )
