@@ -242,6 +242,7 @@ export class Clients {
     const start = performance.now()
     const answer = await this.#send('DELETE', `${IMAGES}/${id}`)
     if (answer === 'refused') return
+    this.#expectNoRoom(answer)
     const result = answer?.status === 200 ? 'done' : answer?.status === 404 ? 'absent' : 'failed'
     this.entries.push({ kind: 'remove', id, result, start, end: performance.now() })
     if (result !== 'done') return
@@ -253,10 +254,16 @@ export class Clients {
     if (chance(0.3, this.#options.random)) await this.#smaller(id, name)
   }
 
+  /** A full store can be emptied. */
+  #expectNoRoom(answer: Answer | undefined): void {
+    if (answer?.status === 507) this.oddities.push('a deletion was refused since the store is full')
+  }
+
   async #removeAll(): Promise<void> {
     const start = performance.now()
     const answer = await this.#send('DELETE', IMAGES)
     if (answer === 'refused') return
+    this.#expectNoRoom(answer)
     this.entries.push({
       kind: 'remove-all',
       result: answer === undefined ? 'unknown' : answer.status === 200 ? 'done' : 'failed',

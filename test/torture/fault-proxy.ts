@@ -20,6 +20,7 @@ import { chance, oneOf } from '../support/random.ts'
  * - `delay`: it reaches the store later, if its sender still waits
  * - `late`: it reaches the store after its sender has given it up
  * - `short`: the page of a list has a few keys
+ * - `full`: a write is answered 507 XMinioStorageFull
  * - `partial`: some keys of a DeleteObjects call are not deleted, and the answer says so, or is lost
  */
 export type StoreFault =
@@ -35,6 +36,7 @@ export type StoreFault =
   | 'late'
   | 'short'
   | 'partial'
+  | 'full'
 
 /** How likely each fault is for a call. */
 export type Weather = Partial<Record<StoreFault, number>>
@@ -152,6 +154,10 @@ export async function startFaultProxy(
         count(fault)
         await sleep(100 * random())
         return passOn(await forward(await shortened(call), socket), response, socket)
+      case 'full':
+        if (method !== 'PUT' && (method !== 'POST' || /[?&]delete\b/.test(path))) break
+        count(fault)
+        return answerError(response, fault)
       case 'partial':
         if (method !== 'POST' || !/[?&]delete\b/.test(path)) break
         count(fault)
@@ -291,8 +297,14 @@ async function isClosed(socket: Socket): Promise<void> {
   if (!socket.destroyed) await new Promise((resolve) => socket.setMaxListeners(0).once('close', resolve))
 }
 
-function answerError(response: ServerResponse, fault: 'error' | 'slow down'): void {
-  const [status, code] = fault === 'error' ? [500, 'InternalError'] : [503, 'SlowDown']
+const ERRORS = {
+  error: [500, 'InternalError'],
+  'slow down': [503, 'SlowDown'],
+  full: [507, 'XMinioStorageFull'],
+} as const
+
+function answerError(response: ServerResponse, fault: keyof typeof ERRORS): void {
+  const [status, code] = ERRORS[fault]
   response.writeHead(status, { 'content-type': 'application/xml' })
   response.end(
     `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${oneOf(['Try again', 'Busy'], Math.random)}</Message><RequestId>${randomUUID()}</RequestId></Error>`,

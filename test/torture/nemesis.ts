@@ -24,6 +24,8 @@ const STORMS: Readonly<Record<string, Weather>> = {
   slowness: { delay: 0.3, late: 0.2, stall: 0.1 },
   'partial deletions': { partial: 0.6, lose: 0.1 },
   'lost records': { lose: 0.3, refuse: 0.4 },
+  full: { full: 1 },
+  'full, mostly': { full: 0.8, lose: 0.1, cut: 0.05 },
   everything: {
     refuse: 0.08,
     cut: 0.05,
@@ -77,6 +79,24 @@ export async function runNemesis(
     return `storm: ${name}`
   }
 
+  /** A full disk. What is deleted makes room, or others take it at once. */
+  async function fill(): Promise<string> {
+    const { room } = storage
+    const isContended = chance(0.5, random)
+    const timer = new AbortController()
+    const end = pause(1000, 4000).then(() => timer.abort())
+    try {
+      do {
+        await room?.take()
+        await sleep(10)
+      } while (isContended && !timer.signal.aborted)
+      await end
+    } finally {
+      await room?.giveBack()
+    }
+    return `full${isContended ? ', contended' : ''}`
+  }
+
   async function killNode(): Promise<string> {
     await storage.node?.kill()
     await pause(1500, 5000)
@@ -87,6 +107,7 @@ export async function runNemesis(
 
   const events = proxies.length === 0 ? [kill, kill, stop] : [storm, storm, storm, kill, kill, stop]
   if (storage.node) events.push(killNode, killNode)
+  if (storage.room) events.push(fill, fill, fill, fill)
   for (const proxy of proxies) proxy.weather = CALM
   while (!signal.aborted) {
     await pause(1000, 3000)

@@ -16,6 +16,7 @@ import {
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { openS3Store } from '../../src/store/s3/s3-store.ts'
+import { fillDisk, freeDisk, whyNoMount } from '../support/small-disk.ts'
 import type { StoreAccess } from './fault-proxy.ts'
 
 /** Where the server under test keeps its objects, and ways to look into it and to harm it without the server. */
@@ -24,6 +25,8 @@ export interface Storage {
   readonly environment: Readonly<Record<string, string>>
   /** Of an S3 store: what a proxy in front of it needs. */
   readonly access?: StoreAccess
+  /** Takes all room and gives it back. Of a disk of its own; of a bucket it is the proxy that says that there is none. */
+  readonly room?: { take(): Promise<void>; giveBack(): Promise<void> }
   /** Kills a node and starts it again. Only of a cluster. */
   readonly node?: { kill(): Promise<void>; start(): Promise<void> }
   /** Opens it as the server does, without the proxy. */
@@ -33,6 +36,8 @@ export interface Storage {
   place(key: string, body: Uint8Array): Promise<void>
   remove(): Promise<void>
 }
+
+const run = promisify(execFile)
 
 export type StorageName = 'disk' | 'minio' | 'cluster' | 'rgw'
 
@@ -56,10 +61,18 @@ export async function openStorage(name: StorageName): Promise<Storage> {
   return clusterStorage(root)
 }
 
+/** Of the small disk; a run has a few MB in it at a time. */
+const DISK = '192m'
+
 async function diskStorage(): Promise<Storage> {
-  const folder = await mkdtemp(join(tmpdir(), 'story-images-torture-'))
+  const disk = await mkdtemp(join(tmpdir(), 'story-images-torture-'))
+  const whyNot = whyNoMount()
+  if (whyNot === false) await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', disk])
+  else console.error(`The disk is never full in this run: ${whyNot}`)
+  const folder = join(disk, 'data')
   return {
     environment: { DATA_DIR: folder },
+    ...(whyNot === false && { room: { take: () => fillDisk(disk), giveBack: () => freeDisk(disk) } }),
     open: () => openDiskStore(folder),
     async keys(after = '') {
       const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(missing)
@@ -73,7 +86,10 @@ async function diskStorage(): Promise<Storage> {
       await mkdir(dirname(join(folder, key)), { recursive: true })
       await writeFile(join(folder, key), body)
     },
-    remove: () => rm(folder, { recursive: true, force: true }),
+    async remove() {
+      if (whyNot === false) await run('umount', [disk])
+      await rm(disk, { recursive: true, force: true })
+    },
   }
 }
 
@@ -138,7 +154,6 @@ async function s3Storage(access: StoreAccess): Promise<Storage> {
 
 const NODES = 4
 const SCRIPT = fileURLToPath(new URL('../engines/minio.sh', import.meta.url))
-const run = promisify(execFile)
 
 /** Four MinIO servers on this machine, made and removed with the run; one of them may be killed. */
 async function clusterStorage(root: { accessKeyId: string; secretAccessKey: string }): Promise<Storage> {
