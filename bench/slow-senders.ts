@@ -39,7 +39,7 @@ function send(): Promise<number> {
       resolve(Number(/^HTTP\/1.1 (\d+)/.exec(answer)?.[1] ?? 0))
     })
     socket.write(
-      `POST /api/v1/images/upload HTTP/1.1\r\nHost: bench\r\nContent-Type: ${MULTIPART}\r\nContent-Length: ${length}\r\n\r\n${partHead(1)}`,
+      `POST /api/v1/images/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${MULTIPART}\r\nContent-Length: ${length}\r\n\r\n${partHead(1)}`,
     )
   })
 }
