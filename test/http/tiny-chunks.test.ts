@@ -1,5 +1,8 @@
+import type { IncomingMessage } from 'node:http'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { filePart, multipart, smallImage, startApp, uploadHead } from '../support/app.ts'
+import { eventually, filePart, multipart, smallImage, startApp, storyId, uploadHead } from '../support/app.ts'
 import { MIB } from '../support/bodies.ts'
 
 t.test('an image that comes in 300,000 chunks of one byte holds little memory, and comes back', async (t) => {
@@ -23,4 +26,32 @@ t.test('an image that comes in 300,000 chunks of one byte holds little memory, a
   t.ok(Buffer.from(await stored.arrayBuffer()).equals(image))
   t.ok(peak - before < 40 * MIB, `${Math.round((peak - before) / MIB)} MiB`)
   t.comment(`${((peak - before) / MIB).toFixed(1)} MiB`)
+})
+
+t.test('a body of JSON that comes in 250,000 chunks of one byte holds little more than its bytes', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const held = () => {
+    collect()
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    return heapUsed + arrayBuffers
+  }
+  const server = await startApp(t, { PRIVATE_IMAGES: 'true', SIGNING_SECRETS: 's'.repeat(32) })
+  let request: IncomingMessage | undefined
+  server.app.server.on('request', (incoming) => {
+    request = incoming
+  })
+  const client = await server.connect()
+  const type = 'Content-Type: application/json\r\nTransfer-Encoding: chunked'
+  await client.write(`POST /api/v1/signed-urls HTTP/1.1\r\nHost: localhost\r\n${type}\r\n\r\n`)
+  const before = held()
+  const spaces = Buffer.from('1\r\n \r\n'.repeat(10_000))
+  for (let count = 0; count < 25; count++) await client.write(spaces)
+  const isRead = () => (request?.socket.bytesRead ?? 0) >= 25 * spaces.length && request?.readableLength === 0
+  t.ok(await eventually(isRead, 8000), 'the server has read them')
+  const more = held() - before
+  const json = JSON.stringify({ paths: [`/images/stories/${storyId(1)}/1.png`] })
+  await client.write(`${json.length.toString(16)}\r\n${json}\r\n0\r\n\r\n`)
+  t.equal((await client.answer()).status, 200)
+  t.ok(more < 8 * MIB, `${(more / MIB).toFixed(1)} MiB`)
 })

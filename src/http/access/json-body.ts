@@ -18,7 +18,8 @@ export function takeJson(app: FastifyInstance, limit: number): void {
   app.addContentTypeParser('application/json', ({ raw, headers }, body, done) => {
     if (Number(headers['content-length']) > limit) return done(new JsonTooLarge(limit))
     askForBody(raw)
-    const chunks: Buffer[] = []
+    // One buffer that grows: a chunk of one byte would keep some 180
+    let bytes = Buffer.alloc(0)
     let count = 0
     const timer = setTimeout(() => end(new JsonTimeout(ARRIVAL_MS)), ARRIVAL_MS)
     const end = (error: Error | null, value?: unknown) => {
@@ -27,12 +28,14 @@ export function takeJson(app: FastifyInstance, limit: number): void {
       done(error, value)
     }
     const onData = (chunk: Buffer) => {
-      count += chunk.length
-      if (count > limit) end(new JsonTooLarge(limit))
-      else chunks.push(chunk)
+      const size = count + chunk.length
+      if (size > limit) return end(new JsonTooLarge(limit))
+      if (size > bytes.length) bytes = Buffer.concat([bytes], Math.min(2 * size, limit))
+      chunk.copy(bytes, count)
+      count = size
     }
     const onEnd = () => {
-      const text = Buffer.concat(chunks).toString()
+      const text = bytes.toString('utf8', 0, count)
       const value = text === '' ? undefined : parsed(text)
       if (value === INVALID) end(new BrokenJson())
       else end(null, value)
