@@ -10,7 +10,7 @@ import {
   ListObjectsV2Command,
   S3Client,
 } from '@aws-sdk/client-s3'
-import type { Test } from 'tap'
+import type { Teardown } from './app.ts'
 
 export interface Engine {
   readonly name: string
@@ -75,7 +75,7 @@ export async function serverKey(engine: Engine, bucket: string): Promise<{ id: s
 }
 
 /** Makes a bucket that goes away with the test, whatever is in it then. */
-export async function makeBucket(t: Test, engine: Engine): Promise<{ Bucket: string; client: S3Client }> {
+export async function makeBucket(t: Teardown, engine: Engine): Promise<{ Bucket: string; client: S3Client }> {
   const { endpoint, accessKeyId, secretAccessKey } = engine
   const client = new S3Client({
     endpoint,
