@@ -256,6 +256,26 @@ t.test('an upload whose answer got lost is sent again, and makes one story', asy
   t.same((await get(server, STORY_IDS)).json(), [result.stdout.split('\n')[0]])
 })
 
+t.test('an upload that is refused is not sent again, however large it is', async (t) => {
+  const key = 'a-key-for-the-test-of-refusals'
+  const hash = createHash('sha256').update(key).digest('hex')
+  const { server, at } = await aServer(t, { API_KEYS: `test:write:${hash}`, MAX_FILE_SIZE: '1MiB' })
+  const [image] = await someImages(1)
+  const [file = ''] = await someFiles(t, [Buffer.concat([image as Buffer, Buffer.alloc(40 * 1024 * 1024)])])
+  for (const [shown, sentence] of [
+    [key, /^File 1 is larger than 1 MiB, the limit for one file$/m],
+    ['another-key', /^There is no such API key$/m],
+  ] as const) {
+    const result = await runCommand('upload', [file], { ...at, STORY_IMAGES_KEY: shown })
+    t.match(result, { code: 1, stdout: '', stderr: sentence })
+    t.notMatch(result.stderr, /trying again/)
+  }
+  await until('both requests are in the log', () => {
+    const requests = server.log().filter(({ operation }) => operation === 'uploadStory')
+    return requests.length === 2 && requests.every(({ msg }) => msg === 'answered')
+  })
+})
+
 t.test('an interrupted upload ends at once and leaves no story; large files go through little memory', async (t) => {
   const { store, server, at } = await sharedServer()
   const [image] = await someImages(1)

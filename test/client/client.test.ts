@@ -107,6 +107,22 @@ t.test('an upload that is refused tells why, at once', async (t) => {
   t.equal(tries.length, 1)
 })
 
+t.test('an upload that is refused is not sent again, however large it is', async (t) => {
+  const server = await startApp(t, { MAX_FILE_SIZE: '1MiB' })
+  let count = 0
+  server.app.server.on('request', () => count++)
+  const [image] = await blobs(1)
+  const large = new Blob([image as Blob, Buffer.alloc(40 * 1024 * 1024)])
+  for (const onProgress of [undefined, () => {}]) {
+    await t.rejects(createClient({ baseUrl: server.url }).upload([large], { onProgress }), {
+      name: 'ApiError',
+      status: 413,
+      detail: 'File 1 is larger than 1 MiB, the limit for one file',
+    })
+  }
+  t.equal(count, 2)
+})
+
 t.test(
   'a try that failed, or whose answer was lost, is made again with the same key: there is one story',
   async (t) => {

@@ -15,7 +15,8 @@ class ApacheClient {
         HttpPost request = new HttpPost(args[1]);
         for (int at = 4; at < args.length; at += 2) request.setHeader(args[at], args[at + 1]);
         request.setEntity(new FileEntity(new File(args[2]), ContentType.parse(request.getHeader("Content-Type").getValue())));
-        System.out.println(client.execute(request, response -> response.getCode() + " " + EntityUtils.toString(response.getEntity())));
+        String line = client.execute(request, response -> response.getCode() + " " + EntityUtils.toString(response.getEntity()));
+        System.out.println(line);
       } catch (Exception error) {
         System.out.println("error " + error.toString().replace('\n', ' '));
       }
