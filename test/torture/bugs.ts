@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { StorageName } from './storage.ts'
 
-interface Edit {
+export interface Edit {
   /** Of the built server. */
   readonly file: string
   /** Has to be in there exactly once. */
@@ -94,6 +94,12 @@ export const BUGS: Readonly<Record<string, Bug>> = {
       { file: 'stories/upload.js', from: 'const earlier = await upload.claim()', to: 'const earlier = undefined' },
     ],
   },
+  /** A long upload does not look once more before it is acknowledged. */
+  'no-look': {
+    store: 'disk',
+    rule: 'lost',
+    edits: [{ file: 'stories/upload.js', from: 'if (mayBeSwept(age) &&', to: 'if (false &&' }],
+  },
   /** The answer is sent before the record is stored. */
   'ack-early': {
     store: 'disk',
@@ -106,11 +112,15 @@ export const BUGS: Readonly<Record<string, Bug>> = {
 export async function plantBug(folder: string, name: string): Promise<void> {
   const bug = BUGS[name]
   if (!bug) throw new Error(`There is no bug "${name}"; there are ${Object.keys(BUGS).join(', ')}`)
-  for (const { file, from, to } of bug.edits) {
+  await edit(folder, bug.edits)
+}
+
+/** Changes the built server. */
+export async function edit(folder: string, edits: readonly Edit[]): Promise<void> {
+  for (const { file, from, to } of edits) {
     const path = join(folder, 'dist', file)
     const text = await readFile(path, 'utf8')
-    if (text.split(from).length !== 2)
-      throw new Error(`The bug ${name} can't be planted: ${file} has not once "${from}"`)
+    if (text.split(from).length !== 2) throw new Error(`The server is another one now: ${file} has not once "${from}"`)
     await writeFile(
       path,
       text.replace(from, () => to),

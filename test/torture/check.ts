@@ -4,7 +4,7 @@ import { VARIANTS } from '../../src/variants/variant.ts'
 import type { Content, Entry, Fetched, History, Listing, Look, Removal, RemovalOfAll, Upload } from './history.ts'
 
 /** After this many milliseconds nothing of a request runs any more whose answer did not come. */
-const GRACE_MS = 12_000
+const GRACE_MS = 15_000
 
 /** Clocks of processes of one machine, in milliseconds. */
 const CLOCK_MS = 100

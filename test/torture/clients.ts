@@ -15,6 +15,11 @@ const TIMEOUT_MS = 15_000
 /** Ids that clients choose from; a part of them is deleted already. */
 const RECENT = 300
 
+/** A slow upload ends with such fields: 4 to 6 seconds, faster than the least rate, and no more of them than a request may have. */
+const FIELD_MS = 450
+const FIELD_BYTES = 900
+const SLOW_FIELDS = { least: 9, most: 13 }
+
 /** How long a client waits when nobody listens. */
 const REFUSED_MS = 100
 
@@ -83,6 +88,7 @@ export class Clients {
     }
     await Promise.all([
       ...Array.from({ length: 5 }, () => role(() => this.#write(), 5, 60)),
+      ...Array.from({ length: 6 }, () => role(() => this.#write(true), 5, 60)),
       role(() => this.list(), 10, 100),
       role(() => this.list(), 10, 100),
       role(() => this.list(), 10, 100),
@@ -113,23 +119,23 @@ export class Clients {
 
   // What the clients do
 
-  async #write(): Promise<void> {
+  async #write(isSlow = false): Promise<void> {
     const { random } = this.#options
     const due = this.#again.findIndex(({ at }) => at <= performance.now())
     if (due !== -1) {
       const [{ content } = { content: 0 }] = this.#again.splice(due, 1)
-      await this.#upload(content)
+      await this.#upload(content, isSlow)
       return
     }
     const { number, names } = this.#options.pictures.draw(random)
     const key = chance(0.3, random) ? `"torture-${++this.#keys}"` : undefined
     this.contents.set(number, { number, names, ...(key !== undefined && { key }) })
-    if (key === undefined) await this.#upload(number)
-    else if (chance(0.15, random)) await Promise.all([this.#upload(number), this.#upload(number)])
-    else await this.#upload(number)
+    if (key !== undefined && chance(0.15, random))
+      await Promise.all([this.#upload(number, isSlow), this.#upload(number, isSlow)])
+    else await this.#upload(number, isSlow)
   }
 
-  async #upload(number: number): Promise<void> {
+  async #upload(number: number, isSlow: boolean): Promise<void> {
     const { random } = this.#options
     const content = this.contents.get(number) as Content
     const { key } = content
@@ -141,7 +147,9 @@ export class Clients {
       ...(key !== undefined && { 'idempotency-key': key }),
     }
     const start = performance.now()
-    const answer = isCut ? await this.#leave(headers, body) : await this.#send('POST', UPLOAD, { headers, body })
+    const answer = isCut
+      ? await this.#leave(headers, body)
+      : await this.#send('POST', UPLOAD, { headers, body: isSlow ? this.#slowly(body) : body })
     if (answer === 'refused') {
       if (key !== undefined) this.#repeat(number, 100, 2000)
       return
@@ -383,17 +391,35 @@ export class Clients {
   async #send(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
-    options: { headers?: Record<string, string>; body?: Buffer } = {},
+    options: { headers?: Record<string, string>; body?: Buffer | AsyncIterable<Buffer> } = {},
   ): Promise<Answer | 'refused' | undefined> {
     const url = oneOf(this.#options.urls, this.#options.random) + path
     try {
-      const { statusCode, headers, body } = await request(url, { method, ...options, dispatcher: this.#agent })
+      const { statusCode, headers, body } = await request(url, {
+        method,
+        headers: options.headers ?? {},
+        body: (options.body ?? null) as Buffer | null,
+        dispatcher: this.#agent,
+      })
       return { status: statusCode, headers, body: Buffer.from(await body.arrayBuffer()) }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') return undefined
       await sleep(REFUSED_MS)
       return 'refused'
     }
+  }
+
+  /** All images of a body, and then its end, seconds later, after fields that keep the connection from standing still. */
+  async *#slowly(body: Buffer): AsyncGenerator<Buffer> {
+    const end = Buffer.from(`--${BOUNDARY}--\r\n`)
+    const head = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="note"\r\n\r\n`
+    yield body.subarray(0, -end.length)
+    const fields = SLOW_FIELDS.least + Math.floor((SLOW_FIELDS.most - SLOW_FIELDS.least) * this.#options.random())
+    for (let field = 0; field < fields; field++) {
+      await sleep(FIELD_MS)
+      yield Buffer.from(`${head}${'x'.repeat(FIELD_BYTES)}\r\n`)
+    }
+    yield end
   }
 
   /** Sends a part of a body, and leaves. */

@@ -105,7 +105,13 @@ export async function runNemesis(
     return 'node kill'
   }
 
-  const events = proxies.length === 0 ? [kill, kill, stop] : [storm, storm, storm, kill, kill, stop]
+  /** Long enough for slow uploads to come to their end. */
+  async function rest(): Promise<string> {
+    await pause(5000, 6500)
+    return 'rest'
+  }
+
+  const events = proxies.length === 0 ? [kill, kill, kill, stop, rest] : [storm, storm, storm, kill, kill, stop, rest]
   if (storage.node) events.push(killNode, killNode)
   if (storage.room) events.push(fill, fill, fill, fill)
   for (const proxy of proxies) proxy.weather = CALM
@@ -115,7 +121,10 @@ export async function runNemesis(
     const start = performance.now()
     const event = oneOf(events, random)
     // Now and then a server dies in the middle of it
-    const second = event !== kill && event !== stop && chance(0.25, random) ? pause(200, 1000).then(kill) : undefined
+    const second =
+      event !== kill && event !== stop && event !== rest && chance(0.25, random)
+        ? pause(200, 1000).then(kill)
+        : undefined
     const what = [await event(), await second].filter((name) => name !== undefined)
     for (const name of what) record({ kind: 'fault', what: name, start, end: performance.now() })
   }

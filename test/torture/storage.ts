@@ -21,7 +21,7 @@ import type { StoreAccess } from './fault-proxy.ts'
 
 /** Where the server under test keeps its objects, and ways to look into it and to harm it without the server. */
 export interface Storage {
-  /** What the server needs to use it, but for S3_ENDPOINT. */
+  /** What a server or a command needs to use it. */
   readonly environment: Readonly<Record<string, string>>
   /** Of an S3 store: what a proxy in front of it needs. */
   readonly access?: StoreAccess
@@ -123,7 +123,7 @@ async function s3Storage(access: StoreAccess): Promise<Storage> {
   }
 
   return {
-    environment: { S3_BUCKET: Bucket, ...credentials },
+    environment: { S3_BUCKET: Bucket, S3_ENDPOINT: endpoint, ...credentials },
     access,
     open() {
       Object.assign(process.env, credentials)

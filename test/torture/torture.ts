@@ -13,14 +13,15 @@ import { BUGS, plantBug } from './bugs.ts'
 import { check, checkRemains, type Violation } from './check.ts'
 import { Clients } from './clients.ts'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
-import type { Entry, History } from './history.ts'
+import type { Entry, Fault, History } from './history.ts'
 import { runNemesis } from './nemesis.ts'
+import { lookSoon, runOtherSweeps } from './other-sweeps.ts'
 import { Pictures } from './pictures.ts'
 import { Replica } from './replica.ts'
 import { openStorage, type Storage, type StorageName } from './storage.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const UPLOAD_TIMEOUT_MS = 5000
+const UPLOAD_TIMEOUT_MS = 8000
 const HOUR_MS = 60 * 60_000
 
 /** Short, so that much goes wrong in a minute. */
@@ -48,6 +49,7 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
   await cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true })
   await cp(join(ROOT, 'package.json'), join(folder, 'package.json'))
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  await lookSoon(folder)
   if (bug !== undefined) await plantBug(folder, bug)
 
   const pictures = await Pictures.make()
@@ -81,12 +83,15 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
     const controller = new AbortController()
     setMaxListeners(0, controller.signal)
     const timer = setTimeout(() => controller.abort(), seconds * 1000)
-    await Promise.all([
+    const record = (fault: Fault) => void faults.push(fault)
+    const [others] = await Promise.all([
+      runOtherSweeps(folder, storage.environment, randomFrom(seed + 3), controller.signal, record),
       clients.run(controller.signal),
-      runNemesis({ replicas, proxies, storage }, randomFrom(seed + 2), controller.signal, (fault) =>
-        faults.push(fault),
-      ),
+      runNemesis({ replicas, proxies, storage }, randomFrom(seed + 2), controller.signal, record),
     ]).finally(() => clearTimeout(timer))
+    // A node that is killed takes a sweep with it
+    if (!storage.node)
+      clients.oddities.push(...others.failures.map((said) => `a sweep with another setting failed: ${said}`))
 
     const history: History = {
       wall: Date.now() - performance.now(),
@@ -143,6 +148,7 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
           ...faults.map((fault) => (fault.kind === 'fault' ? fault.what : '')),
           ...proxies.flatMap(({ counts }) => [...counts].flatMap(([name, times]) => Array<string>(times).fill(name))),
         ]),
+        otherSweeps: others.sweeps,
         keyed: uploads.filter(({ content }) => clients.contents.get(content)?.key !== undefined).length,
         acked: verdict.acked,
         verified: verdict.verified,
