@@ -22,16 +22,33 @@ const DELETE_ALL = `DELETE /api/v1/images HTTP/1.1\r\nHost: test\r\n${WITH_KEY}\
 const startApp = (t: Test, options: Record<string, string> = {}) =>
   startTestApp(t, { API_KEYS, MAX_FILE_SIZE: '1MiB', MAX_FILES: '50', ...options })
 
-const image = await smallImage()
-const large = Buffer.alloc(40 * MIB, 'x')
+t.setTimeout(120_000)
 
-/** Uploads of 40 MiB, all of them refused. */
-const REFUSED: readonly (readonly [what: string, status: number, headers: string[], body: Buffer])[] = [
-  ['a file that is too large', 413, [WITH_KEY], multipart([filePart(Buffer.concat([image, large]))])],
-  ['a file that is no image', 415, [WITH_KEY], multipart([filePart('no image'), filePart(large)])],
-  ['too many files', 413, [WITH_KEY], multipart([...Array(51).fill(filePart(image)), filePart(large)])],
-  ['a wrong key', 401, ['X-API-Key: a-wrong-one'], multipart([filePart(large)])],
-]
+const image = await smallImage()
+
+interface Refused {
+  readonly what: string
+  readonly status: number
+  readonly headers: string[]
+  readonly body: Buffer
+}
+
+/** Uploads of a bit more than a number of bytes, all of them refused. */
+function refusedUploads(bytes: number): Refused[] {
+  const large = Buffer.alloc(bytes, 'x')
+  const form = (...bodies: (string | Buffer)[]) => multipart(bodies.map((body) => filePart(body)))
+  const tooMany = Array<Buffer>(51).fill(image)
+  return [
+    { what: 'too large a file', status: 413, headers: [WITH_KEY], body: form(Buffer.concat([image, large])) },
+    { what: 'no image', status: 415, headers: [WITH_KEY], body: form('no image', large) },
+    { what: 'too many files', status: 413, headers: [WITH_KEY], body: form(...tooMany, large) },
+    { what: 'a wrong key', status: 401, headers: ['X-API-Key: a-wrong-one'], body: form(large) },
+  ]
+}
+
+const LARGE = refusedUploads(40 * MIB)
+/** Longer than what is discarded without an end of the connection. */
+const LONG = refusedUploads(4 * MIB)
 
 /** A client that keeps its side open when the server closes its own. */
 async function halfOpen({ port }: Pick<TestApp, 'port'>): Promise<Socket> {
@@ -74,7 +91,7 @@ const FRAMINGS = {
 for (const [framing, form] of Object.entries(FRAMINGS)) {
   t.test(`a client that sends all of 40 MiB before it reads gets the refusal, then a FIN (${framing})`, async (t) => {
     const server = await startApp(t)
-    for (const [what, status, headers, body] of REFUSED) {
+    for (const { what, status, headers, body } of LARGE) {
       await t.test(what, async (t) => {
         const socket = await halfOpen(server)
         const [head = '', bytes = ''] = form([...headers, 'Connection: close'], body)
@@ -96,7 +113,7 @@ for (const [framing, form] of Object.entries(FRAMINGS)) {
     await client.write(uploadHead(good.length, { more: [WITH_KEY] }))
     await client.write(good)
     t.equal((await client.answer()).status, 200)
-    for (const [what, status, headers, body] of REFUSED) {
+    for (const { what, status, headers, body } of LONG) {
       await t.test(what, async (t) => {
         const socket = await halfOpen(server)
         const [head = '', bytes = ''] = form(headers, body)
@@ -117,7 +134,7 @@ for (const [framing, form] of Object.entries(FRAMINGS)) {
 t.test('a request is over with its response, whatever its client still sends', async (t) => {
   const server = await startApp(t)
   const metrics = () => server.app.metrics.text()
-  for (const [what, status, headers, body] of REFUSED) {
+  for (const { what, status, headers, body } of LONG) {
     const socket = await halfOpen(server)
     socket.write(uploadHead(body.length, { more: headers }))
     socket.write(body.subarray(0, 2 * MIB))
@@ -138,7 +155,7 @@ t.test('a request is over with its response, whatever its client still sends', a
 
 t.test('a server that closes does not wait for the rest of refused bodies', async (t) => {
   const server = await startApp(t)
-  const body = multipart([filePart(large)])
+  const body = multipart([filePart(Buffer.alloc(4 * MIB))])
   const sockets = await Promise.all(
     [0, 1].map(async () => {
       const socket = await halfOpen(server)
@@ -217,7 +234,7 @@ t.test('bytes behind the last boundary do not harm the upload', async (t) => {
 
 t.test('a client of fetch reads why its upload of 40 MiB was refused', async (t) => {
   const { url } = await startApp(t)
-  const file = new Blob([Uint8Array.from(image), large])
+  const file = new Blob([Uint8Array.from(image), Buffer.alloc(40 * MIB)])
   for (let n = 0; n < 3; n++) {
     const form = new FormData()
     form.append('files', file, 'a.png')
