@@ -322,7 +322,8 @@ export const UnreadableImage = failure(
 export const HugeImage = failure(
   'HugeImage',
   422,
-  () => 'The image has too many bytes, pixels or frames to be made smaller; without "w" it is sent as it is',
+  () =>
+    'The image has too many bytes, pixels or frames, or a side of more than 65535 pixels, and would take too much memory or time to be made smaller; without "w" it is sent as it is',
 )
 export const RangeNotSatisfiable = failure(
   'RangeNotSatisfiable',

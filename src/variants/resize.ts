@@ -1,12 +1,12 @@
 import sharp, { type Sharp } from 'sharp'
+import { type Encoder, MOST_MEMORY, memoryFor, mostWidth } from './memory.ts'
 import type { Form } from './variant.ts'
 
-/**
- * Most pixels of a picture, all frames of an animation together. Not MAX_PIXELS: that one bounds what is stored, these bound what is
- * decoded. A worker takes up to 7 bytes for a pixel (progressive JPEG), and 18 for one of AVIF: docs/variants.md has the figures.
- */
+/** Most pixels of an image, all frames of an animation together: they take time. MAX_PIXELS bounds what is stored, this what is decoded. */
 const MOST_PIXELS = 100_000_000
-const MOST_PIXELS_OF_AVIF = 32_000_000
+
+/** Most pixels of either side: libvips holds hundreds of rows at once, or all, and a row has no other bound. */
+const MOST_SIDE = 65_535
 
 /** WebP's most in either direction; the other formats take more. */
 const MOST_HEIGHT = 16_383
@@ -18,6 +18,9 @@ sharp.unblock({ operation: LOADERS })
 // Each worker makes one picture at a time, and there is nothing in it that comes again
 sharp.cache(false)
 sharp.concurrency(1)
+
+/** What libvips, libjpeg, libheif and libaom say when they get no more memory. */
+const NO_MEMORY = /memory|bufferpool/i
 
 export interface Resized {
   readonly bytes: Buffer
@@ -38,13 +41,21 @@ export type Problem = 'broken' | 'huge'
  */
 export async function resize(source: Buffer, width: number, form: Form): Promise<Resized | Problem> {
   try {
-    const { width: w, height: h, pages = 1, format, hasAlpha } = await sharp(source).metadata()
-    const animated = pages > 1 && (format === 'gif' || format === 'webp') && (form === 'webp' || form === 'plain')
-    if (w * h * (animated ? pages : 1) > (format === 'heif' ? MOST_PIXELS_OF_AVIF : MOST_PIXELS)) return 'huge'
-    const picture = sharp(source, { animated, limitInputPixels: MOST_PIXELS, failOn: 'error' })
+    const about = await sharp(source).metadata()
+    const { pages = 1, format, hasAlpha, autoOrient } = about
+    const isAnimated = pages > 1 && (format === 'gif' || format === 'webp') && (form === 'webp' || form === 'plain')
+    const frames = isAnimated ? pages : 1
+    if (Math.max(about.width, about.height) > MOST_SIDE || about.width * about.height * frames > MOST_PIXELS)
+      return 'huge'
+    const encoder = form === 'plain' ? plainForm(isAnimated, hasAlpha) : form
+    const plan = { size: source.length, about, frames, encoder }
+    const box = { width: Math.min(width, mostWidth(plan)), height: MOST_HEIGHT }
+    const scale = Math.min(1, box.width / autoOrient.width, box.height / autoOrient.height)
+    if (memoryFor(plan, scale) > MOST_MEMORY) return 'huge'
+    const picture = sharp(source, { animated: isAnimated, limitInputPixels: MOST_PIXELS, failOn: 'error' })
       .autoOrient()
-      .resize({ width, height: MOST_HEIGHT, fit: 'inside', withoutEnlargement: true })
-    const encoded = encode(picture, form === 'plain' ? plainForm(animated, hasAlpha) : form)
+      .resize({ ...box, fit: 'inside', withoutEnlargement: true })
+    const encoded = encode(picture, encoder)
     const { data, info } = await encoded.toBuffer({ resolveWithObject: true })
     return {
       bytes: data,
@@ -52,18 +63,18 @@ export async function resize(source: Buffer, width: number, form: Form): Promise
       width: info.width,
       height: info.pageHeight ?? info.height,
     }
-  } catch {
-    return 'broken'
+  } catch (error) {
+    return NO_MEMORY.test(String(error)) ? 'huge' : 'broken'
   }
 }
 
-function plainForm(animated: boolean, hasAlpha: boolean): 'gif' | 'png' | 'jpeg' {
+function plainForm(animated: boolean, hasAlpha: boolean): Encoder {
   if (animated) return 'gif'
   return hasAlpha ? 'png' : 'jpeg'
 }
 
 /** docs/variants.md says what these numbers cost and bring. */
-function encode(picture: Sharp, form: Exclude<Form, 'plain'> | 'gif' | 'png'): Sharp {
+function encode(picture: Sharp, form: Encoder): Sharp {
   if (form === 'jpeg') return picture.flatten({ background: 'white' }).jpeg({ quality: 80 })
   if (form === 'webp') return picture.webp({ quality: 80, effort: 2 })
   if (form === 'avif') return picture.avif({ quality: 50, effort: 0 })

@@ -10,7 +10,7 @@ import { Workers } from './workers.ts'
 const MOST_LOOKS = 3
 
 /** Most bytes of an image, however large images may be: a worker holds them in memory. */
-const MOST_BYTES = 256 * 1024 * 1024
+const MOST_BYTES = 128 * 1024 * 1024
 
 /** How long it is remembered that an image can't be had in a form, in milliseconds, and of how many. */
 const PROBLEM_MS = 60_000
@@ -57,7 +57,7 @@ export class Variants {
   readonly #workers = new Workers()
   /** What is being made, by key. */
   readonly #jobs = new Map<string, Job>()
-  /** What can't be made, by image, ETag and form: a film has too many pixels where its first frame has not. */
+  /** What can't be made, by image, ETag and form, and by width if it is too large: another variant of it may take less. */
   readonly #problems = new Map<string, { readonly error: Error; readonly until: number }>()
 
   /**
@@ -99,8 +99,10 @@ export class Variants {
       }
       if (source.status === 'rejected') throw source.reason
       if (found.status === 'rejected' && !(found.reason instanceof ObjectNotFound)) throw found.reason
-      const problem = this.#problems.get(problemKey(spec, source.value))
-      if (problem && problem.until > performance.now()) throw problem.error
+      for (const problemKey of problemKeys(spec, source.value)) {
+        const problem = this.#problems.get(problemKey)
+        if (problem && problem.until > performance.now()) throw problem.error
+      }
       const isOwn = !this.#jobs.has(key)
       await this.#joinJob(spec, key, wish).catch((error) => {
         if (isOwn || !(error instanceof ServerBusy)) throw error
@@ -196,8 +198,9 @@ export class Variants {
       if (thrown instanceof WorkerDied && !isLast) return false
       this.#observe('failed', seconds())
       const error = thrown instanceof WorkerDied ? new UnreadableImage().because(thrown) : thrown
-      if (error instanceof UnreadableImage || error instanceof HugeImage)
-        this.#remember(problemKey(spec, source), error)
+      const [broken, huge] = problemKeys(spec, source)
+      if (error instanceof UnreadableImage) this.#remember(broken, error)
+      if (error instanceof HugeImage) this.#remember(huge, error)
       throw error
     }
     // A deletion that has not seen the variant has removed the image by now
@@ -216,8 +219,8 @@ export class Variants {
   }
 }
 
-function problemKey({ source, form }: VariantSpec, { etag }: ObjectHead): string {
-  return `${source} ${etag} ${form}`
+function problemKeys({ source, form, width }: VariantSpec, { etag }: ObjectHead): [broken: string, huge: string] {
+  return [`${source} ${etag} ${form}`, `${source} ${etag} ${form} ${width}`]
 }
 
 function isMadeOf({ metadata }: ObjectHead, source: ObjectHead): boolean {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.ts'
+import { REST } from './memory.ts'
 import type { Problem, Resized } from './resize.ts'
 import type { Form } from './variant.ts'
 
@@ -15,6 +16,28 @@ const WORKER = fileURLToPath(import.meta.url).replace(/worker-process(\.\w+)$/, 
 /** What of the environment a worker gets: how Node, the memory and libvips behave, and no credentials. */
 const INHERITED = /^(PATH$|NODE_|LD_|MALLOC_|VIPS_)/
 
+/**
+ * Most memory that a worker may map for itself, in KiB (RLIMIT_DATA of setrlimit(2), which counts anonymous mappings since Linux 4.7).
+ * What it has in use of its files, Node.js and libvips, comes to some 50 MiB: together less than the 768 MiB of docs/variants.md.
+ */
+const MOST_DATA = 704 * 1024
+
+/**
+ * Becomes the worker, once it has set what the worker can't change any more: when memory runs short the kernel kills it, not the server;
+ * one that dies leaves no file of its memory; threads have small stacks, since stacks count as a whole. What can't be set is left out.
+ */
+const LIMIT =
+  '{ echo 1000 >/proc/self/oom_score_adj; ulimit -c 0; ulimit -s 2048; ulimit -d "$0"; } 2>/dev/null; exec "$@"'
+
+/** The shell's exit status where there is no such command. */
+const NOT_STARTED = 127
+
+/** How a process ends that gets no more memory: GLib traps, V8 and the C++ library abort. */
+const ABORTED: readonly unknown[] = ['SIGTRAP', 'SIGABRT']
+
+/** For compiled code V8 maps 512 MiB from Node.js 24 on, which would count. A worker has hardly any code, and needs none compiled. */
+const FLAGS = ['--expose-gc', ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : [])]
+
 export interface Order {
   /** Bytes of the source. */
   readonly size: number
@@ -22,7 +45,10 @@ export interface Order {
   readonly form: Form
 }
 
-export type Answer = (Omit<Resized, 'bytes'> & { readonly size: number }) | { readonly problem: Problem }
+export type Answer = ((Omit<Resized, 'bytes'> & { readonly size: number }) | { readonly problem: Problem }) & {
+  /** Bytes of memory that the worker has in use now. */
+  readonly memory: number
+}
 
 /** A variant on its way out of a worker. */
 export interface Made extends Omit<Resized, 'bytes'> {
@@ -41,28 +67,36 @@ export class WorkerProcess {
   readonly #bytes: Duplex
   readonly #workMs: number
   readonly #died = new AbortController()
+  #memory = 0
   /** Settles when the process is gone. */
   readonly ended: Promise<void>
 
   /**
    * @param workMs how long one picture may take, from its last byte on
+   * @param mostData KiB of memory that it may map
    * @throws {ServerBusy} when there can't be another process, for want of files, memory or processes
    */
-  constructor(workMs = WORK_MS) {
+  constructor(workMs = WORK_MS, mostData = MOST_DATA) {
     this.#workMs = workMs
-    this.#child = start()
+    this.#child = start(mostData)
     this.#bytes = this.#child.stdio[4] as Duplex
-    // Which of these comes first when a process dies is chance
-    this.ended = once(this.#child, 'exit').then(
-      () => this.#lose(new WorkerDied('The worker is gone')),
-      (cause) => this.#lose(new WorkerDied('The worker did not start', { cause })),
-    )
-    this.#bytes.on('error', (cause) => this.#lose(new WorkerDied('The worker can not be reached', { cause })))
-    this.#child.on('error', (cause) => this.#lose(new WorkerDied('The worker can not be reached', { cause })))
+    this.ended = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        this.#lose(reasonOf(code, signal))
+        resolve()
+      })
+    })
+    // How it ended tells more than what could no longer be sent to it
+    for (const part of [this.#child, this.#bytes]) part.on('error', () => this.#child.kill('SIGKILL'))
   }
 
   get isAlive(): boolean {
     return !this.#died.signal.aborted
+  }
+
+  /** False when it is gone, and when it kept so much memory that the next image would not have enough. */
+  get isReusable(): boolean {
+    return this.isAlive && this.#memory <= REST
   }
 
   /**
@@ -92,17 +126,19 @@ export class WorkerProcess {
     const answered = once(this.#child, 'message', { signal }) as Promise<[Answer]>
     // When something else fails first
     answered.catch(() => {})
-    this.#child.send(order)
+    // Whatever goes wrong here is the end of the process, which tells why
+    this.#child.send(order, () => {})
     let left = order.size
     for await (const chunk of source) {
       signal.throwIfAborted()
       left -= chunk.length
-      if (!this.#bytes.write(chunk)) await once(this.#bytes, 'drain', { signal })
+      if (!this.#bytes.write(chunk)) await once(this.#bytes, 'drain', { signal }).catch(() => this.ended)
     }
     // With fewer bytes the worker would wait for the rest
     if (left !== 0) throw new StoreFailure().because(new Error(`${left} bytes are missing`))
     const timer = setTimeout(() => this.#lose(new HugeImage()), this.#workMs)
     const [answer] = await answered.finally(() => clearTimeout(timer))
+    this.#memory = answer.memory
     return answer
   }
 
@@ -129,12 +165,24 @@ export class WorkerProcess {
   }
 }
 
-function start(): ChildProcess {
+function reasonOf(code: number | null, signal: NodeJS.Signals | null): Error {
+  if (code === NOT_STARTED) return new ServerBusy().because(new Error('Node.js could not be started'))
+  return ABORTED.includes(signal) ? new HugeImage() : new WorkerDied('The worker is gone')
+}
+
+function start(mostData: number): ChildProcess {
   const inherited = Object.entries(process.env).filter(([name]) => INHERITED.test(name))
   try {
     const child = fork(WORKER, {
-      // A warning of libvips is about the picture, not about the server
-      env: { MALLOC_ARENA_MAX: '2', VIPS_WARNING: '0', ...Object.fromEntries(inherited) },
+      execPath: '/bin/sh',
+      execArgv: ['-c', LIMIT, String(mostData), process.execPath, ...FLAGS, ...process.execArgv],
+      // Large blocks go back to the system when they are freed. A warning of libvips is about the image, not about the server
+      env: {
+        MALLOC_ARENA_MAX: '2',
+        MALLOC_MMAP_THRESHOLD_: '1048576',
+        VIPS_WARNING: '0',
+        ...Object.fromEntries(inherited),
+      },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     })
     if (child.pid !== undefined) return child

@@ -15,10 +15,13 @@ let isBusy = false
 process.on('message', async ({ size, width, form }: Order) => {
   isBusy = true
   const result = await resize(await read(size), width, form)
+  // The bytes of the image would be there until there is more garbage
+  globalThis.gc?.()
   isBusy = false
-  if (typeof result === 'string') return tell({ problem: result })
+  const memory = process.memoryUsage.rss()
+  if (typeof result === 'string') return tell({ problem: result, memory })
   const { bytes: made, ...about } = result
-  tell({ ...about, size: made.length })
+  tell({ ...about, size: made.length, memory })
   bytes.write(made)
 })
 

@@ -22,7 +22,8 @@ export class Workers {
     try {
       return await work(worker)
     } finally {
-      if (worker.isAlive) this.#idle.set(worker, setTimeout(() => this.#endIdle(worker), this.#idleMs).unref())
+      if (worker.isReusable) this.#idle.set(worker, setTimeout(() => this.#endIdle(worker), this.#idleMs).unref())
+      else worker.end()
     }
   }
 

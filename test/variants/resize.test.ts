@@ -3,6 +3,7 @@ import sharp from 'sharp'
 import t from 'tap'
 import { type Resized, resize } from '../../src/variants/resize.ts'
 import type { Form } from '../../src/variants/variant.ts'
+import { png } from '../attack/hostile-images.ts'
 import { makeImage, NOT_IMAGES } from '../support/images.ts'
 
 const FORMS: readonly Form[] = ['jpeg', 'webp', 'avif', 'plain']
@@ -150,6 +151,26 @@ t.test('what is broken, and what is no image of ours, is no picture', async (t) 
       .toBuffer(),
   }
   for (const [what, bytes] of Object.entries(broken)) t.equal(await resize(bytes, 320, 'webp'), 'broken', what)
+})
+
+t.test('a variant has no more pixels than its encoder may hold, and keeps its shape', async (t) => {
+  const long = { width: 4000, height: 16_000, channels: 3 as const, background: red }
+  const source = await sharp({ create: long }).png({ compressionLevel: 1 }).toBuffer()
+  for (const [form, mostPixels] of [
+    ['avif', 13e6],
+    ['webp', 17e6],
+  ] as const) {
+    const { width, height } = await made(source, 9999, form)
+    t.ok(width * height > mostPixels * 0.9 && width * height < mostPixels, `${form}: ${width} × ${height}`)
+    t.ok(Math.abs(height / width - 4) < 0.01, `${form}: ${width} × ${height}`)
+  }
+})
+
+t.test('no side is longer than 65,535 pixels', async (t) => {
+  t.type(await resize(png({ width: 65_535, height: 1 }), 320, 'webp'), 'object')
+  t.type(await resize(png({ width: 1, height: 65_535 }), 320, 'webp'), 'object')
+  t.equal(await resize(png({ width: 65_536, height: 1 }), 320, 'webp'), 'huge')
+  t.equal(await resize(png({ width: 1, height: 65_536 }), 320, 'webp'), 'huge')
 })
 
 t.test('a picture of too many pixels is not decoded', async (t) => {

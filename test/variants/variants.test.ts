@@ -217,6 +217,15 @@ t.test('a film of too many pixels is too large, and its first frame is not', asy
   t.ok((await get({ ...spec, form: 'jpeg' })).length > 0)
 })
 
+t.test('an image that is too large in one width is made in another', async (t) => {
+  // Of one frame as large as the canvas
+  const gif = film(6300, 6300, 1)
+  gif.writeUInt32LE(gif.readUInt32LE(6), 24)
+  const { spec, get } = await setUp(t, gif)
+  await t.rejects(get({ ...spec, width: 6300 }), HugeImage)
+  t.ok((await get(spec)).length > 0)
+})
+
 t.test('what can not be made smaller is said at once when somebody asks again', async (t) => {
   const image = await makeImage({ type: 'jpg' })
   const { store, spec, get, outcomes } = await setUp(t, image.subarray(0, 300))

@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
+import sharp from 'sharp'
 import t from 'tap'
 import { HugeImage, ServerBusy, UnreadableImage } from '../../src/errors.ts'
+import type { Form } from '../../src/variants/variant.ts'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { Workers } from '../../src/variants/workers.ts'
 import { readAll } from '../support/bodies.ts'
@@ -9,9 +12,9 @@ import './bare-workers.ts'
 
 const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
 
-/** Has a worker make a picture smaller. */
-function make(worker: WorkerProcess, image = photo): Promise<Buffer> {
-  const order = { size: image.length, width: 20, form: 'webp' } as const
+/** Has a worker make a variant. */
+function make(worker: WorkerProcess, image = photo, { width = 20, form = 'webp' as Form } = {}): Promise<Buffer> {
+  const order = { size: image.length, width, form }
   return worker.make(Readable.from([image]), order, ({ body }) => readAll(Readable.from(body)))
 }
 
@@ -26,6 +29,26 @@ t.test('a worker that waits too long for its next picture ends, and until then i
   t.equal(used[0]?.isAlive, false)
   await use()
   t.not(used[2], used[0])
+  await workers.close()
+})
+
+t.test('a worker that kept much memory is not used again', async (t) => {
+  const workers = new Workers()
+  const used: WorkerProcess[] = []
+  const side = 3600
+  const noise = sharp(randomBytes(side * side * 4), { raw: { width: side, height: side, channels: 4 } })
+  const image = await noise.png({ compressionLevel: 0 }).toBuffer()
+  await workers.use(async (worker) => {
+    used.push(worker)
+    // Of 52 MB
+    await make(worker, image, { width: side, form: 'plain' })
+  })
+  await workers.use(async (worker) => {
+    used.push(worker)
+    await make(worker)
+  })
+  t.not(used[1], used[0])
+  await used[0]?.ended
   await workers.close()
 })
 

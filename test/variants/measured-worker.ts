@@ -1,0 +1,86 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { Readable } from 'node:stream'
+import { HugeImage, UnreadableImage } from '../../src/errors.ts'
+import type { Form } from '../../src/variants/variant.ts'
+import { WorkerDied, WorkerProcess } from '../../src/variants/worker-process.ts'
+import { inChunks } from '../support/bodies.ts'
+
+/** How often the peak of a process is read that may die, in milliseconds. */
+const LOOK_MS = 5
+
+/** What docs/variants.md promises of a worker, in bytes. */
+export const MOST_MEMORY = 768 * 1024 * 1024
+
+export interface Measured {
+  /** Most memory that the worker had in use meanwhile, in bytes (Linux, VmHWM of proc(5)). */
+  readonly peak: number
+  readonly outcome: 'made' | 'too large' | 'broken' | 'died'
+  /** Bytes of the variant. */
+  readonly size: number
+}
+
+/** A worker that tells how much memory each picture took. It is replaced as the server replaces it. */
+export class MeasuredWorker {
+  readonly #start: () => WorkerProcess
+  #worker: WorkerProcess | undefined
+  pid = 0
+
+  constructor(start = () => new WorkerProcess()) {
+    this.#start = start
+  }
+
+  async measure(image: Buffer, width: number, form: Form): Promise<Measured> {
+    if (!this.#worker?.isReusable) {
+      await this.end()
+      const before = children()
+      this.#worker = this.#start()
+      this.pid = children().find((pid) => !before.includes(pid)) ?? 0
+    }
+    const worker = this.#worker
+    let peak = 0
+    const look = () => {
+      peak = Math.max(peak, peakOf(this.pid))
+    }
+    const timer = setInterval(look, LOOK_MS)
+    let size = 0
+    const count = async (body: AsyncIterable<Uint8Array>) => {
+      for await (const chunk of body) size += chunk.length
+    }
+    try {
+      await worker.make(Readable.from(inChunks(image)), { size: image.length, width, form }, ({ body }) => count(body))
+      look()
+      return { peak, outcome: 'made', size }
+    } catch (error) {
+      look()
+      if (error instanceof HugeImage) return { peak, outcome: 'too large', size }
+      if (error instanceof UnreadableImage) return { peak, outcome: 'broken', size }
+      if (error instanceof WorkerDied) return { peak, outcome: 'died', size }
+      throw error
+    } finally {
+      clearInterval(timer)
+      // The next peak starts from what is in use now
+      if (worker.isAlive) writeFileSync(`/proc/${this.pid}/clear_refs`, '5')
+      else await worker.ended
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#worker?.end()
+    await this.#worker?.ended
+  }
+}
+
+function children(): number[] {
+  return readdirSync('/proc/self/task').flatMap((thread) =>
+    readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  )
+}
+
+/** In bytes; 0 when the process is gone. */
+function peakOf(pid: number): number {
+  try {
+    return Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs'
+import sharp from 'sharp'
+import t from 'tap'
+import type { Form } from '../../src/variants/variant.ts'
+import { WorkerProcess } from '../../src/variants/worker-process.ts'
+import { png, withSize } from '../attack/hostile-images.ts'
+import { MIB } from '../support/bodies.ts'
+import { makeImage } from '../support/images.ts'
+import './bare-workers.ts'
+import { MeasuredWorker, MOST_MEMORY } from './measured-worker.ts'
+
+// They look at the processes of this one
+t.jobs = 1
+
+type Case = readonly [what: string, image: Buffer, width?: number, form?: Form]
+
+const flat = (width: number, height: number) =>
+  sharp({ create: { width, height, channels: 3, background: { r: 200, g: 30, b: 30 } } })
+
+/** Has one worker make them all. A machine that is busy with something else makes them late, not larger. */
+async function measure(cases: readonly Case[]) {
+  const worker = new MeasuredWorker(() => new WorkerProcess(300_000))
+  const results: { what: string; outcome: string; peak: number }[] = []
+  for (const [what, image, width = 320, form = 'webp'] of cases)
+    results.push({ what, ...(await worker.measure(image, width, form)) })
+  await worker.end()
+  return results
+}
+
+t.test('a small file of an image that takes gigabytes is refused, and takes none of them', async (t) => {
+  const results = await measure([
+    ['one row of ten megapixels', png({ width: 10_000_000, height: 10 })],
+    ['16 bits', png({ width: 3_000_000, height: 33, depth: 16 })],
+    ['a hundred rows', png({ width: 1_000_000, height: 100, depth: 16 })],
+    ['one bit', png({ width: 10_000_000, height: 10, depth: 1, colour: 0 })],
+    ['four hundred rows', png({ width: 250_000, height: 400, depth: 16 })],
+    ['the longest side', png({ width: 65_535, height: 1525, depth: 16, isInterlaced: true })],
+    ['interlaced', png({ width: 10_000, height: 10_000, depth: 16, isInterlaced: true })],
+  ])
+  for (const { what, outcome, peak } of results) {
+    t.equal(outcome, 'too large', what)
+    t.ok(peak < 160 * MIB, `${what}: ${peak / MIB} MiB`)
+  }
+})
+
+t.test('large photos are made, and what takes the most stays below the documented memory', async (t) => {
+  const small = await flat(64, 64).jpeg().toBuffer()
+  const progressive = await flat(64, 64).jpeg({ progressive: true, chromaSubsampling: '4:2:0' }).toBuffer()
+  const fine = await flat(64, 64).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer()
+  const results = await measure([
+    ['100 megapixels', withSize(small, 10_000, 10_000), 1920, 'avif'],
+    ['100 megapixels, progressive', withSize(progressive, 12_500, 8000), 1920, 'avif'],
+    ['80 megapixels, progressive, 4:4:4', withSize(fine, 10_000, 8000), 1920, 'avif'],
+    ['64 megapixels of RGB', png({ width: 8000, height: 8000, colour: 2 }), 1920, 'avif'],
+    ['36 megapixels, 16 bits, interlaced', png({ width: 6000, height: 6000, depth: 16, isInterlaced: true }), 1920],
+    ['32 megapixels of AVIF', await flat(6531, 4898).avif({ effort: 0 }).toBuffer(), 1920, 'avif'],
+    ['texts of gigabytes', png({ width: 10, height: 10, texts: [400, 7_900_000] })],
+  ])
+  for (const { what, outcome, peak } of results) {
+    t.equal(outcome, 'made', what)
+    t.ok(peak > 0 && peak < MOST_MEMORY, `${what}: ${peak / MIB} MiB`)
+  }
+})
+
+t.test('a worker gets no more memory than it may have, and an image that needs more is too large', async (t) => {
+  const gif = Buffer.concat([
+    Buffer.from(
+      'GIF89a\x28\x23\x28\x23\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x0c\0\0\0\0,\0\0\0\0\x28\x23\x28\x23\0',
+      'latin1',
+    ),
+    Buffer.from([2, 2, 0x44, 1, 0, 0x3b]),
+  ])
+  for (const [what, image] of [
+    // libvips says that there is no memory; GLib ends the process
+    ['PNG', png({ width: 6000, height: 6000, depth: 16, isInterlaced: true })],
+    ['GIF', gif],
+  ] as const) {
+    const worker = new MeasuredWorker(() => new WorkerProcess(300_000, 250 * 1024))
+    const { outcome, peak } = await worker.measure(image, 320, 'webp')
+    t.equal(outcome, 'too large', what)
+    t.ok(peak < 350 * MIB, `${what}: ${peak / MIB} MiB`)
+    t.equal((await worker.measure(await makeImage({ type: 'png' }), 320, 'webp')).outcome, 'made')
+    await worker.end()
+  }
+})
+
+t.test('when memory runs short the kernel takes a worker, which leaves no file of its memory', async (t) => {
+  const worker = new MeasuredWorker()
+  await worker.measure(await makeImage({ type: 'png' }), 320, 'webp')
+  t.equal(readFileSync(`/proc/${worker.pid}/oom_score_adj`, 'utf8').trim(), '1000')
+  t.match(readFileSync(`/proc/${worker.pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m)
+  await worker.end()
+})
