@@ -16,12 +16,12 @@ import { keysOfStory } from './list.ts'
 import { isOurs, leftoversOf, Removal } from './remove.ts'
 
 /**
- * Milliseconds for which a claim is good, from the beginning of its upload. A ticket is good for a day, and an upload with it that began
- * in time may still claim it.
+ * Milliseconds after which a claim has expired, from the beginning of its upload. A ticket is valid for a day, and an upload with it that
+ * began in time may still claim it.
  */
 export const CLAIM_AGE_MS = 24 * 60 * 60_000 + LONGEST_UPLOAD_MS
 
-/** The story that a key stands for, if that is known by now. Writes nothing. */
+/** Returns the story that a key stands for, if an upload with it is known to be committed. Writes nothing. */
 export async function committedStory(store: ObjectStore, name: string): Promise<ClaimedStory | undefined> {
   for (let number = 1; ; number++) {
     const key = claimAt(name, number)
@@ -101,7 +101,7 @@ export class Claim {
 }
 
 /**
- * Removes claims that are good no more.
+ * Removes claims that have expired.
  *
  * @param now milliseconds since 1970
  * @param options.signal ends it before the next claim; it rejects with the signal's reason
@@ -125,7 +125,7 @@ export async function sweepClaims(
     if (!objects.every(({ modified }) => Date.parse(modified) < expired)) continue
     if (!(await areOurs(store, keys, expired))) continue
     if (!dryRun) {
-      // The first claim last: without it an upload begins anew, and what were left of the others would be in its way
+      // The first claim last: once it is gone an upload begins anew, and must not meet what is left of the others
       const claims = keys.filter((key) => !key.endsWith('.end'))
       const isFirst = (key: string) => key.endsWith('.1')
       await store.delete(keys.filter((key) => key.endsWith('.end')))
@@ -160,7 +160,7 @@ async function areOurs(store: ObjectStore, keys: readonly string[], before: numb
   return true
 }
 
-/** Finds the last claim, one after another from one that was there: for a list the disk store would read the names of all claims. */
+/** Finds the last claim by reading one after another: for a list the disk store would read the names of the claims of all keys. */
 async function readLastClaim(store: ObjectStore, name: string, number: number) {
   let story = await readIfThere<ClaimedStory>(store, claimAt(name, number))
   // Expired at this moment
@@ -174,8 +174,8 @@ async function readLastClaim(store: ObjectStore, name: string, number: number) {
 /**
  * How the upload with the last claim ended; decides it, if its process is no more.
  *
- * @throws {KeyInUse} while it runs, and for a claim that is good no more until a sweep has removed it: what came behind it now could be
- *   all that the sweep leaves, and the next upload would begin anew with the first claim
+ * @throws {KeyInUse} while it runs, and for an expired claim until a sweep has removed it: a further claim could be all that the sweep
+ *   leaves, and the next upload would begin anew with the first one
  */
 async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout: number): Promise<End> {
   const end = await readIfThere<End>(store, endOfClaim(key))

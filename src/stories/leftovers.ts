@@ -8,7 +8,7 @@ import type { Removal } from './remove.ts'
 
 /*
  * A server with a short UPLOAD_TIMEOUT takes an upload that runs on a server with a longer one for interrupted. So that it never
- * removes images of an upload that is acknowledged, both sides write first and read then, as in Dekker's algorithm:
+ * removes images of an upload that is acknowledged, both sides first write and then read, as in Dekker's algorithm:
  *
  *   removal: put a tombstone, look for the record;          delete the images, delete the tombstone
  *   upload:  put the record,  look for tombstones and images; acknowledge
@@ -40,8 +40,8 @@ export async function isLasting(store: ObjectStore, id: string): Promise<boolean
 }
 
 /**
- * Removes what interrupted uploads and deletions have left, but for uploads that turn out to be complete. While the store is full, what
- * may still be an upload that runs stays, until it is too old for that.
+ * Removes what interrupted uploads and deletions have left, except uploads that turn out to run. While the store is full, what may be
+ * one of these stays until it is too old for that.
  *
  * @param removal keeps the keys that could not be deleted
  * @param now milliseconds since 1970

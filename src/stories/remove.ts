@@ -102,7 +102,7 @@ export async function removeAllStories(
   const removal = new Removal(store)
   const own: Promise<string | undefined>[] = []
   let sinceMark: (() => number) | undefined
-  /** Those of which a key of our layout is left without a failure: a record that waits for room for its end. */
+  /** Those of which a key of our layout is left without a failure: for want of room, or since an upload turned out to run. */
   const waiting = new Set<string>()
 
   async function mark(): Promise<boolean> {
@@ -135,7 +135,7 @@ export async function removeAllStories(
     for (const keys of [...stories, ...leftovers]) {
       if (gone.has(keys)) {
         if (!keys.hasOthers) unmarked.delete(keys.id)
-      } else if (keys.records.length > 0) waiting.add(keys.id)
+      } else waiting.add(keys.id)
     }
     // Of the others an id is left that has nothing but variants
     const withOthers = stories.filter(({ hasOthers }) => hasOthers)
@@ -145,7 +145,7 @@ export async function removeAllStories(
     removal.delete(orphans.flatMap(({ objects }) => objects.map(({ key }) => key))),
   )
   removal.throwIfFailed()
-  // A sweep finishes them, and puts a mark for each
+  // What is left may be that of an earlier deletion: as long as there is a tombstone, no list of ids has it
   if (waiting.size > 0) return
   const done = (await Promise.all(own)).filter((key) => key !== undefined)
   await sideBySide(earlier, MARKS_AT_ONCE, async ({ key, id }) => {

@@ -51,7 +51,7 @@ async function giveUp(store: ObjectStore, count: number): Promise<void> {
   for (let n = 0; n < count; n++) await (await claim(store)).giveUp()
 }
 
-/** Claims of this age are good no more, and a little later they are swept. */
+/** Beyond this age claims have expired, and beyond that one they are swept. */
 const EXPIRED = CLAIM_AGE_MS
 const SWEPT = CLAIM_AGE_MS + CLOCK_MARGIN_MS
 

@@ -384,7 +384,7 @@ t.test('a record that can not be read does not keep its story from being deleted
   }
 })
 
-t.test('a sweep removes claims that are good no more, and nothing else', async (t) => {
+t.test('a sweep removes claims that have expired, and nothing else', async (t) => {
   const store = await open(t)
   const { id } = await upload(store, A, [JPG])
   await crash(store, B)

@@ -232,6 +232,33 @@ t.test('a full store keeps what may be a running upload for a day, and can be em
   t.same(await idsIn(model), [whole])
 })
 
+t.test('a deletion of all that has to leave something keeps the mark of the one before', async (t) => {
+  const model = openModelStore()
+  const id = v7({ msecs: START })
+  await putStory(model, id, ['1.jpg'])
+  now += 2 * HOUR
+  const sweeper = new Sweeper(model, HOUR)
+  await sweeper.sweep()
+  const ids = async () => {
+    const found: string[] = []
+    for await (const page of listStoryIds(model, sweeper.settled)) found.push(...page)
+    return found
+  }
+  t.same(await ids(), [id])
+  // The first one dies after the record
+  await putMark(model, 'all')
+  await model.delete([`stories/${id}/0.1.json`])
+  const full = recordCalls(model, {
+    put: (key, body, options) =>
+      key.startsWith(`${MARKS}all`) ? model.put(key, body, options) : Promise.reject(new StoreFull()),
+  })
+  await removeAllStories(full, HOUR)
+  t.same(await idsIn(model), [id], 'there is no space for a tombstone')
+  t.same(await ids(), [])
+  await removeAllStories(model, HOUR)
+  t.same(await listKeys(model), [])
+})
+
 async function idsIn(store: ObjectStore): Promise<string[]> {
   return [...new Set((await listKeys(store, { prefix: 'stories/0' })).map((key) => key.split('/')[1] as string))].sort()
 }
