@@ -143,6 +143,8 @@ class Target {
       UPLOAD_MIN_RATE: '0',
       MAX_EVENT_LOOP_DELAY: '1m',
       ALLOWED_HOSTS,
+      // A browser's capture is of a page that has none
+      CORS_ORIGINS: '*',
     })
     const app = await buildApp(config, store)
     await app.listen({ host: '127.0.0.1', port: 0 })

@@ -426,7 +426,9 @@ function heldFiles({ pid, port }: ServerProcess, { environment }: TestStore): st
   return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {
       const target = readlinkSync(`/proc/${pid}/fd/${fd}`)
-      const isOfStore = environment.DATA_DIR !== undefined && target.startsWith(environment.DATA_DIR)
+      const { DATA_DIR: folder } = environment
+      // The lock is held for as long as the server runs
+      const isOfStore = folder !== undefined && target.startsWith(folder) && target !== `${folder}/.lock`
       return isOfStore || clients.has(target) ? [clients.get(target) ?? target] : []
     } catch {
       return []
