@@ -91,7 +91,10 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
     full: (key) => settings.prefix + key,
     bounded(signal) {
       const timeout = AbortSignal.timeout(settings.timeout * ATTEMPTS)
-      return { abortSignal: signal ? AbortSignal.any([signal, timeout]) : timeout }
+      if (!signal) return { abortSignal: timeout }
+      // Without a listener of its own it may be collected as garbage, and never end anything
+      timeout.addEventListener('abort', () => {})
+      return { abortSignal: AbortSignal.any([signal, timeout]) }
     },
     short: (operation, attempt, signal) => attempted(operation, path, attempt, signal),
     shortDownload: (operation, attempt, signal) => attempted(operation, downloadPath, attempt, signal),

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { StoreFailure, StoreUnavailable } from '../../../src/errors.ts'
 import { openS3Store } from '../../../src/store/s3/s3-store.ts'
@@ -126,4 +128,15 @@ t.test('a page that fails in the middle of a list is an error after the pages be
   })().catch((error) => error)
   t.equal(pages, 5)
   t.type(error, StoreUnavailable)
+})
+
+t.test('a list whose response stalls ends in time, also when garbage is collected meanwhile', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const standIn = await startStandIn(t)
+  const store = await openOnStandIn(t, standIn, { timeout: 200 })
+  standIn.fail({ operation: 'ListObjectsV2' }, 'stall-mid-body')
+  const timer = setInterval(collect, 20)
+  t.teardown(() => clearInterval(timer))
+  await t.rejects(listPages(store, { prefix: '', signal: new AbortController().signal }), StoreUnavailable)
 })
