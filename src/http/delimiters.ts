@@ -47,20 +47,19 @@ export class Delimiters {
   /** Looks for the next delimiter; returns where the search goes on. */
   #skipBody(chunk: Buffer, from: number): number {
     const { length } = this.#delimiter
+    const kept = length - 1
     if (this.#rest.length > 0) {
       // It may begin in what came before
-      const seam = Buffer.concat([this.#rest, chunk.subarray(from, from + length - 1)])
+      const seam = Buffer.concat([this.#rest, chunk.subarray(from, from + kept)])
       const found = seam.indexOf(this.#delimiter)
       if (found >= 0) return this.#begin(from + found + length - this.#rest.length)
+      this.#rest = seam.subarray(-kept)
+      // That was all of a short chunk
+      if (chunk.length - from <= kept) return chunk.length
     }
     const found = chunk.indexOf(this.#delimiter, from)
     if (found >= 0) return this.#begin(found + length)
-    const left = chunk.length - from
-    const kept = length - 1
-    this.#rest =
-      left >= kept
-        ? Buffer.from(chunk.subarray(chunk.length - kept))
-        : Buffer.concat([this.#rest, chunk.subarray(from)]).subarray(-kept)
+    this.#rest = Buffer.from(chunk.subarray(Math.max(from, chunk.length - kept)))
     return chunk.length
   }
 
