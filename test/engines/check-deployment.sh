@@ -97,7 +97,8 @@ for (const [path, context] of [
 const dockerfile = instructions('Dockerfile')
 const entry = JSON.parse(dockerfile.findLast((line) => line.startsWith('CMD')).replace(/^CMD\s+/, '')).join(' ')
 check(scripts.start === entry, `Dockerfile starts "${entry}", npm start "${scripts.start}"`)
-if (existsSync('dist')) check(existsSync(entry.split(' ')[1]), `the build makes no ${entry.split(' ')[1]}`)
+const program = entry.split(' ').at(-1)
+if (existsSync('dist')) check(existsSync(program), `the build makes no ${program}`)
 
 const { services, volumes = {} } = parse(read('docker-compose.yml'), { merge: true })
 for (const [name, service] of Object.entries(services)) {
