@@ -116,7 +116,7 @@ function prefixesOf(keys: readonly string[]): string[] {
   return [...new Set(keys.map((key) => key.slice(0, key.indexOf('/', 8) + 1)).filter((prefix) => prefix !== ''))]
 }
 
-t.setTimeout(120_000)
+t.setTimeout(280_000)
 
 t.test('a list in ranges is the list of the keys, whatever they are and however the answers come', async (t) => {
   const wrong: unknown[] = []
