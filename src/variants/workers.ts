@@ -23,7 +23,7 @@ export class Workers {
       return await work(worker)
     } finally {
       if (worker.isReusable) this.#idle.set(worker, setTimeout(() => this.#endIdle(worker), this.#idleMs).unref())
-      else worker.end()
+      else await this.#end(worker)
     }
   }
 
@@ -41,6 +41,12 @@ export class Workers {
       if (worker.isAlive) return worker
     }
     return undefined
+  }
+
+  /** Its memory is free again before another worker has its turn. */
+  async #end(worker: WorkerProcess): Promise<void> {
+    worker.end()
+    await worker.ended
   }
 
   #endIdle(worker: WorkerProcess): void {
