@@ -323,7 +323,7 @@ export const HugeImage = failure(
   'HugeImage',
   422,
   () =>
-    'The image has too many bytes, pixels or frames, or a side of more than 65535 pixels, and would take too much memory or time to be made smaller; without "w" it is sent as it is',
+    'The image is too large to be made smaller: it has too many bytes, pixels or frames, or a side of more than 65535 pixels, or would take too much memory or time; without "w" it is sent as it is',
 )
 export const RangeNotSatisfiable = failure(
   'RangeNotSatisfiable',
