@@ -195,7 +195,7 @@ async function jpeg(genes: Genes): Promise<Buffer> {
       optimizeScans: genes.chance('scans', 0.5),
     })
     .toBuffer()
-  const bytes = withSize(encoded, width, height)
+  const bytes = withSize(genes.chance('apart', 0.2) ? ofOneComponent(encoded) : encoded, width, height)
   const frame = startOfFrame(bytes)
   if (genes.chance('patched', 0.3)) {
     // 0xc1 extended, 0xc9 and 0xca with arithmetic coding
@@ -220,6 +220,14 @@ export function withSize(jpeg: Buffer, width: number, height: number): Buffer {
   bytes.writeUInt16BE(height, frame + 5)
   bytes.writeUInt16BE(width, frame + 7)
   return bytes
+}
+
+/** Takes all but the first component out of the first scan: then decoders keep the coefficients of a baseline JPEG too. */
+function ofOneComponent(jpeg: Buffer): Buffer {
+  const scan = jpeg.indexOf('ffda', 0, 'hex')
+  const end = scan + 2 + jpeg.readUInt16BE(scan + 2)
+  const head = Buffer.from('ffda000801', 'hex')
+  return Buffer.concat([jpeg.subarray(0, scan), head, jpeg.subarray(scan + 5, scan + 7), jpeg.subarray(end - 3)])
 }
 
 function segment(marker: number, head: string, content: Buffer): Buffer {

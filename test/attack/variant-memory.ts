@@ -10,7 +10,7 @@
 import { parseArgs } from 'node:util'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { oneOf, randomFrom } from '../support/random.ts'
-import { MeasuredWorker, MOST_MEMORY } from '../variants/measured-worker.ts'
+import { MeasuredWorker, PROMISED_MEMORY } from '../variants/measured-worker.ts'
 import { Genes } from './genes.ts'
 import { HOSTILE_IMAGES } from './hostile-images.ts'
 
@@ -64,7 +64,7 @@ for (const format of formats) {
     const { peak, outcome, size } = await worker.measure(image, genes.oneOf('w', [160, 160, 1920, 9999]), form)
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
     const what = `${image.length} bytes, ${outcome}, ${size} bytes, ${JSON.stringify(genes.choices)}`
-    if (outcome === 'died' || peak > MOST_MEMORY) {
+    if (outcome === 'died' || peak > PROMISED_MEMORY) {
       isGood = false
       console.log(`FAILED: ${format}: ${Math.round(peak / MIB)} MiB, ${what}`)
     }
@@ -77,5 +77,5 @@ for (const format of formats) {
   for (const { peak, what } of worst) console.log(`${Math.round(peak / MIB)} MiB, ${what}`)
   if (files < FILES) console.log(`The time was up before all ${FILES} images were tried`)
 }
-console.log(isGood ? `\nNo worker had more than ${MOST_MEMORY / MIB} MiB in use` : '\nFAILED')
+console.log(isGood ? `\nNo worker had more than ${PROMISED_MEMORY / MIB} MiB in use` : '\nFAILED')
 process.exitCode = isGood ? 0 : 1

@@ -9,7 +9,7 @@ import { inChunks } from '../support/bodies.ts'
 const LOOK_MS = 5
 
 /** What docs/variants.md promises of a worker, in bytes. */
-export const MOST_MEMORY = 768 * 1024 * 1024
+export const PROMISED_MEMORY = 768 * 1024 * 1024
 
 export interface Measured {
   /** Most memory that the worker had in use meanwhile, in bytes (Linux, VmHWM of proc(5)). */

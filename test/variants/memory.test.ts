@@ -7,7 +7,7 @@ import { png, withSize } from '../attack/hostile-images.ts'
 import { MIB } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
 import './bare-workers.ts'
-import { MeasuredWorker, MOST_MEMORY } from './measured-worker.ts'
+import { MeasuredWorker, PROMISED_MEMORY } from './measured-worker.ts'
 
 // They look at the processes of this one
 t.jobs = 1
@@ -51,14 +51,13 @@ t.test('large photos are made, and what takes the most stays below the documente
     ['100 megapixels', withSize(small, 10_000, 10_000), 1920, 'avif'],
     ['100 megapixels, progressive', withSize(progressive, 12_500, 8000), 1920, 'avif'],
     ['80 megapixels, progressive, 4:4:4', withSize(fine, 10_000, 8000), 1920, 'avif'],
-    ['64 megapixels of RGB', png({ width: 8000, height: 8000, colour: 2 }), 1920, 'avif'],
     ['36 megapixels, 16 bits, interlaced', png({ width: 6000, height: 6000, depth: 16, isInterlaced: true }), 1920],
     ['32 megapixels of AVIF', await flat(6531, 4898).avif({ effort: 0 }).toBuffer(), 1920, 'avif'],
-    ['texts of gigabytes', png({ width: 10, height: 10, texts: [400, 7_900_000] })],
+    ['texts of 790 MB', png({ width: 10, height: 10, texts: [100, 7_900_000] })],
   ])
   for (const { what, outcome, peak } of results) {
     t.equal(outcome, 'made', what)
-    t.ok(peak > 0 && peak < MOST_MEMORY, `${what}: ${peak / MIB} MiB`)
+    t.ok(peak > 0 && peak < PROMISED_MEMORY, `${what}: ${peak / MIB} MiB`)
   }
 })
 

@@ -154,16 +154,11 @@ t.test('what is broken, and what is no image of ours, is no picture', async (t) 
 })
 
 t.test('a variant has no more pixels than its encoder may hold, and keeps its shape', async (t) => {
-  const long = { width: 4000, height: 16_000, channels: 3 as const, background: red }
+  const long = { width: 3500, height: 14_000, channels: 3 as const, background: red }
   const source = await sharp({ create: long }).png({ compressionLevel: 1 }).toBuffer()
-  for (const [form, mostPixels] of [
-    ['avif', 13e6],
-    ['webp', 17e6],
-  ] as const) {
-    const { width, height } = await made(source, 9999, form)
-    t.ok(width * height > mostPixels * 0.9 && width * height < mostPixels, `${form}: ${width} × ${height}`)
-    t.ok(Math.abs(height / width - 4) < 0.01, `${form}: ${width} × ${height}`)
-  }
+  const { width, height } = await made(source, 9999, 'avif')
+  t.ok(width * height > 12e6 && width * height < 13e6, `${width} × ${height}`)
+  t.ok(Math.abs(height / width - 4) < 0.01, `${width} × ${height}`)
 })
 
 t.test('no side is longer than 65,535 pixels', async (t) => {
