@@ -5,7 +5,7 @@ const IDLE_MS = 5000
 
 const closing = new WeakSet<Duplex>()
 
-/** Whether a connection is being closed in stages. What its parser and its client still do is of no interest. */
+/** Returns whether a connection is being closed in stages: errors of its parser are ignored then. */
 export function isClosing(socket: Duplex): boolean {
   return closing.has(socket)
 }

@@ -54,7 +54,7 @@ export class Delimiters {
       const found = seam.indexOf(this.#delimiter)
       if (found >= 0) return this.#begin(from + found + length - this.#rest.length)
       this.#rest = seam.subarray(-kept)
-      // That was all of a short chunk
+      // A short chunk has no further bytes
       if (chunk.length - from <= kept) return chunk.length
     }
     const found = chunk.indexOf(this.#delimiter, from)

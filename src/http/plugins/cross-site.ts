@@ -59,7 +59,7 @@ function isNoPublicName(name: string): boolean {
 }
 
 /**
- * Whether a page of another origin asks. What is not a browser says nothing of origins. A server behind a proxy for TLS does not know
+ * Returns whether a page of another origin sends the request. Programs other than browsers send no `Origin`. A server behind a proxy for TLS does not know
  * its own scheme, so host and port decide; and where a proxy has changed the port, the browser's own word does, which no page can
  * forge (W3C, "Fetch Metadata Request Headers").
  */

@@ -245,7 +245,7 @@ async function moveInto(path: string, [object, sidecar]: readonly [string, strin
     } catch (error) {
       // The folder of a story's first object, or one that a delete took away between two of these calls
       if (attempt < 5 && isMissing(error)) continue
-      // Of what another process has just put, it is the one
+      // Another process has just put the object, and the sidecar belongs to that one now
       if (moves.length === 1 && !(error instanceof ObjectExists)) await unlinkIfThere(sidecarPath(path))
       throw error
     }
