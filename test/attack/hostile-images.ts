@@ -181,11 +181,14 @@ function exif(orientation: number): Buffer {
 
 // JPEG
 
+/** Of what libjpeg encodes (`JPEG_MAX_DIMENSION` in its jmorecfg.h). */
+const MOST_JPEG_SIDE = 65_500
+
 async function jpeg(genes: Genes): Promise<Buffer> {
   const { width, height } = sizeOf(genes, 110e6, 65_535)
   const kind = genes.oneOf('kind', ['rgb', 'rgb', 'grey', 'cmyk'])
   // Encoded as it is, or with a small scan that only claims the size
-  const isReal = genes.chance('real', 0.3) && width * height < 12e6
+  const isReal = genes.chance('real', 0.3) && width * height < 12e6 && Math.max(width, height) <= MOST_JPEG_SIDE
   const encoded = await canvas(isReal ? width : 64, isReal ? height : 64, 3, genes.chance('noise', 0.5))
     .toColourspace(kind === 'grey' ? 'b-w' : kind === 'cmyk' ? 'cmyk' : 'srgb')
     .jpeg({
