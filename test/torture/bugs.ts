@@ -62,8 +62,8 @@ export const BUGS: Readonly<Record<string, Bug>> = {
       },
       {
         file: 'stories/remove.js',
-        from: 'await this.delete(gone.flatMap(({ images }) => images.map((image) => image.key)));',
-        to: 'if (this.kept.size === 0) await this.delete(gone.flatMap(({ records }) => records));',
+        from: 'await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)));',
+        to: 'if (this.kept.size === 0) await this.delete(hidden.flatMap(({ records }) => records));',
       },
     ],
   },
