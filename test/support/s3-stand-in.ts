@@ -154,7 +154,11 @@ export async function startS3StandIn({ bucket: name = 'images', pageSize = 1000 
   const stop = async () => {
     if (!server.listening) return
     const closed = [server, ...sockets].map((emitter) => once(emitter, 'close'))
-    for (const socket of sockets) socket.resetAndDestroy()
+    for (const socket of sockets) {
+      // One whose end is on its way can't be reset any more
+      if (socket.writableEnded) socket.destroy()
+      else socket.resetAndDestroy()
+    }
     server.close()
     await Promise.all(closed)
   }
