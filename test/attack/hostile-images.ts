@@ -181,7 +181,7 @@ function exif(orientation: number): Buffer {
 
 // JPEG
 
-/** Of what libjpeg encodes (`JPEG_MAX_DIMENSION` in its jmorecfg.h). */
+/** The longest side, in pixels, of a JPEG that libjpeg can encode (`JPEG_MAX_DIMENSION` in its jmorecfg.h). */
 const MOST_JPEG_SIDE = 65_500
 
 async function jpeg(genes: Genes): Promise<Buffer> {

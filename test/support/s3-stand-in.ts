@@ -155,7 +155,7 @@ export async function startS3StandIn({ bucket: name = 'images', pageSize = 1000 
     if (!server.listening) return
     const closed = [server, ...sockets].map((emitter) => once(emitter, 'close'))
     for (const socket of sockets) {
-      // One whose end is on its way can't be reset any more
+      // Node.js can't reset a socket that is already ending
       if (socket.writableEnded) socket.destroy()
       else socket.resetAndDestroy()
     }
