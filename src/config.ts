@@ -188,7 +188,7 @@ export const ConfigSchema = Type.Object({
     maximum: 64 * GIB,
   }),
   UPLOAD_WAIT: duration('How long an upload may wait for that memory before it is refused', {
-    default: 2 * MINUTE,
+    default: 4 * MINUTE,
     minimum: 100,
     maximum: HOUR,
   }),

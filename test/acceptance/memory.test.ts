@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { makeImage } from '../support/images.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import { BOUNDARY, get, IMAGES, listImages, MULTIPART, remove, send, UPLOAD, type Uploaded, until } from './client.ts'
-import { openers, serverOn } from './stores.ts'
+import { openers, serverOn, standInStore } from './stores.ts'
 
 const MIB = 1024 * 1024
 const inMib = (bytes: number) => Math.round(bytes / MIB)
@@ -75,6 +76,33 @@ else {
       t.equal((await remove(server, IMAGES)).status, 200)
     })
   }
+
+  t.test(
+    '16 files of 45 MiB at once take less than 420 MB of memory, when the store takes 400 ms for a part',
+    async (t) => {
+      const store = await standInStore(t)
+      const { standIn } = store
+      standIn.onCall = async ({ operation }) => {
+        if (operation === 'UploadPart') await sleep(400)
+      }
+      const server = await serverOn(t, store)
+      const head = await pngHead()
+      const zeros = Buffer.alloc(MIB)
+      function* chunks() {
+        yield part('name="files"; filename="large.png"')
+        yield head
+        for (let n = 0; n < 45; n++) yield zeros
+        yield END
+      }
+      const begin = Date.now()
+      const answers = await Promise.all(Array.from({ length: 16 }, () => stream(server, chunks())))
+      const seconds = (Date.now() - begin) / 1000
+      for (const { status, body } of answers) t.equal(status, 200, body)
+      const peak = await server.peakMemory()
+      t.ok(peak < 420e6, `the peak is ${inMib(peak)} MiB`)
+      t.comment(`16 × 45 MiB in ${seconds.toFixed(1)} s; the server's peak is ${inMib(peak)} MiB`)
+    },
+  )
 
   const [disk] = openers
   t.test('a request of 1,000 text fields of 1 MiB is refused and takes next to no memory', async (t) => {

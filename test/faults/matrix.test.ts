@@ -29,7 +29,7 @@ const LANES = 16
 const CELLS_PER_APP = 10
 
 /** No answer takes longer, even when two calls fail one after the other. */
-const PATIENCE = 12_000
+const PATIENCE = 60_000
 
 type NamedFault = Extract<Fault, string> | 'stopped'
 
@@ -56,7 +56,7 @@ const LASTING: Partial<Record<NamedFault, number>> = { 'access-denied': 500, 'st
 const XML: readonly Operation[] = ['CreateMultipartUpload', 'CompleteMultipartUpload', 'ListObjectsV2', 'DeleteObjects']
 
 /** The calls that are tried on the short path first. Whatever comes of that try but a success, the SDK makes the call again. */
-const SHORT_PATH: readonly Operation[] = ['PutObject', 'UploadPart', 'GetObject', 'HeadObject', 'ListObjectsV2']
+const SHORT_PATH: readonly Operation[] = ['PutObject', 'GetObject', 'HeadObject', 'ListObjectsV2']
 
 /** What the fault comes to for a client that sees only the answer. */
 const appliesTo = (fault: NamedFault, { operation }: Match) => {

@@ -1,25 +1,23 @@
-import {
-  AbortMultipartUploadCommand,
-  type CompletedPart,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  PutObjectCommand,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3'
+import { Readable } from 'node:stream'
+import { CompleteMultipartUploadCommand, PutObjectCommand, type S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
+import { Upload } from '@aws-sdk/lib-storage'
+import { giveBack } from '../../blocks.ts'
 import { LongDigest, sha256 } from '../../digest.ts'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { headObject } from './get.ts'
-import { inParts, Part } from './parts.ts'
-import type { ShortCall } from './short-path.ts'
+import { Part } from './part.ts'
 import { errorName, storeError } from './store-error.ts'
 
-/** A part of a multipart upload: the smallest that S3 allows (AWS, "Amazon S3 multipart upload limits"), so 48 GiB for a file. */
-export const PART_BYTES = 5 * 1024 * 1024
+/**
+ * A part of a multipart upload: the smallest that S3 allows. With 10,000 parts at most (AWS, "Amazon S3 multipart upload limits") that is
+ * 48 GiB for a file, more than `MAX_FILE_SIZE` can be.
+ */
+const PART_BYTES = 5 * 1024 * 1024
 
-/** Parts of one upload that are in memory at once, if it may read ahead. */
-const PARTS_ON_THE_WAY = 2
+/** Parts of one upload that are on their way at once, if it may read ahead. */
+const PARTS_AT_ONCE = 2
 
 /** What the SDK's commands that begin an object take. */
 interface NewObject {
@@ -29,36 +27,40 @@ interface NewObject {
   readonly Metadata: Record<string, string>
 }
 
-/** `ObjectStore.put`: less than a part in one call, more in a multipart upload. */
+/** `ObjectStore.put`: at most a part in one call, more in a multipart upload. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
-  const parts = inParts(body, PART_BYTES)
-  let bodyFailed = false
-  let bodyError: unknown
+  const chunks = body[Symbol.asyncIterator]()
+  let bodyFailure: { readonly error: unknown } | undefined
   const next = async () => {
     try {
-      return (await parts.next()).value
+      const { done, value } = await chunks.next()
+      return done ? undefined : value
     } catch (error) {
-      bodyFailed = true
-      bodyError = error
+      bodyFailure = { error }
       throw error
     }
   }
   const { contentType: ContentType, metadata, ifNoneMatch } = options
   const object = { Bucket: bucket.settings.bucket, Key: bucket.full(key), ContentType, Metadata: { ...metadata } }
   try {
-    const first = (await next()) ?? new Part()
-    if (first.size < PART_BYTES) return await putWhole(bucket, object, first, ifNoneMatch)
+    const first = new Part()
+    while (first.size <= PART_BYTES) {
+      const chunk = await next()
+      if (!chunk) return await putWhole(bucket, object, first, ifNoneMatch)
+      first.add(chunk)
+    }
     // Ceph RGW would complete such an upload in any case
     if (ifNoneMatch) throw new StoreFailure()
-    return await putInParts(bucket, key, object, first, next, options.readAhead === false ? 1 : PARTS_ON_THE_WAY)
+    const rest = async () => first.bytes.shift() ?? (await next())
+    return await putInParts(bucket, key, object, rest, options.readAhead === false ? 1 : PARTS_AT_ONCE)
   } catch (error) {
-    if (bodyFailed) throw bodyError
+    if (bodyFailure) throw bodyFailure.error
     const failure = storeError(error, key)
     // Of a put it says that there is no bucket
     throw failure instanceof ObjectNotFound ? new StoreFailure().because(error) : failure
   } finally {
     // Not awaited: with a read under way it ends only with the sender's next bytes
-    parts.return(undefined).catch(() => {})
+    chunks.return?.().catch(() => {})
   }
 }
 
@@ -72,8 +74,16 @@ async function putWhole(
   const headers: Record<string, string> = { 'content-type': object.ContentType }
   for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
   if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
-  const tag = await send(bucket, 'PutObject', { method: 'PUT', key: object.Key, headers, body: part }, result.sha256)
-  if (tag === undefined) {
+  const isStored = await bucket.short('PutObject', async (path) => {
+    const call = { method: 'PUT', key: object.Key, headers, body: part, sha256: result.sha256 } as const
+    const { status } = await path.request(call)
+    if (status === 412) throw new ObjectExists()
+    return status === 200 || undefined
+  })
+  if (isStored) {
+    // Only now is it certain that the connection has let go of them
+    part.release()
+  } else {
     const command = new PutObjectCommand({ ...object, IfNoneMatch: ifNoneMatch, Body: Buffer.concat(part.bytes) })
     await bucket.client.send(command, bucket.bounded())
   }
@@ -81,94 +91,108 @@ async function putWhole(
 }
 
 /**
- * A multipart upload with `atOnce` parts in memory: on their way, or the last one of them being read.
+ * A multipart upload by the SDK's `Upload`, which cuts the bytes into parts, sends `atOnce` of them at a time, and aborts when one of them,
+ * or the body, fails. It copies each part together, so it holds about three parts, and one more with two at once (docs/adr/0004).
  *
- * `Upload` of @aws-sdk/lib-storage holds four to six (it collects more than a part, then copies it): 16 uploads of 45 MiB at once
- * peaked at 817 MB with it, at 419 MB with two.
+ * @param next the bytes in their order, and nothing at their end
  */
 async function putInParts(
   bucket: S3Bucket,
   key: string,
   object: NewObject,
-  first: Part,
-  next: () => Promise<Part | undefined>,
+  next: () => Promise<Uint8Array | undefined>,
   atOnce: number,
 ): Promise<PutResult> {
-  const { client } = bucket
-  const { Bucket, Key } = object
-  // A part whose checksum the SDK sends needs an upload that was told so (AWS, "Checking object integrity")
-  const withChecksums = (await client.config.requestChecksumCalculation()) === 'WHEN_SUPPORTED'
-  const ChecksumAlgorithm = withChecksums ? ('CRC32' as const) : undefined
-  const created = await client.send(
-    new CreateMultipartUploadCommand({ ...object, ChecksumAlgorithm }),
-    bucket.bounded(),
-  )
-  const { UploadId = '' } = created
-  const upload = { Bucket, Key, UploadId }
-  const Parts: CompletedPart[] = []
-  const onTheWay: Promise<CompletedPart>[] = []
   const whole = new LongDigest()
+  const copied = new CopiedBytes()
   let size = 0
-  let fail: (error: unknown) => void = () => {}
-  const failure = new Promise<never>((_resolve, reject) => {
-    fail = reject
-  })
-  failure.catch(() => {})
+  let failure: { readonly error: unknown } | undefined
 
-  async function sendPart(part: Part, PartNumber: number): Promise<CompletedPart> {
-    const query = { partNumber: String(PartNumber), uploadId: UploadId }
-    const call = { method: 'PUT', key: Key, query, body: part } as const
-    const digest = await sha256(part.bytes, whole)
-    const tag = withChecksums ? undefined : await send(bucket, 'UploadPart', call, digest)
-    if (tag !== undefined) return { PartNumber, ETag: tag }
-    const Body = Buffer.concat(part.bytes)
-    const command = new UploadPartCommand({ ...upload, PartNumber, Body, ChecksumAlgorithm })
-    const { ETag, ChecksumCRC32 } = await client.send(command, bucket.bounded())
-    return { PartNumber, ETag, ChecksumCRC32 }
+  async function nextDigested(): Promise<Uint8Array | undefined> {
+    const chunk = await next()
+    if (!chunk || failure) return undefined
+    size += chunk.length
+    const digested = [chunk]
+    await whole.add(digested)
+    const bytes = digested[0] as Uint8Array
+    copied.add(bytes)
+    return bytes
   }
 
-  try {
-    let number = 0
-    for (let part: Part | undefined = first; part; ) {
-      size += part.size
-      const sent = sendPart(part, ++number)
-      sent.catch(fail)
-      onTheWay.push(sent)
-      if (onTheWay.length === atOnce) Parts.push(await (onTheWay.shift() as Promise<CompletedPart>))
-      // A part that fails ends the wait for a client that sends nothing
-      part = await Promise.race([next(), failure])
-    }
-    Parts.push(...(await Promise.all(onTheWay)))
-    const digest = await whole.end()
-    const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
-    await client.send(complete, bucket.bounded()).catch(async (error) => {
+  const stream = new Readable({
+    objectMode: true,
+    highWaterMark: 1,
+    read() {
+      nextDigested().then(
+        (chunk) => this.push(chunk ?? null),
+        (error) => this.destroy(error),
+      )
+    },
+  })
+  // Whoever reads it is told as well
+  stream.on('error', () => {})
+
+  /** Each call has its time. One that fails ends the wait for a sender who sends nothing, and is what the upload failed of. */
+  async function send(...[command]: Parameters<S3Client['send']>): Promise<unknown> {
+    if (command instanceof UploadPartCommand) copied.releaseWith(command.input.PartNumber, command.input.Body)
+    try {
+      return await bucket.client.send(command, bucket.bounded())
+    } catch (error) {
       // A repetition meets its own first try, whose answer was lost
-      if (errorName(error) !== 'NoSuchUpload' || !(await isStored(bucket, key, size))) throw error
-    })
-    return { size, sha256: digest }
+      const isRepeated = command instanceof CompleteMultipartUploadCommand && errorName(error) === 'NoSuchUpload'
+      if (isRepeated && (await isStored(bucket, key, size))) return {}
+      failure ??= { error }
+      stream.destroy()
+      throw error
+    }
+  }
+
+  const client: S3Client = Object.create(bucket.client, { send: { value: send } })
+  try {
+    await new Upload({ client, params: { ...object, Body: stream }, partSize: PART_BYTES, queueSize: atOnce }).done()
+    return { size, sha256: await whole.end() }
   } catch (error) {
-    // A part that lands after the abortion would stay
-    await Promise.allSettled([...onTheWay, whole.end()])
-    // What can't be aborted is for the bucket's rule on incomplete uploads
-    await client.send(new AbortMultipartUploadCommand(upload), bucket.bounded()).catch(() => {})
-    throw error
+    // The thread that digests keeps what it has until it is told
+    await whole.end().catch(() => {})
+    throw failure ? failure.error : error
+  } finally {
+    stream.destroy()
   }
 }
 
-/**
- * Sends a part on the short path. The store checks the bytes against their signed digest.
- *
- * @returns the entity tag, or nothing when the call is for the SDK
- */
-async function send(bucket: S3Bucket, operation: string, call: ShortCall & { body: Part }, sha256: string) {
-  const tag = await bucket.short(operation, async (path) => {
-    const { status, headers } = await path.request({ ...call, sha256 })
-    if (status === 412) throw new ObjectExists()
-    return status === 200 && typeof headers.etag === 'string' ? headers.etag : undefined
-  })
-  // Only now is it certain that the connection has let go of them
-  if (tag !== undefined) call.body.release()
-  return tag
+/** The bytes of a body that `Upload` copies together to parts, until nobody needs the original any more. */
+class CopiedBytes {
+  /** In their order, each with its end in the body. */
+  readonly #held: { readonly bytes: Uint8Array; readonly end: number }[] = []
+  readonly #parts = new Map<number, Uint8Array>()
+  #size = 0
+  /** Parts that were sent without a gap, and what they come to in bytes. */
+  #sent = 0
+  #sentSize = 0
+
+  add(bytes: Uint8Array): void {
+    this.#size += bytes.length
+    this.#held.push({ bytes, end: this.#size })
+  }
+
+  /** A part is about to be sent: lets memory be used again that lies in this part and those before alone, and was copied. */
+  releaseWith(number: unknown, body: unknown): void {
+    // Otherwise whatever it is may still read the originals: they are for the garbage collector
+    if (typeof number !== 'number' || !(body instanceof Uint8Array)) return
+    this.#parts.set(number, body)
+    for (let part = this.#parts.get(this.#sent + 1); part; part = this.#parts.get(this.#sent + 1)) {
+      this.#sent += 1
+      this.#sentSize += part.length
+      while (this.#held[0] && this.#held[0].end <= this.#sentSize) this.#release(this.#held.shift()?.bytes)
+      this.#parts.delete(this.#sent - 1)
+    }
+  }
+
+  #release(bytes: Uint8Array | undefined): void {
+    // A part is either a copy, or made of this very memory
+    const isPart = [...this.#parts.values()].some(({ buffer }) => buffer === bytes?.buffer)
+    if (bytes && !isPart) giveBack(bytes)
+  }
 }
 
 async function isStored(bucket: S3Bucket, key: string, size: number): Promise<boolean> {

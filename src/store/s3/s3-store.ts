@@ -6,7 +6,6 @@ import { listPage, openLists } from './list.ts'
 import { putObject } from './put.ts'
 
 export type { S3Settings } from './bucket.ts'
-export { PART_BYTES } from './put.ts'
 
 /**
  * Keeps objects in an S3 bucket. The SDK gives credentials, endpoint rules, retries and every call that is not hot; the others

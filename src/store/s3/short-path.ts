@@ -13,7 +13,7 @@ import type { AwsCredentialIdentity, HttpRequest } from '@smithy/types'
 import { type Dispatcher, Pool } from 'undici'
 import { callbacksOf } from '../../aborted.ts'
 import { StoreBusy } from '../../errors.ts'
-import type { Part } from './parts.ts'
+import type { Part } from './part.ts'
 
 /** Most connections to the store, for downloads and for all else. */
 export const SOCKETS = 256

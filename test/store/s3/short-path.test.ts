@@ -5,7 +5,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
 import t, { type Test } from 'tap'
 import { sha256 } from '../../../src/digest.ts'
-import { Part } from '../../../src/store/s3/parts.ts'
+import { Part } from '../../../src/store/s3/part.ts'
 import { openShortPath, type ShortCall } from '../../../src/store/s3/short-path.ts'
 
 const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' }
