@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
-import { CompleteMultipartUploadCommand, PutObjectCommand, type S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
+import { CompleteMultipartUploadCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { giveBack } from '../../blocks.ts'
+import { keepOut } from '../../blocks.ts'
 import { LongDigest, sha256 } from '../../digest.ts'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
@@ -104,19 +104,18 @@ async function putInParts(
   atOnce: number,
 ): Promise<PutResult> {
   const whole = new LongDigest()
-  const copied = new CopiedBytes()
   let size = 0
   let failure: { readonly error: unknown } | undefined
 
   async function nextDigested(): Promise<Uint8Array | undefined> {
     const chunk = await next()
-    if (!chunk || failure) return undefined
+    if (!chunk || stream.destroyed) return undefined
     size += chunk.length
     const digested = [chunk]
     await whole.add(digested)
-    const bytes = digested[0] as Uint8Array
-    copied.add(bytes)
-    return bytes
+    // Nobody tells when `Upload` has read them
+    digested.forEach(keepOut)
+    return digested[0]
   }
 
   const stream = new Readable({
@@ -134,7 +133,6 @@ async function putInParts(
 
   /** Each call has its time. One that fails ends the wait for a sender who sends nothing, and is what the upload failed of. */
   async function send(...[command]: Parameters<S3Client['send']>): Promise<unknown> {
-    if (command instanceof UploadPartCommand) copied.releaseWith(command.input.PartNumber, command.input.Body)
     try {
       return await bucket.client.send(command, bucket.bounded())
     } catch (error) {
@@ -157,41 +155,6 @@ async function putInParts(
     throw failure ? failure.error : error
   } finally {
     stream.destroy()
-  }
-}
-
-/** The bytes of a body that `Upload` copies together to parts, until nobody needs the original any more. */
-class CopiedBytes {
-  /** In their order, each with its end in the body. */
-  readonly #held: { readonly bytes: Uint8Array; readonly end: number }[] = []
-  readonly #parts = new Map<number, Uint8Array>()
-  #size = 0
-  /** Parts that were sent without a gap, and what they come to in bytes. */
-  #sent = 0
-  #sentSize = 0
-
-  add(bytes: Uint8Array): void {
-    this.#size += bytes.length
-    this.#held.push({ bytes, end: this.#size })
-  }
-
-  /** A part is about to be sent: lets memory be used again that lies in this part and those before alone, and was copied. */
-  releaseWith(number: unknown, body: unknown): void {
-    // Otherwise whatever it is may still read the originals: they are for the garbage collector
-    if (typeof number !== 'number' || !(body instanceof Uint8Array)) return
-    this.#parts.set(number, body)
-    for (let part = this.#parts.get(this.#sent + 1); part; part = this.#parts.get(this.#sent + 1)) {
-      this.#sent += 1
-      this.#sentSize += part.length
-      while (this.#held[0] && this.#held[0].end <= this.#sentSize) this.#release(this.#held.shift()?.bytes)
-      this.#parts.delete(this.#sent - 1)
-    }
-  }
-
-  #release(bytes: Uint8Array | undefined): void {
-    // A part is either a copy, or made of this very memory
-    const isPart = [...this.#parts.values()].some(({ buffer }) => buffer === bytes?.buffer)
-    if (bytes && !isPart) giveBack(bytes)
   }
 }
 
