@@ -387,14 +387,23 @@ function claimExtent(bytes: Buffer, { width, height }: { width: number; height: 
   }
 }
 
+/** A temporal delimiter, and the type of the sequence header after it (AV1 sections 5.3.2 and 6.2.2). */
+const FRAME_START = Buffer.from([0x12, 0x00, 0x0a])
+
 /**
- * Writes another size into each sequence header (AV1 section 5.5.1), as far as there are bits for it: what there is beside it moves, so
- * the frame is damaged, after its size was believed.
+ * Writes another size into the sequence header of each frame (AV1 section 5.5.1), as far as there are bits for it: what there is beside it
+ * moves, so the frame is damaged, after its size was believed.
  */
-function claimSequence(bytes: Buffer, { width, height }: { width: number; height: number }): void {
-  const start = bytes.indexOf('av1C') + 8
-  const header = bytes.subarray(start, start + 2 + (bytes[start + 1] as number))
-  const bits = [...header.subarray(2)].map((byte) => byte.toString(2).padStart(8, '0')).join('')
+function claimSequence(bytes: Buffer, claimed: { width: number; height: number }): void {
+  for (let at = bytes.indexOf(FRAME_START); at >= 0; at = bytes.indexOf(FRAME_START, at + 1)) {
+    const start = at + FRAME_START.length + 1
+    bytes.set(sequenceOf(bytes.subarray(start, start + (bytes[start - 1] as number)), claimed), start)
+  }
+}
+
+/** The same header with another size. */
+function sequenceOf(header: Uint8Array, { width, height }: { width: number; height: number }): Uint8Array {
+  const bits = [...header].map((byte) => byte.toString(2).padStart(8, '0')).join('')
   // Of a still picture with a reduced header: profile, two flags, level; then how many bits there are for either side
   const isReduced = bits[4] === '1'
   const at = isReduced ? 10 : 5 + 2 + 5 + 12 + 5
@@ -409,10 +418,7 @@ function claimSequence(bytes: Buffer, { width, height }: { width: number; height
       .slice(-16)
   const rest = bits.slice(at + 8 + across + down)
   const other = `${bits.slice(0, at)}11111111${field(width)}${field(height)}${rest}`.slice(0, bits.length)
-  const made = Buffer.from((other.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)))
-  const original = Buffer.from(header.subarray(2))
-  for (let place = bytes.indexOf(original); place >= 0; place = bytes.indexOf(original, place + 1))
-    bytes.set(made, place)
+  return Uint8Array.from(other.match(/.{8}/g) ?? [], (byte) => Number.parseInt(byte, 2))
 }
 
 /** An image of tiles that are all the same one (ISO/IEC 23008-12 section 6.6.2.3.2). */
