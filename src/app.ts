@@ -70,7 +70,7 @@ export async function buildApp(
     trustProxy: config.TRUST_PROXY !== undefined && proxyMatcher(listed(config.TRUST_PROXY)),
     keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT,
     frameworkErrors: sendFrameworkError,
-    clientErrorHandler: (error, socket) => sendParserError(error, socket, config.UPLOAD_TIMEOUT),
+    clientErrorHandler: sendParserError,
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)

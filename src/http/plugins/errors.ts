@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import {
   BadQuery,
@@ -84,24 +84,21 @@ export function sendFrameworkError(error: FastifyError, request: FastifyRequest,
   sendError(request.server.crossSiteRefusal(request) ?? serviceError(error, request), request, reply)
 }
 
-/**
- * For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection.
- *
- * @param limit milliseconds for the rest of it to arrive
- */
-export function sendParserError(error: Error & { code?: string }, socket: Socket, limit: number): void {
+/** For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection. */
+export function sendParserError(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
   if (isClosing(socket) || waiting.has(socket)) return
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
-  const { _httpMessage: running } = socket as Socket & { _httpMessage?: ServerResponse }
+  // Responses begin and end in the order of their requests
+  const [running] = this.connections.get(socket) ?? []
   // An answer of our own would get into the one that is under way, or be taken for that of the request before
   if (running?.headersSent || running?.req.complete) {
     waiting.add(socket)
     running.once('close', () => {
       waiting.delete(socket)
-      sendParserError(error, socket, limit)
+      sendParserError.call(this, error, socket)
     })
     return
   }
@@ -112,7 +109,7 @@ export function sendParserError(error: Error & { code?: string }, socket: Socket
         ? [408, 'Request Timeout', 'The request headers took too long to arrive']
         : [400, 'Bad Request', 'This is not a valid HTTP/1.1 request']
   // A request that is running holds its memory until the connection is gone
-  closeInStages(socket, running ? BROKEN_BODY_MS : limit, rawAnswer(detail, status, reason))
+  closeInStages(socket, running ? BROKEN_BODY_MS : this.config.UPLOAD_TIMEOUT, rawAnswer(detail, status, reason))
 }
 
 /** Where an answer that is under way goes first. */
