@@ -29,8 +29,3 @@ export function lendAgain({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer
   lent.add(buffer)
   return Buffer.from(buffer, byteOffset, length)
 }
-
-/** Leaves a block to the garbage collector, since nobody can tell who holds its bytes last. */
-export function keepOut({ buffer }: Uint8Array): void {
-  lent.delete(buffer)
-}

@@ -12,8 +12,8 @@ import { parentPort } from 'node:worker_threads'
 /** Of what comes in several orders. @type {Map<number, import('node:crypto').Hash>} */
 const wholes = new Map()
 
-parentPort?.on('message', (/** @type {Order} */ { id, chunks, whole, onlyWhole }) => {
-  const digest = whole === undefined ? digestOf(chunks) : partOf(whole, chunks, onlyWhole)
+parentPort?.on('message', (/** @type {Order} */ { id, chunks, whole }) => {
+  const digest = whole === undefined ? digestOf(chunks) : partOf(whole, chunks)
   parentPort?.postMessage(/** @type {Answer} */ ({ id, digest, chunks }), buffersOf(chunks))
 })
 
@@ -29,14 +29,13 @@ function digestOf(chunks) {
 /**
  * @param {number} id
  * @param {readonly Uint8Array<ArrayBuffer>[]} chunks
- * @param {boolean} [onlyWhole]
  */
-function partOf(id, chunks, onlyWhole) {
+function partOf(id, chunks) {
   const whole = wholes.get(id) ?? createHash('sha256')
   for (const chunk of chunks) whole.update(chunk)
   if (chunks.length > 0) {
     wholes.set(id, whole)
-    return onlyWhole ? '' : digestOf(chunks)
+    return ''
   }
   wholes.delete(id)
   return whole.digest('hex')

@@ -14,12 +14,10 @@ export interface Order {
   readonly chunks: readonly Uint8Array<ArrayBuffer>[]
   /** Number of something longer that these chunks are the next part of; without chunks it is at its end. */
   readonly whole?: number
-  /** Nobody wants the digest of these chunks alone. */
-  readonly onlyWhole?: boolean
 }
 
 export interface Answer extends Pick<Order, 'id' | 'chunks'> {
-  /** SHA-256 in hexadecimal; of what is longer, when only that is wanted, at its end. */
+  /** SHA-256 in hexadecimal; of something longer, only at its end. */
   readonly digest: string
 }
 
@@ -36,13 +34,11 @@ const waiting = new Map<number, Waiting>()
 /**
  * SHA-256 in hexadecimal, by a thread of its own: the event loop, which would spend a quarter of an upload on it, does something else
  * meanwhile. The blocks among the chunks are replaced, since their memory was elsewhere.
- *
- * @param whole also has these chunks, behind those before
  */
-export async function sha256(chunks: Uint8Array[], whole?: LongDigest): Promise<string> {
+export async function sha256(chunks: Uint8Array[]): Promise<string> {
   const [only = new Uint8Array()] = chunks
-  if (!whole && chunks.length < 2 && only.length < LEAST_BYTES) return hash('sha256', only)
-  return handOver(chunks, whole)
+  if (chunks.length < 2 && only.length < LEAST_BYTES) return hash('sha256', only)
+  return handOver(chunks)
 }
 
 /** SHA-256 of something that comes in parts. */
@@ -53,7 +49,7 @@ export class LongDigest {
 
   /** Has these chunks too, behind those before. The blocks among them are replaced. */
   async add(chunks: Uint8Array[]): Promise<void> {
-    await handOver(chunks, this, true)
+    await handOver(chunks, this)
   }
 
   /** Of all parts so far, and of the last one. To be called also when nobody wants to know: until then the thread keeps its state. */
@@ -95,13 +91,13 @@ export async function digestBody(body: AsyncIterable<Uint8Array>): Promise<{ siz
   }
 }
 
-async function handOver(chunks: Uint8Array[], whole?: LongDigest, onlyWhole = false): Promise<string> {
+async function handOver(chunks: Uint8Array[], whole?: LongDigest): Promise<string> {
   // What is in no block may be seen by others, and is copied
   const areBlocks = chunks.map(takeBack)
   const sent = chunks.map(
     (chunk, index) => (areBlocks[index] ? chunk : new Uint8Array(chunk)) as Uint8Array<ArrayBuffer>,
   )
-  const answer = await order({ chunks: sent, ...(whole && { whole: whole.id, onlyWhole }) }, whole?.thread)
+  const answer = await order({ chunks: sent, ...(whole && { whole: whole.id }) }, whole?.thread)
   for (const [index, chunk] of answer.chunks.entries()) {
     if (areBlocks[index]) chunks[index] = lendAgain(chunk)
   }

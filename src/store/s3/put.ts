@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { CompleteMultipartUploadCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { CompleteMultipartUploadCommand, PutObjectCommand, type S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { keepOut } from '../../blocks.ts'
-import { LongDigest, sha256 } from '../../digest.ts'
+import { giveBack } from '../../blocks.ts'
+import { sha256 } from '../../digest.ts'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
@@ -103,27 +104,27 @@ async function putInParts(
   next: () => Promise<Uint8Array | undefined>,
   atOnce: number,
 ): Promise<PutResult> {
-  const whole = new LongDigest()
+  // Not by the thread that digests: a message for each chunk costs more than the digest
+  const whole = createHash('sha256')
+  /** What was read, until it is in a part. */
+  const chunks: Uint8Array[] = []
   let size = 0
+  let parted = 0
+  let released = 0
   let failure: { readonly error: unknown } | undefined
-
-  async function nextDigested(): Promise<Uint8Array | undefined> {
-    const chunk = await next()
-    if (!chunk || stream.destroyed) return undefined
-    size += chunk.length
-    const digested = [chunk]
-    await whole.add(digested)
-    // Nobody tells when `Upload` has read them
-    digested.forEach(keepOut)
-    return digested[0]
-  }
 
   const stream = new Readable({
     objectMode: true,
     highWaterMark: 1,
     read() {
-      nextDigested().then(
-        (chunk) => this.push(chunk ?? null),
+      next().then(
+        (chunk) => {
+          if (!chunk || this.destroyed) return this.push(null)
+          size += chunk.length
+          whole.update(chunk)
+          chunks.push(chunk)
+          this.push(chunk)
+        },
         (error) => this.destroy(error),
       )
     },
@@ -131,8 +132,19 @@ async function putInParts(
   // Whoever reads it is told as well
   stream.on('error', () => {})
 
+  /** A part is either a copy of the chunks in it, whose memory may be used again, or of that very memory. */
+  function release(part: Uint8Array): void {
+    parted += part.length
+    while (chunks[0] && released + chunks[0].length <= parted) {
+      const chunk = chunks.shift() as Uint8Array
+      released += chunk.length
+      if (chunk.buffer !== part.buffer) giveBack(chunk)
+    }
+  }
+
   /** Each call has its time. One that fails ends the wait for a sender who sends nothing, and is what the upload failed of. */
   async function send(...[command]: Parameters<S3Client['send']>): Promise<unknown> {
+    if (command instanceof UploadPartCommand) release(command.input.Body as Uint8Array)
     try {
       return await bucket.client.send(command, bucket.bounded())
     } catch (error) {
@@ -148,10 +160,8 @@ async function putInParts(
   const client: S3Client = Object.create(bucket.client, { send: { value: send } })
   try {
     await new Upload({ client, params: { ...object, Body: stream }, partSize: PART_BYTES, queueSize: atOnce }).done()
-    return { size, sha256: await whole.end() }
+    return { size, sha256: whole.digest('hex') }
   } catch (error) {
-    // The thread that digests keeps what it has until it is told
-    await whole.end().catch(() => {})
     throw failure ? failure.error : error
   } finally {
     stream.destroy()
