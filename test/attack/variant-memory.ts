@@ -56,10 +56,18 @@ for (const format of formats) {
   const share = (until - performance.now()) / (formats.length - formats.indexOf(format))
   const end = performance.now() + share
   let files = 0
-  for (; files < FILES && performance.now() < end; files++) {
+  while (files < FILES && performance.now() < end) {
     const isDrawn = worst.length < WORST || files < FILES * DRAWN
     const genes = isDrawn ? new Genes(random) : oneOf(worst, random).genes.child()
-    const image = await make(genes)
+    let image: Buffer
+    try {
+      image = await make(genes)
+    } catch (error) {
+      // Not everything can be encoded: libwebp gives up on much noise, for instance
+      console.log(`${format}: not made: ${error}, ${JSON.stringify(genes.choices)}`)
+      continue
+    }
+    files++
     const form = genes.oneOf('form', FORMS)
     const { peak, outcome, size } = await worker.measure(image, genes.oneOf('w', [160, 160, 1920, 9999]), form)
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
@@ -69,8 +77,8 @@ for (const format of formats) {
       console.log(`FAILED: ${format}: ${Math.round(peak / MIB)} MiB, ${what}`)
     }
     worst = [...worst, { genes, peak, what }].sort((one, other) => other.peak - one.peak).slice(0, WORST)
-    if ((files + 1) % 100 === 0)
-      console.log(`${format}: ${files + 1} images, ${Math.round((worst[0]?.peak ?? 0) / MIB)} MiB at most`)
+    if (files % 100 === 0)
+      console.log(`${format}: ${files} images, ${Math.round((worst[0]?.peak ?? 0) / MIB)} MiB at most`)
   }
   await worker.end()
   console.log(`\n${format}: ${files} images, ${JSON.stringify(outcomes)}. The ${WORST} that took the most:`)
