@@ -22,7 +22,7 @@ import { type Fault, type Match, type Operation, type S3StandIn, startS3StandIn 
 t.setTimeout(240_000)
 
 /** So long that a busy machine does not reach it by chance: three tries and the SDK's pauses have three times as long. */
-const TIMEOUT = 800
+const TIMEOUT = 2000
 /** Servers that go through the cells side by side, each with a store of its own. */
 const LANES = 16
 /** After so many cells a lane starts anew, since a client of the SDK that met many faults retries no more. */

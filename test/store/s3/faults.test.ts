@@ -13,7 +13,7 @@ import { inChunks, listKeys, putBytes, readAll, until } from '../../support/bodi
 import type { Fault, Operation } from '../../support/s3-stand-in.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
-const TIMEOUT = 250
+const TIMEOUT = 1000
 const LARGE = randomBytes(11_000_000)
 
 async function open(t: Test, timeout = TIMEOUT) {
