@@ -1,9 +1,10 @@
 import { UploadsBusy } from '../errors.ts'
+import type { ObjectStore } from '../store/object-store.ts'
 import { Room, type RoomOptions } from './room.ts'
 
 const MIB = 1024 * 1024
 
-/** Uploads of at most this many bytes have a lane of their own: of those no image is sent to the store in parts. */
+/** Uploads of at most this many bytes have a lane of their own. None of their images is a multipart upload to the bucket. */
 export const SMALL_BYTES = 5 * MIB
 
 /**
@@ -13,13 +14,6 @@ export const SMALL_BYTES = 5 * MIB
 const LEAST_BYTES = 160 * 1024
 const MOST_PER_BYTE = 16
 const SLACK_BYTES = 2.5 * MIB
-
-/**
- * What a large upload holds that sends one part at a time to a bucket, and one that sends two: with the second the client goes on while the
- * first is on its way. Measured, 17.6 and 19.8 MiB, since the SDK's `Upload` copies each part together (docs/adr/0004).
- */
-export const LEAN_BYTES = 18 * MIB
-export const WINDOW_BYTES = 20 * MIB
 
 /** What an upload may hold. */
 export interface Reservation {
@@ -50,13 +44,16 @@ export interface Sender {
 export class UploadBudget {
   readonly #small: Lane
   readonly #large: Lane
+  readonly #putMemory: ObjectStore['putMemory']
 
   /**
    * @param bytes memory for all uploads
+   * @param putMemory what one large image on its way to the store holds
    * @param patience milliseconds after which a waiting upload is refused
    * @param waiting most uploads that may wait for each half of the house, the small and the large ones
    */
-  constructor(bytes: number, patience: number, waiting: number) {
+  constructor(bytes: number, putMemory: ObjectStore['putMemory'], patience: number, waiting: number) {
+    this.#putMemory = putMemory
     const quarter = Math.floor(bytes / 4)
     const options = { patience, waiting, busy: () => new UploadsBusy() }
     this.#small = new Lane(quarter, options)
@@ -78,9 +75,12 @@ export class UploadBudget {
       const bytes = LEAST_BYTES + Math.min(MOST_PER_BYTE * length, length + SLACK_BYTES)
       return this.#small.reserve(bytes, bytes, signal, sender)
     }
-    // What is copied together is there twice
-    const bytes = length === undefined ? WINDOW_BYTES : Math.min(WINDOW_BYTES, 2 * length + SLACK_BYTES)
-    return this.#large.reserve(Math.min(LEAN_BYTES, bytes), bytes, signal, sender)
+    // A store may copy what it holds
+    const most = length === undefined ? Number.POSITIVE_INFINITY : 2 * length
+    const [lean, window] = [this.#putMemory.lean, this.#putMemory.readAhead].map(
+      (held) => Math.min(held, most) + SLACK_BYTES,
+    ) as [number, number]
+    return this.#large.reserve(lean, window, signal, sender)
   }
 }
 

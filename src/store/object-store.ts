@@ -15,7 +15,7 @@ export interface PutOptions {
    * below 5 MiB: not every S3 server keeps that promise at the end of a multipart upload.
    */
   readonly ifNoneMatch?: '*'
-  /** Whether the store may read on in the body while a part of it is on its way, so holds two parts and not one. */
+  /** Whether the store may read on in the body while bytes of it are on their way, so hold more of it: see `putMemory`. */
   readonly readAhead?: boolean
 }
 
@@ -102,6 +102,8 @@ export interface KeySpace {
  * aborts rejects with the signal's reason, and so does the body of a `get`.
  */
 export interface ObjectStore {
+  /** What a put of a large body holds of it at most, in bytes: with `readAhead`, and without. */
+  readonly putMemory: { readonly readAhead: number; readonly lean: number }
   /**
    * All or nothing: once this resolves the object is visible and durable. If `body` fails nothing is stored and the promise
    * rejects with the body's own error. A put that rejects for another reason can still have been carried out.

@@ -65,6 +65,8 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
 
   const tidy = store.tidy?.bind(store)
   return {
+    putMemory: store.putMemory,
+
     async put(key, body, options) {
       const { answers, ends } = call('put', key)
       const watched = new WatchedBody(body)

@@ -17,7 +17,7 @@ const UNSTORED_IMAGES = 8
 export interface UploadOptions {
   /** Most pixels (width × height) of one image. */
   readonly maxPixels: number
-  /** Whether it may hold more than one part of 5 MiB: then the client goes on while images are on their way to the store. */
+  /** Whether the client may go on while images are on their way to the store, which takes more memory. */
   readonly readAhead: boolean
   /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal

@@ -1,14 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UploadsBusy } from '../../src/errors.ts'
-import { LEAN_BYTES, SMALL_BYTES, UploadBudget, WINDOW_BYTES } from '../../src/http/upload-budget.ts'
+import { SMALL_BYTES, UploadBudget } from '../../src/http/upload-budget.ts'
 
 const never = new AbortController().signal
 const LARGE = 1_000_000_000
 
 /** Room for two large uploads with a window each and one with a part, and for a quarter of all in small ones. */
+const MIB = 1024 * 1024
+const PUT_MEMORY = { readAhead: 21 * MIB, lean: 16 * MIB }
+/** With what the rest of an upload takes. */
+const [WINDOW_BYTES, LEAN_BYTES] = [23.5 * MIB, 18.5 * MIB]
 const ROOM = 2 * WINDOW_BYTES + LEAN_BYTES
-const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), patience, 1000)
+const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), PUT_MEMORY, patience, 1000)
 const QUARTER = Math.floor(Math.ceil((ROOM * 4) / 3) / 4)
 
 /** Whether the promise is settled once all that can go on went on. */
@@ -35,7 +39,7 @@ async function full(patience?: number) {
 }
 
 t.test(
-  'a large upload gets a window while half of the memory is free, then one part; so does one of unknown length',
+  'a large upload gets a window while half of the memory is free, then less; so does one of unknown length',
   async (t) => {
     const { taken } = await full()
     t.same(
@@ -81,7 +85,7 @@ t.test('who does not fit waits in order, also behind one that is larger', async 
 })
 
 t.test('only so many wait, of small and of large ones; the next one is refused at once', async (t) => {
-  const budget = new UploadBudget(48 * 1024 * 1024, 10_000, 1)
+  const budget = new UploadBudget(48 * 1024 * 1024, PUT_MEMORY, 10_000, 1)
   const controller = new AbortController()
   const rooms = { large: LARGE, small: SMALL_BYTES }
   for (const [what, length] of Object.entries(rooms)) {

@@ -24,7 +24,7 @@ const BEGUN_POLL_MS = 20
 
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
-  const budget = new UploadBudget(config.UPLOAD_MEMORY, config.UPLOAD_WAIT, config.MAX_WAITING)
+  const budget = new UploadBudget(config.UPLOAD_MEMORY, store.putMemory, config.UPLOAD_WAIT, config.MAX_WAITING)
   const limits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
   app.metrics.watchMemory('small_uploads', budget.rooms.small)
   app.metrics.watchMemory('large_uploads', budget.rooms.large)

@@ -17,6 +17,9 @@ import { listFolder, listFolders, timeOf } from './walk.ts'
 
 /** What one write takes at most, but for its last chunk: each call goes through the thread pool, which costs more than the copy. */
 const WRITE_BYTES = 512 * 1024
+
+/** Other images of an upload may hold 5 MiB until they are written, and with `readAhead` as much again. */
+const PUT_MEMORY = { readAhead: 10 * 1024 * 1024, lean: 5 * 1024 * 1024 }
 const WRITE_CHUNKS = 32
 
 /** Folders that one deletion works in side by side. */
@@ -45,6 +48,8 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
   await (await opendir(temporary)).close()
 
   return {
+    putMemory: PUT_MEMORY,
+
     async put(key, body, options) {
       const path = filePath(root, key)
       const source = watched(body)

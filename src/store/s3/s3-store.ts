@@ -3,7 +3,7 @@ import { openBucket, type S3Settings } from './bucket.ts'
 import { deleteObjects } from './delete.ts'
 import { getObject, headObject } from './get.ts'
 import { listPage, openLists } from './list.ts'
-import { putObject } from './put.ts'
+import { PUT_MEMORY, putObject } from './put.ts'
 
 export type { S3Settings } from './bucket.ts'
 
@@ -16,6 +16,7 @@ export type { S3Settings } from './bucket.ts'
 export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
   const bucket = await openBucket(settings)
   return {
+    putMemory: PUT_MEMORY,
     put: (key, body, options) => putObject(bucket, key, body, options),
     get: (key, options) => getObject(bucket, key, options),
     head: (key, options) => headObject(bucket, key, options?.signal),

@@ -143,9 +143,15 @@ t.test('a completion that says 200 and then an error is tried again', async (t) 
   t.ok(standIn.objects.get('large')?.body.equals(BYTES))
 })
 
-t.test('a part that fails ends the put at once, also while its body is silent', async (t) => {
+t.test('a completion that can not be looked up fails for that reason, and not for that of the abortion', async (t) => {
   const { standIn, store } = await open(t)
-  standIn.fail({ operation: 'UploadPart' }, 'access-denied')
+  standIn.fail({ operation: 'CompleteMultipartUpload' }, 'answer-lost', 1)
+  standIn.fail({ operation: 'HeadObject' }, 'status-503')
+  await t.rejects(putLarge(store), StoreUnavailable)
+})
+
+/** Bytes that stop to come behind those of the first part, until they are told to go on. */
+function silentBody() {
   let goOn = () => {}
   async function* body() {
     yield* inChunks(BYTES.subarray(0, 6 * MIB))
@@ -153,15 +159,44 @@ t.test('a part that fails ends the put at once, also while its body is silent', 
       goOn = resolve
     })
   }
+  return { body: body(), goOn: () => goOn() }
+}
+
+/** What a put fails of while its body is silent. */
+async function failureOf(store: ObjectStore): Promise<unknown> {
+  const { body, goOn } = silentBody()
   let failure: unknown
-  const put = store.put('large', body(), IMAGE).catch((error) => {
+  const put = store.put('large', body, IMAGE).catch((error) => {
     failure = error
   })
   await Promise.race([until(() => failure !== undefined), sleep(3000)])
-  t.type(failure, StoreFailure, 'before the next byte comes')
+  const found = failure
   goOn()
   await put
+  return found
+}
+
+t.test('a part that fails ends the put at once, also while its body is silent', async (t) => {
+  const { standIn, store } = await open(t)
+  standIn.fail({ operation: 'UploadPart' }, 'access-denied')
+  t.type(await failureOf(store), StoreFailure, 'before the next byte comes')
   t.equal(standIn.multipartUploads.size, 0)
+})
+
+t.test('so does a part whose response has no entity tag', async (t) => {
+  const aborted: string[] = []
+  const server = createServer(async (request, response) => {
+    await readAll(request)
+    if (request.method === 'DELETE') aborted.push(request.url ?? '')
+    const root = 'InitiateMultipartUploadResult'
+    response.end(request.method === 'POST' ? `<${root}><UploadId>u</UploadId></${root}>` : '')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { standIn } = await open(t)
+  t.type(await failureOf(await openOnStandIn(t, { ...standIn, endpoint })), StoreFailure)
+  t.match(aborted, [/uploadId=u/])
 })
 
 t.test('an upload names the algorithm of the checksums that its parts have, as AWS demands', async (t) => {
