@@ -14,6 +14,10 @@ import type { Fault, Operation } from '../../support/s3-stand-in.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
 const TIMEOUT = 1000
+
+// They wait more than they work
+t.jobs = 8
+
 const LARGE = randomBytes(11_000_000)
 
 async function open(t: Test, timeout = TIMEOUT) {
