@@ -1,4 +1,4 @@
-import sharp, { type Sharp } from 'sharp'
+import sharp, { type Metadata, type Sharp } from 'sharp'
 import { type Encoder, MOST_MEMORY, memoryFor, mostWidth } from './memory.ts'
 import type { Form } from './variant.ts'
 
@@ -41,7 +41,7 @@ export type Problem = 'broken' | 'huge'
  */
 export async function resize(source: Buffer, width: number, form: Form): Promise<Resized | Problem> {
   try {
-    const about = await sharp(source).metadata()
+    const about = asDisplayed(await sharp(source).metadata())
     const { pages = 1, format, hasAlpha, autoOrient } = about
     const isAnimated = pages > 1 && (format === 'gif' || format === 'webp') && (form === 'webp' || form === 'plain')
     const frames = isAnimated ? pages : 1
@@ -52,9 +52,12 @@ export async function resize(source: Buffer, width: number, form: Form): Promise
     const box = { width: Math.min(width, mostWidth(plan)), height: MOST_HEIGHT }
     const scale = Math.min(1, box.width / autoOrient.width, box.height / autoOrient.height)
     if (memoryFor(plan, scale) > MOST_MEMORY) return 'huge'
-    const picture = sharp(source, { animated: isAnimated, limitInputPixels: MOST_PIXELS, failOn: 'error' })
-      .autoOrient()
-      .resize({ ...box, fit: 'inside', withoutEnlargement: true })
+    const picture = sharp(source, {
+      animated: isAnimated,
+      limitInputPixels: MOST_PIXELS,
+      failOn: 'error',
+      autoOrient: format !== 'webp',
+    }).resize({ ...box, fit: 'inside', withoutEnlargement: true })
     const encoded = encode(picture, encoder)
     const { data, info } = await encoded.toBuffer({ resolveWithObject: true })
     return {
@@ -66,6 +69,15 @@ export async function resize(source: Buffer, width: number, form: Form): Promise
   } catch (error) {
     return NO_MEMORY.test(String(error)) ? 'huge' : 'broken'
   }
+}
+
+/**
+ * Browsers turn no WebP: its Exif data comes after the pixels (RFC 9649 section 2.7). And libvips would have to hold all frames of an
+ * animation to turn them.
+ */
+function asDisplayed(about: Metadata): Metadata {
+  const { format, width, height } = about
+  return format === 'webp' ? { ...about, autoOrient: { width, height } } : about
 }
 
 function plainForm(animated: boolean, hasAlpha: boolean): Encoder {

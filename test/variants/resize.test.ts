@@ -47,6 +47,21 @@ t.test('a picture is upright whatever its Exif orientation says', async (t) => {
   }
 })
 
+t.test('a WebP is shown as it is stored whatever its Exif orientation says, as in browsers', async (t) => {
+  for (const animated of [false, true]) {
+    const image = sharp(await makeImage({ type: 'webp', animated, width: 60, height: 40 }), { animated })
+    const source = await image.withMetadata({ orientation: 6 }).webp().toBuffer()
+    const about = await sharp(source).metadata()
+    t.equal(about.orientation, 6)
+    for (const form of FORMS) {
+      const { bytes, width, height } = await made(source, 30, form)
+      t.same([width, height], [30, 20], form)
+      const isFilm = animated && (form === 'webp' || form === 'plain')
+      t.equal((await sharp(bytes).metadata()).pages ?? 1, isFilm ? about.pages : 1, form)
+    }
+  }
+})
+
 t.test('no metadata is left: no place, no camera, no profile, and nothing that was hung on', async (t) => {
   const bare = await sharp(await makeImage({ type: 'jpg', profileBytes: 5000 }))
     .keepIccProfile()
