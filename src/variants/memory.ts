@@ -69,9 +69,10 @@ function bytesToDecode({ about, frames }: Plan, scale: number): readonly [decodi
   const bytesPerPixel = channels * (depth === 'uchar' ? 1 : 2)
   const rows = Math.min(height, MOST_ROWS) * width * bytesPerPixel
   // These decode a frame as a whole: the figures have all that is held of it
-  if (format === 'heif') return [pixels * (bitsPerSample > 8 ? 25 : 18), pixels * 8]
+  if (format === 'heif') return [pixels * (bitsPerSample > 8 ? 27 : 20), pixels * 8]
   if (format === 'gif') return both(pixels * 9)
-  if (format === 'webp') return both(pixels * (frames > 1 ? 12 : 8))
+  // An animation is there with all its frames, for resizing
+  if (format === 'webp') return both(pixels * (8 + (frames > 1 ? channels * frames : 0)))
   // A JPEG can be decoded at a half, a quarter or an eighth of its size; a progressive one has coefficients of two bytes
   const coefficients = pixels * channels * (about.chromaSubsampling === '4:2:0' ? 1 : 2)
   if (format === 'jpeg') return both(rows * Math.min(1, 2 * scale) + (isProgressive ? coefficients : 0))

@@ -182,6 +182,8 @@ function start(mostData: number): ChildProcess {
         MALLOC_MMAP_THRESHOLD_: '1048576',
         VIPS_WARNING: '0',
         ...Object.fromEntries(inherited),
+        // Never a temporary file: it may lie in memory, and the limit would not count it
+        VIPS_DISC_THRESHOLD: '4g',
       },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     })
