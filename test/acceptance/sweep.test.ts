@@ -209,9 +209,14 @@ for (const [name, open] of [
       // A bucket can have a server that sweeps all the time, too; a folder has one server
       if (store.standIn) await serverOn(t, store, { ...LATE, SWEEP_INTERVAL: '1ms' })
       const sweeps = await Promise.all([1, 2, 3].map(() => runCommand('sweep', ['--all'], late)))
+      // By this clock a folder is old in which another sweep has marked a deletion just now
+      const marks = 'Beside objects: stories/-deleting/\n'
       for (const { code, stdout } of sweeps) {
         t.equal(code, 0)
-        t.match(stdout, /^(01.*\n( {2}stories.*\n)+)?Removed \d keys of \d stories\n$/)
+        t.match(
+          stdout.replace(marks, '').replace(', 1 files and folders beside objects', ''),
+          /^(01.*\n( {2}stories.*\n)+)?Removed \d keys of \d stories\n$/,
+        )
       }
       t.same(
         await content(),
