@@ -17,7 +17,7 @@ t.test('a block that is given back twice is lent once', async (t) => {
   t.not(second.buffer, block.buffer)
 })
 
-t.test('what is no block is never lent', async (t) => {
+t.test('memory that is not a block is never lent', async (t) => {
   const bytes = Buffer.alloc(BLOCK_BYTES)
   giveBack(bytes)
   t.not(takeBlock().buffer, bytes.buffer)

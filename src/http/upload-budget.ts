@@ -77,10 +77,9 @@ export class UploadBudget {
     }
     // A store may copy what it holds
     const most = length === undefined ? Number.POSITIVE_INFINITY : 2 * length
-    const [lean, window] = [this.#putMemory.lean, this.#putMemory.readAhead].map(
-      (held) => Math.min(held, most) + SLACK_BYTES,
-    ) as [number, number]
-    return this.#large.reserve(lean, window, signal, sender)
+    const bytesFor = (put: number) => Math.min(put, most) + SLACK_BYTES
+    const { lean, readAhead } = this.#putMemory
+    return this.#large.reserve(bytesFor(lean), bytesFor(readAhead), signal, sender)
   }
 }
 

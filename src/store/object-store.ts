@@ -15,7 +15,7 @@ export interface PutOptions {
    * below 5 MiB: not every S3 server keeps that promise at the end of a multipart upload.
    */
   readonly ifNoneMatch?: '*'
-  /** Whether the store may read on in the body while bytes of it are on their way, so hold more of it: see `putMemory`. */
+  /** Whether the store may read ahead in the body while it writes earlier bytes. Takes more memory, see `putMemory`. */
   readonly readAhead?: boolean
 }
 

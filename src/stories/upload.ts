@@ -17,7 +17,7 @@ const UNSTORED_IMAGES = 8
 export interface UploadOptions {
   /** Most pixels (width × height) of one image. */
   readonly maxPixels: number
-  /** Whether the client may go on while images are on their way to the store, which takes more memory. */
+  /** Whether to read ahead while earlier bytes are being stored. Takes more memory. */
   readonly readAhead: boolean
   /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal

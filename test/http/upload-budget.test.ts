@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UploadsBusy } from '../../src/errors.ts'
 import { SMALL_BYTES, UploadBudget } from '../../src/http/upload-budget.ts'
+import { MIB } from '../support/bodies.ts'
 
 const never = new AbortController().signal
 const LARGE = 1_000_000_000
 
-/** Room for two large uploads with a window each and one with a part, and for a quarter of all in small ones. */
-const MIB = 1024 * 1024
 const PUT_MEMORY = { readAhead: 21 * MIB, lean: 16 * MIB }
 /** With what the rest of an upload takes. */
 const [WINDOW_BYTES, LEAN_BYTES] = [23.5 * MIB, 18.5 * MIB]
+/** Room for two large uploads that read ahead and one that does not, and for a quarter of all in small ones. */
 const ROOM = 2 * WINDOW_BYTES + LEAN_BYTES
 const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), PUT_MEMORY, patience, 1000)
 const QUARTER = Math.floor(Math.ceil((ROOM * 4) / 3) / 4)

@@ -68,7 +68,7 @@ t.test('an animation of which all frames are in memory stays below the documente
   const film = await HOSTILE_IMAGES.webp?.(
     new Genes(() => 0, new Map(Object.entries({ ...choices, 'has ballast': 0.9 }))),
   )
-  if (!film) throw new Error('there is no film')
+  if (!film) throw new Error('No WebP can be made')
   const results = await measure([
     ['small', film, 160],
     ['as it is', film, 1920],

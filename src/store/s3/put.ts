@@ -121,8 +121,8 @@ async function putInParts(
   /** What was read, until it is in a part. */
   const chunks: Uint8Array[] = []
   let size = 0
-  let parted = 0
-  let released = 0
+  /** How many bytes of the chunks are in parts. */
+  let copied = 0
   let failure: { readonly error: unknown } | undefined
 
   const stream = new Readable({
@@ -141,15 +141,15 @@ async function putInParts(
       )
     },
   })
-  // Whoever reads it is told as well
+  // `Upload` gets the error too; this keeps it from being an uncaught exception
   stream.on('error', () => {})
 
   /** A part is either a copy of the chunks in it, whose memory may be used again, or of that very memory. */
   function release(part: Uint8Array): void {
-    parted += part.length
-    while (chunks[0] && released + chunks[0].length <= parted) {
+    copied += part.length
+    while (chunks[0] && chunks[0].length <= copied) {
       const chunk = chunks.shift() as Uint8Array
-      released += chunk.length
+      copied -= chunk.length
       if (chunk.buffer !== part.buffer) giveBack(chunk)
     }
   }
@@ -160,7 +160,7 @@ async function putInParts(
     try {
       return await sent(command)
     } catch (error) {
-      // That of an abortion comes behind the failure that it is for
+      // The put is aborted after an earlier failure, and that one is reported
       if (!(command instanceof AbortMultipartUploadCommand)) failure ??= { error }
       stream.destroy()
       throw error
