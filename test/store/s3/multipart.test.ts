@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -15,6 +15,15 @@ const IMAGE = { contentType: 'image/png', metadata: { width: '1' } }
 async function open(t: Test) {
   const standIn = await startStandIn(t)
   return { standIn, store: await openOnStandIn(t, standIn, { timeout: 500 }) }
+}
+
+/** A store on a server that answers only as this test needs it. */
+async function openOn(t: Test, answer: RequestListener): Promise<ObjectStore> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return openOnStandIn(t, { ...(await startStandIn(t)), endpoint })
 }
 
 const putLarge = (store: ObjectStore) => store.put('large', inChunks(BYTES), IMAGE)
@@ -150,8 +159,8 @@ t.test('a completion that can not be looked up fails for that reason, and not fo
   await t.rejects(putLarge(store), StoreUnavailable)
 })
 
-/** Bytes that stop to come behind those of the first part, until they are told to go on. */
-function silentBody() {
+/** The error of a put whose body has a first part and then falls silent. */
+async function failureOf(store: ObjectStore): Promise<unknown> {
   let goOn = () => {}
   async function* body() {
     yield* inChunks(BYTES.subarray(0, 6 * MIB))
@@ -159,14 +168,8 @@ function silentBody() {
       goOn = resolve
     })
   }
-  return { body: body(), goOn: () => goOn() }
-}
-
-/** What a put fails of while its body is silent. */
-async function failureOf(store: ObjectStore): Promise<unknown> {
-  const { body, goOn } = silentBody()
   let failure: unknown
-  const put = store.put('large', body, IMAGE).catch((error) => {
+  const put = store.put('large', body(), IMAGE).catch((error) => {
     failure = error
   })
   await Promise.race([until(() => failure !== undefined), sleep(3000)])
@@ -185,24 +188,22 @@ t.test('a part that fails ends the put at once, also while its body is silent', 
 
 t.test('so does a part whose response has no entity tag', async (t) => {
   const aborted: string[] = []
-  const server = createServer(async (request, response) => {
+  const store = await openOn(t, async (request, response) => {
     await readAll(request)
     if (request.method === 'DELETE') aborted.push(request.url ?? '')
     const root = 'InitiateMultipartUploadResult'
     response.end(request.method === 'POST' ? `<${root}><UploadId>u</UploadId></${root}>` : '')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const { standIn } = await open(t)
-  t.type(await failureOf(await openOnStandIn(t, { ...standIn, endpoint })), StoreFailure)
+  })
+  t.type(await failureOf(store), StoreFailure)
   t.match(aborted, [/uploadId=u/])
 })
 
 t.test('an upload names the algorithm of the checksums that its parts have, as AWS demands', async (t) => {
   // What the stand-in does not check: which checksums are promised, sent and named in the end
   const seen = { promised: [] as unknown[], sent: [] as unknown[], named: [] as unknown[] }
-  const server = createServer(async (request, response) => {
+  t.teardown(() => delete process.env.AWS_REQUEST_CHECKSUM_CALCULATION)
+  process.env.AWS_REQUEST_CHECKSUM_CALCULATION = 'WHEN_SUPPORTED'
+  const store = await openOn(t, async (request, response) => {
     const body = (await readAll(request)).toString('latin1')
     response.setHeader('etag', '"x"')
     const crc = request.headers['x-amz-checksum-crc32']
@@ -212,16 +213,7 @@ t.test('an upload names the algorithm of the checksums that its parts have, as A
     else seen.named.push(...[...body.matchAll(/<ChecksumCRC32>(.*?)</g)].map(([, sum]) => sum))
     const root = request.url?.includes('uploads') ? 'InitiateMultipartUploadResult' : 'CompleteMultipartUploadResult'
     response.end(request.method === 'POST' ? `<${root}><UploadId>u</UploadId></${root}>` : '')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    delete process.env.AWS_REQUEST_CHECKSUM_CALCULATION
-    server.close()
   })
-  process.env.AWS_REQUEST_CHECKSUM_CALCULATION = 'WHEN_SUPPORTED'
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const { standIn } = await open(t)
-  const store = await openOnStandIn(t, { ...standIn, endpoint })
   await store.put('large', inChunks(BYTES.subarray(0, 6 * MIB)), IMAGE)
   t.match(seen.sent, [/^.{8}$/, /^.{8}$/])
   t.same(seen.promised, ['CRC32'])
