@@ -12,6 +12,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildServer } from '../build/server.ts'
 import { freePort, run } from './process.ts'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -51,10 +52,7 @@ export async function prepare(): Promise<void> {
     const packages = missing.map((tool) => ({ nginx: 'nginx-light', python3: 'python3-venv' })[tool] ?? tool)
     throw new Error(`Missing: ${missing.join(', ')}. On Debian or Ubuntu: apt-get install ${packages.join(' ')}`)
   }
-  const build = ['-p', 'tsconfig.build.json', '--outDir', DIST]
-  await run(join(ROOT, 'node_modules/.bin/tsc'), build, { cwd: ROOT }).catch((error: { stdout: string }) => {
-    throw new Error(`The server can't be built:\n${error.stdout}`)
-  })
+  await buildServer(DIST)
   // Above it, as the server looks for its version
   copyFileSync(join(ROOT, 'package.json'), join(DIST, '..', 'package.json'))
   await installed(join(PEERS, 'node_modules'), join(PEERS, 'package-lock.json'), () =>

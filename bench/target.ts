@@ -5,7 +5,7 @@ import { type Running, start } from './process.ts'
 const target = (name: string) => fileURLToPath(new URL(`targets/${name}.ts`, import.meta.url))
 
 export function startTarget(name: string, args: string[] = [], env: Record<string, string> = {}): Promise<Running> {
-  return start(() => ({ argv: [process.execPath, '--import', 'tsx', target(name), ...args], env }))
+  return start(() => ({ argv: [process.execPath, ...process.execArgv, target(name), ...args], env }))
 }
 
 export const at = (store: Running): Place => ({ s3: { S3_ENDPOINT: store.url, ...ANY_CREDENTIALS } })

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { type Command, CommanderError, InvalidArgumentError, Option, program } from 'commander'
 import { Stopped, UsageError } from './commands/stopped.ts'
+import { version } from './package.ts'
 import { isStoryId } from './stories/key.ts'
-import { version } from './version.ts'
 
 const EXIT_CODES = `
 Exit code: 0; 1 when something failed, is damaged or was stopped; 2 for arguments

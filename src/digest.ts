@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { giveBack, lendAgain, takeBack } from './blocks.ts'
+import { CODE } from './package.ts'
 
 /** What `digestBody` hands over at once, in bytes. */
 const HANDED_BYTES = 512 * 1024
@@ -126,7 +127,7 @@ async function order(work: Omit<Order, 'id'>, wanted: Worker | undefined): Promi
 }
 
 function start(): Worker {
-  const started = new Worker(new URL('./digest-thread.js', import.meta.url))
+  const started = new Worker(new URL('digest-thread.js', CODE))
   started.on('message', (answer: Answer) => {
     waiting.get(answer.id)?.resolve(answer)
     waiting.delete(answer.id)

@@ -7,12 +7,12 @@ import { ConfigError, loadEnvFile, readConfig } from './config.ts'
 import { whoMayUse } from './http/access/exposure.ts'
 import { Metrics } from './observability/metrics.ts'
 import { tracingSettings } from './observability/tracing-settings.ts'
+import { version } from './package.ts'
 import { lockFolder } from './store/disk/lock.ts'
 import { observeStore } from './store/observed-store.ts'
 import { openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
 import { startSweeps } from './sweeps.ts'
-import { version } from './version.ts'
 
 /** How long a server that failed may take to close. */
 const FAILED_EXIT_MS = 5000

@@ -185,7 +185,7 @@ export const slowSenders: Row = {
             BYTES: String(bytes),
             SPEED: '5000000',
           }
-          const slow = run(process.execPath, ['--import', 'tsx', script], { env })
+          const slow = run(process.execPath, [...process.execArgv, script], { env })
           await sleep(1000)
           const [busy, { stdout }] = await Promise.all([wrk(post(server, small, 2), seconds), slow])
           const { statuses, seconds: all } = JSON.parse(stdout) as { statuses: Record<string, number>; seconds: number }

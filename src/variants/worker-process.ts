@@ -1,8 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { extname } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.ts'
+import { CODE } from '../package.ts'
 import { REST } from './memory.ts'
 import type { Problem, Resized } from './resize.ts'
 import type { Form } from './variant.ts'
@@ -11,7 +13,7 @@ import type { Form } from './variant.ts'
 const WORK_MS = 30_000
 
 // This file is TypeScript when tests run it
-const WORKER = fileURLToPath(import.meta.url).replace(/worker-process(\.\w+)$/, 'worker$1')
+const WORKER = fileURLToPath(new URL(`variants/worker${extname(import.meta.url)}`, CODE))
 
 /** What of the environment a worker gets: how Node, the memory and libvips behave, and no credentials. */
 const INHERITED = /^(PATH$|NODE_|LD_|MALLOC_|VIPS_)/

@@ -2,7 +2,7 @@
  * Sends mutated uploads to the server in this process, over real connections, and writes what came of it to standard output; ends
  * with 1 if anything was wrong. A program of its own, since a test runner's hooks on every asynchronous call double the time.
  *
- * `FUZZ_BODIES=100000 FUZZ_SEED=1 node --expose-gc --import tsx test/attack/fuzz.ts`
+ * `FUZZ_BODIES=100000 FUZZ_SEED=1 node --expose-gc --import ./build/typescript.mjs test/attack/fuzz.ts`
  */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'

@@ -1,7 +1,7 @@
 /**
  * Holds slow connections to a server while a normal client goes on, and tells what that costs the normal one:
  *
- * `npm run build && node --import tsx test/attack/slow-clients.ts` (CONNECTIONS=2000, ROUNDS=3, SECONDS=6 of each phase, KINDS=…)
+ * `npm run build && node --import ./build/typescript.mjs test/attack/slow-clients.ts` (CONNECTIONS=2000, ROUNDS=3, SECONDS=6 of each phase, KINDS=…)
  *
  * Idle and held phases take turns in one run, since only figures that were taken side by side can be compared. The slow clients
  * are a process of their own: this program, with URL set.
@@ -149,7 +149,7 @@ export async function slowClients(options: {
     times.idle = {}
     for (let round = 0; round < options.rounds; round++) {
       await normal('idle')
-      const child = spawn(process.execPath, ['--import=tsx', fileURLToPath(import.meta.url)], {
+      const child = spawn(process.execPath, ['--import=./build/typescript.mjs', fileURLToPath(import.meta.url)], {
         env: {
           ...process.env,
           URL: server.url + large,

@@ -1,14 +1,18 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { buildServer, ENTRIES } from '../../build/server.ts'
 import type { StorageName } from './storage.ts'
 
 export interface Edit {
-  /** Of the built server. */
+  /** In `src/`. */
   readonly file: string
   /** Has to be in there exactly once. */
   readonly from: string
   readonly to: string
 }
+
+const SOURCES = fileURLToPath(new URL('../../src/', import.meta.url))
 
 interface Bug {
   /** The store on which it shows, */
@@ -25,11 +29,11 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     store: 'disk',
     rule: 'lost',
     edits: [
-      { file: 'stories/upload.js', from: 'await upload.orFailure(upload.allStored());', to: '' },
+      { file: 'stories/upload.ts', from: 'await upload.orFailure(upload.allStored())', to: '' },
       {
-        file: 'stories/record.js',
-        from: 'for (const image of manifest)',
-        to: 'for (const image of manifest.filter((image) => image))',
+        file: 'stories/record.ts',
+        from: 'for (const image of manifest) digests',
+        to: 'for (const image of manifest.filter((image) => image)) digests',
       },
     ],
   },
@@ -39,12 +43,12 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     rule: 'part',
     edits: [
       {
-        file: 'stories/key.js',
+        file: 'stories/key.ts',
         from: 'if (this.records.length !== 1 || images.length !== this.#count)',
         to: 'if (this.records.length !== 1)',
       },
       {
-        file: 'stories/key.js',
+        file: 'stories/key.ts',
         from: 'if (images.some((image, index) => image.number !== index + 1))',
         to: 'if (false)',
       },
@@ -56,14 +60,14 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     rule: 'left over',
     edits: [
       {
-        file: 'stories/remove.js',
-        from: 'await this.delete(stories.flatMap(({ records }) => records));',
-        to: 'await this.delete(stories.flatMap(({ images }) => images.map((image) => image.key)));',
+        file: 'stories/remove.ts',
+        from: 'await this.delete(stories.flatMap(({ records }) => records))',
+        to: 'await this.delete(stories.flatMap(({ images }) => images.map((image) => image.key)))',
       },
       {
-        file: 'stories/remove.js',
-        from: 'await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)));',
-        to: 'if (this.kept.size === 0) await this.delete(hidden.flatMap(({ records }) => records));',
+        file: 'stories/remove.ts',
+        from: 'await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))',
+        to: 'if (this.kept.size === 0) await this.delete(hidden.flatMap(({ records }) => records))',
       },
     ],
   },
@@ -73,57 +77,85 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     rule: 'bytes',
     edits: [
       {
-        file: 'store/disk/disk-store.js',
-        from: 'const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())];',
-        to: 'await createFolder(dirname(path)); const parts = [path, sidecarPath(path)];',
+        file: 'store/disk/disk-store.ts',
+        from: 'const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const',
+        to: 'await createFolder(dirname(path)); const parts = [path, sidecarPath(path)] as const',
       },
-      { file: 'store/disk/disk-store.js', from: "open(path, 'wx', 0o640)", to: "open(path, 'w', 0o640)" },
+      { file: 'store/disk/disk-store.ts', from: "open(path, 'wx', 0o640)", to: "open(path, 'w', 0o640)" },
     ],
   },
   /** A deletion fails where there is no room for its tombstone. */
   'needs-room': {
     store: 'disk',
     rule: 'answer',
-    edits: [{ file: 'stories/deletion-mark.js', from: 'error instanceof StoreFull', to: 'false' }],
+    edits: [{ file: 'stories/deletion-mark.ts', from: 'error instanceof StoreFull', to: 'false' }],
   },
   /** An Idempotency-Key is not looked at. */
   idempotency: {
     store: 'disk',
     rule: 'twice',
     edits: [
-      { file: 'stories/upload.js', from: 'const earlier = await upload.claim()', to: 'const earlier = undefined' },
+      { file: 'stories/upload.ts', from: 'const earlier = await upload.claim()', to: 'const earlier = undefined' },
     ],
   },
   /** A long upload does not look once more before it is acknowledged. */
   'no-look': {
     store: 'disk',
     rule: 'lost',
-    edits: [{ file: 'stories/upload.js', from: 'if (mayBeSwept(age) &&', to: 'if (false &&' }],
+    edits: [{ file: 'stories/upload.ts', from: 'if (mayBeSwept(age) &&', to: 'if (false &&' }],
   },
   /** The answer is sent before the record is stored. */
   'ack-early': {
     store: 'disk',
     rule: 'lost',
-    edits: [{ file: 'stories/upload.js', from: 'await writeRecord(', to: 'void writeRecord(' }],
+    edits: [{ file: 'stories/upload.ts', from: 'await writeRecord(', to: 'void writeRecord(' }],
   },
 }
 
-/** @throws {Error} when the server is no longer what the bug was made for */
-export async function plantBug(folder: string, name: string): Promise<void> {
+/** @throws {Error} when there is no such bug */
+export function bugNamed(name: string): Bug {
   const bug = BUGS[name]
   if (!bug) throw new Error(`There is no bug "${name}"; there are ${Object.keys(BUGS).join(', ')}`)
-  await edit(folder, bug.edits)
+  return bug
 }
 
-/** Changes the built server. */
-export async function edit(folder: string, edits: readonly Edit[]): Promise<void> {
+/**
+ * Changes sources of the server, by path.
+ *
+ * @throws {Error} when the server is no longer what an edit was made for
+ */
+export async function editedSources(edits: readonly Edit[]): Promise<ReadonlyMap<string, string>> {
+  const files = new Map<string, string>()
   for (const { file, from, to } of edits) {
-    const path = join(folder, 'dist', file)
-    const text = await readFile(path, 'utf8')
+    const path = join(SOURCES, file)
+    const text = files.get(path) ?? (await readFile(path, 'utf8'))
     if (text.split(from).length !== 2) throw new Error(`The server is another one now: ${file} has not once "${from}"`)
-    await writeFile(
+    files.set(
       path,
       text.replace(from, () => to),
     )
   }
+  return files
+}
+
+/**
+ * Builds the server, and the command `sweep` by itself, of changed sources.
+ *
+ * @param out the folder
+ */
+export async function buildEdited(out: string, edits: readonly Edit[]): Promise<void> {
+  const files = await editedSources(edits)
+  await buildServer(out, {
+    entries: [...ENTRIES, 'commands/sweep.ts'],
+    plugins: [
+      {
+        name: 'edited sources',
+        setup: ({ onLoad }) =>
+          onLoad({ filter: /\.ts$/ }, ({ path }) => {
+            const contents = files.get(path)
+            return contents === undefined ? undefined : { contents, loader: 'ts' }
+          }),
+      },
+    ],
+  })
 }

@@ -9,13 +9,13 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { randomFrom } from '../support/random.ts'
-import { BUGS, plantBug } from './bugs.ts'
+import { BUGS, bugNamed, buildEdited } from './bugs.ts'
 import { check, checkRemains, type Violation } from './check.ts'
 import { Clients } from './clients.ts'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
 import type { Entry, Fault, History } from './history.ts'
 import { runNemesis } from './nemesis.ts'
-import { lookSoon, runOtherSweeps } from './other-sweeps.ts'
+import { LOOK_SOON, runOtherSweeps } from './other-sweeps.ts'
 import { Pictures } from './pictures.ts'
 import { Replica } from './replica.ts'
 import { openStorage, type Storage, type StorageName } from './storage.ts'
@@ -46,11 +46,9 @@ interface Run {
 async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
   const random = randomFrom(seed)
   const folder = await mkdtemp(join(tmpdir(), 'story-images-tortured-'))
-  await cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true })
+  await buildEdited(join(folder, 'dist'), [LOOK_SOON, ...(bug === undefined ? [] : bugNamed(bug).edits)])
   await cp(join(ROOT, 'package.json'), join(folder, 'package.json'))
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  await lookSoon(folder)
-  if (bug !== undefined) await plantBug(folder, bug)
 
   const pictures = await Pictures.make()
   const storage = await openStorage(store)
@@ -335,7 +333,7 @@ async function runOnce(run: Run): Promise<number> {
 async function runBugs(seconds: number, seed: number): Promise<boolean> {
   const missed: string[] = []
   for (const [name, { store, rule }] of Object.entries(BUGS)) {
-    const args = ['--import', 'tsx', fileURLToPath(import.meta.url), '--bug', name, '--store', store]
+    const args = [...process.execArgv, fileURLToPath(import.meta.url), '--bug', name, '--store', store]
     const run = promisify(execFile)(process.execPath, [...args, '--seconds', `${seconds}`, '--seed', `${seed}`], OUTPUT)
     // It ends with 1 when there are violations
     const { stdout } = await run.catch((error: { stdout: string; code: unknown }) => {

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
+import { PAGES } from '../../package.ts'
 import { etagOf, type KeptFile, pageHeaders, sendKept } from '../kept-file.ts'
 
-/** Where `npm run build` has put the page; the same folder for the sources and for the built server. */
-const BUILT = new URL('../../../dist/web/docs/', import.meta.url)
+const BUILT = new URL('docs/', PAGES)
 
 /** Swagger UI has pictures in its style sheet, and shows an image that it was answered with as a blob. */
 const HTML = pageHeaders('data:', 'blob:')

@@ -4,10 +4,8 @@ import { extname } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { listed } from '../../config.ts'
+import { PAGES } from '../../package.ts'
 import { etagOf, type KeptFile, pageHeaders, sendKept } from '../kept-file.ts'
-
-/** What `npm run build` has made of web/; the same folder for the sources and for the built server. */
-const BUILT = new URL('../../../dist/web/', import.meta.url)
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
@@ -21,7 +19,7 @@ const TYPES: Readonly<Record<string, string>> = {
  * built there is no such route.
  */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
-  if (!existsSync(new URL('index.html', BUILT))) return
+  if (!existsSync(new URL('index.html', PAGES))) return
   const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, VARIANT_WIDTHS } = app.config
   const settings = {
     maxFileSize: MAX_FILE_SIZE,
@@ -31,7 +29,7 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
       .map(Number)
       .sort((a, b) => a - b),
   }
-  const html = await readFile(new URL('index.html', BUILT), 'utf8')
+  const html = await readFile(new URL('index.html', PAGES), 'utf8')
   const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))
   serve('/', {
     // Pictures that are about to be uploaded
@@ -41,11 +39,11 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
     coded: { br: brotliCompressSync(page), gzip: gzipSync(page) },
   })
 
-  const names = await readdir(new URL('assets/', BUILT))
+  const names = await readdir(new URL('assets/', PAGES))
   for (const name of names) {
     const type = TYPES[extname(name)]
     if (type === undefined) continue
-    const read = (suffix = '') => readFile(new URL(`assets/${name}${suffix}`, BUILT))
+    const read = (suffix = '') => readFile(new URL(`assets/${name}${suffix}`, PAGES))
     const plain = await read()
     serve(`/assets/${name}`, {
       headers: { 'content-type': type, 'cache-control': 'public, max-age=31536000, immutable' },

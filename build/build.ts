@@ -1,0 +1,7 @@
+import { fileURLToPath } from 'node:url'
+import { buildPages } from './pages.ts'
+import { buildServer } from './server.ts'
+
+const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
+
+await Promise.all([buildServer(DIST), buildPages()])
