@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type RequestOptions }
 import { connect } from 'node:net'
 import type { Test } from 'tap'
 import { type ImageOptions, makeImage } from '../support/images.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 export interface Answer {
   readonly status: number
@@ -166,7 +167,7 @@ export function isError(t: Test, answer: Answer, status: number, sentence: RegEx
 }
 
 /** Waits for something to become true. */
-export async function until(what: string, isTrue: () => boolean | Promise<boolean>, milliseconds = 10_000) {
+export async function until(what: string, isTrue: () => boolean | Promise<boolean>, milliseconds = PATIENCE) {
   const deadline = Date.now() + milliseconds
   while (!(await isTrue())) {
     if (Date.now() > deadline) throw new Error(`Did not happen in ${milliseconds} ms: ${what}`)

@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { smallImage, startApp } from '../support/app.ts'
 import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 /** A name that leads to this machine, as a name server that rebinds it says. */
 const EVIL = 'evil.example'
@@ -26,6 +27,7 @@ async function attacked(t: Test, options: Record<string, string> = {}) {
   })
   const browser = await launchChromium(t, `--host-resolver-rules=MAP ${EVIL} 127.0.0.1, MAP *.${EVIL} 127.0.0.1`)
   const page = await browser.newPage()
+  page.setDefaultTimeout(PATIENCE)
   // What the compiler of the tests makes of functions calls this
   await page.addInitScript('self.__name = (value) => value')
   const stories = async () => {

@@ -147,7 +147,7 @@ t.test('a request is over with its response, whatever its client still sends', a
       )
       return running === '0' && memory.length > 0 && memory.every((used) => used === '0')
     }
-    t.ok(await eventually(isOver, 20_000), `${what}: it does not count as running, and holds no memory`)
+    t.ok(await eventually(isOver), `${what}: it does not count as running, and holds no memory`)
     t.notOk(socket.closed, 'while its connection is still there')
     socket.destroy()
   }

@@ -19,7 +19,7 @@ t.test('an image that comes in 300,000 chunks of one byte holds little memory, a
     peak = Math.max(peak, process.memoryUsage().arrayBuffers)
   }
   await client.write('0\r\n\r\n')
-  const answer = await client.answer(60_000)
+  const answer = await client.answer()
   t.equal(answer.status, 200, answer.body)
   const [path] = JSON.parse(answer.body).image_paths
   const stored = await fetch(server.url + path)
@@ -48,10 +48,10 @@ t.test('a body of JSON that comes in 250,000 chunks of one byte holds little mor
   const spaces = Buffer.from('1\r\n \r\n'.repeat(10_000))
   for (let count = 0; count < 25; count++) await client.write(spaces)
   const isRead = () => (request?.socket.bytesRead ?? 0) >= 25 * spaces.length && request?.readableLength === 0
-  t.ok(await eventually(isRead, 8000), 'the server has read them')
+  t.ok(await eventually(isRead), 'the server has read them')
   const more = held() - before
   const json = JSON.stringify({ paths: [`/images/stories/${storyId(1)}/1.png`] })
   await client.write(`${json.length.toString(16)}\r\n${json}\r\n0\r\n\r\n`)
-  t.equal((await client.answer(60_000)).status, 200)
+  t.equal((await client.answer()).status, 200)
   t.ok(more < 8 * MIB, `${(more / MIB).toFixed(1)} MiB`)
 })

@@ -39,7 +39,7 @@ async function startNginx(t: Test, folder: string, http: string, port: number): 
       ({ ok }) => ok,
       () => false,
     )
-  t.ok(await eventually(isUp, 10_000), 'nginx passes on')
+  t.ok(await eventually(isUp), 'nginx passes on')
 }
 
 async function upload(t: Test, url: string): Promise<{ story_id: string; image_paths: string[] }> {

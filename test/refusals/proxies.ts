@@ -144,7 +144,7 @@ export async function startProxy(t: Teardown, proxy: Proxy, upstream: number): P
       ({ ok }) => ok,
       () => false,
     )
-  if (!(await eventually(() => child.exitCode !== null || isUp(), 30_000)) || child.exitCode !== null) {
+  if (!(await eventually(() => child.exitCode !== null || isUp())) || child.exitCode !== null) {
     const log = join(folder, 'error.log')
     throw new Error(`${proxy.name} does not start: ${output}${existsSync(log) ? readFileSync(log, 'utf8') : ''}`)
   }

@@ -398,9 +398,9 @@ t.test('an avif made to keep its reader busy is refused early', async (t) => {
     associations: meta(box('iprp', box('ipma', number(0, 4), number(1_600_000, 4), many(Buffer.alloc(3))))),
   }
   for (const [name, boxes] of Object.entries(files)) {
-    const start = performance.now()
+    const start = process.cpuUsage()
     t.same(identifyImage(Buffer.concat([fileType('avif'), boxes]), false), { kind: 'broken', type: 'avif' }, name)
-    t.ok(performance.now() - start < 1000)
+    t.ok(millisecondsSince(start) < 1000)
   }
 })
 
@@ -420,9 +420,9 @@ t.test('5 MiB made to keep its reader busy take less than a second', async (t) =
   }
   for (const [name, parts] of Object.entries(files)) {
     for (const complete of [false, true]) {
-      const start = performance.now()
+      const start = process.cpuUsage()
       identifyImage(Buffer.concat(parts), complete)
-      const took = performance.now() - start
+      const took = millisecondsSince(start)
       t.ok(took < 1000, `${name}: ${took.toFixed(1)} ms`)
     }
   }
@@ -470,10 +470,10 @@ t.test('no damaged file makes it throw, take long, or take an answer back', asyn
     for (let n = 0; n < inputs; n += 1) {
       const file = damage(files[random(files.length)] as Buffer, random)
       const part = file.subarray(0, random(file.length + 1))
-      const start = performance.now()
+      const start = process.cpuUsage()
       const early = identifyImage(part, false)
       const answer = identifyImage(file, true)
-      slowest = Math.max(slowest, performance.now() - start)
+      slowest = Math.max(slowest, millisecondsSince(start))
       counts[answer.kind] = (counts[answer.kind] ?? 0) + 1
       const hasSize = answer.kind !== 'image' || (answer.format.width > 0 && answer.format.height > 0)
       const kept = early.kind === 'more' || JSON.stringify(early) === JSON.stringify(answer)
@@ -485,3 +485,9 @@ t.test('no damaged file makes it throw, take long, or take an answer back', asyn
   }
   t.ok(slowest < 1000, `the slowest took ${slowest.toFixed(1)} ms`)
 })
+
+/** Of processor time: others may want the processor too. */
+function millisecondsSince(start: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(start)
+  return (user + system) / 1000
+}

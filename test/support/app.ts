@@ -13,6 +13,7 @@ import type { ObjectStore } from '../../src/store/object-store.ts'
 import { openS3Store } from '../../src/store/s3/s3-store.ts'
 import { ALLOWED_HOSTS } from './hosts.ts'
 import { makeImage } from './images.ts'
+import { PATIENCE } from './patience.ts'
 import type { S3StandIn } from './s3-stand-in.ts'
 
 /** What closes things at the end of a test: tap's `t`, or anything with the same method. */
@@ -155,7 +156,7 @@ export async function connectRaw(port: number): Promise<RawClient> {
         if (socket.writable) socket.write(bytes, () => resolve())
         else resolve()
       }),
-    answer: (timeout = 8000) =>
+    answer: (timeout = PATIENCE) =>
       until(
         () => {
           const found = parseAnswer(all().subarray(taken), ended !== undefined)
@@ -267,7 +268,7 @@ export function isDetail(body: string): boolean {
 export const INTERNALS = /\bat .*:\d+|node:|node_modules|127\.0\.0\.1|ECONN|AWS|S3|bucket|amz|test-images|\.ts\b/i
 
 /** Asks again and again until it is so; false when it never is within `timeout` milliseconds. */
-export async function eventually(isSo: () => boolean | Promise<boolean>, timeout = 3000): Promise<boolean> {
+export async function eventually(isSo: () => boolean | Promise<boolean>, timeout = PATIENCE): Promise<boolean> {
   for (const start = Date.now(); ; await sleep(5)) {
     if (await isSo()) return true
     if (Date.now() - start > timeout) return false

@@ -443,6 +443,8 @@ async function startWithClient(
     forcePathStyle: true,
     credentials,
     maxAttempts: 1,
+    // It warns of the very requests that are tried
+    logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },
     ...config,
   })
   t.teardown(async () => {

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ALLOWED_HOSTS } from './hosts.ts'
+import { PATIENCE } from './patience.ts'
 
 const SERVER = fileURLToPath(new URL('../../dist/server.js', import.meta.url))
-const START_MS = 30_000
 
 /** A folder that keeps the output of every server, for whoever looks for secrets in it. */
 const LOGS = process.env.SERVER_LOGS
@@ -60,7 +60,7 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
   const folder = cwd ?? mkdtempSync(join(tmpdir(), 'story-images-cwd-'))
   const child = spawn(process.execPath, [SERVER], {
     cwd: folder,
-    env: { PATH: process.env.PATH, ...environment },
+    env: { PATH: process.env.PATH, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const killWithUs = () => child.kill('SIGKILL')
@@ -101,7 +101,7 @@ export async function startServer(
   while (port === undefined) {
     const line = log().find(({ msg }) => msg.startsWith('Server listening at '))
     if (line) port = Number(new URL(line.msg.slice('Server listening at '.length)).port)
-    else if (ended || performance.now() - begin > START_MS) {
+    else if (ended || performance.now() - begin > PATIENCE) {
       launch.signal('SIGKILL')
       throw new Error(`The server did not start: ${launch.output.stdout}${launch.output.stderr}`)
     } else await new Promise((resolve) => setTimeout(resolve, 5))
