@@ -2,9 +2,9 @@ import type { Dirent } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import type { Teardown } from '../support/app.ts'
 import { type Engine, engines, makeBucket, serverKey } from '../support/engines.ts'
+import { ALL } from '../support/extent.ts'
 import { type S3StandIn, startS3StandIn } from '../support/s3-stand-in.ts'
 
 /** A store of one test's own, and a way to look into it without the server. */
@@ -61,8 +61,11 @@ export function standInEnvironment(standIn: S3StandIn): Record<string, string> {
   }
 }
 
-export async function standInStore(t: Teardown): Promise<TestStore & { readonly standIn: S3StandIn }> {
-  const standIn = await startS3StandIn()
+export async function standInStore(
+  t: Teardown,
+  options?: Parameters<typeof startS3StandIn>[0],
+): Promise<TestStore & { readonly standIn: S3StandIn }> {
+  const standIn = await startS3StandIn(options)
   t.teardown(() => standIn.close())
   return {
     name: 'the stand-in',
@@ -77,13 +80,14 @@ export async function standInStore(t: Teardown): Promise<TestStore & { readonly 
 }
 
 export async function engineStore(t: Teardown, engine: Engine): Promise<TestStore> {
+  const sdk = await import('@aws-sdk/client-s3')
   const { Bucket, client } = await makeBucket(t, engine)
   const key = await serverKey(engine, Bucket)
 
   async function keys(): Promise<string[]> {
     const found: string[] = []
     for (let after: string | undefined; ; after = found.at(-1)) {
-      const page = await client.send(new ListObjectsV2Command({ Bucket, StartAfter: after }))
+      const page = await client.send(new sdk.ListObjectsV2Command({ Bucket, StartAfter: after }))
       found.push(...(page.Contents ?? []).map(({ Key = '' }) => Key))
       if (!page.IsTruncated) return found
     }
@@ -99,11 +103,11 @@ export async function engineStore(t: Teardown, engine: Engine): Promise<TestStor
     },
     async content() {
       // MinIO lists the unfinished uploads of an exact key only, so there this shows none
-      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+      const { Uploads = [] } = await client.send(new sdk.ListMultipartUploadsCommand({ Bucket }))
       return [...(await keys()), ...Uploads.map(({ Key }) => `unfinished ${Key}`)]
     },
     async place(key, body, contentType) {
-      await client.send(new PutObjectCommand({ Bucket, Key: key, Body: body, ContentType: contentType }))
+      await client.send(new sdk.PutObjectCommand({ Bucket, Key: key, Body: body, ContentType: contentType }))
     },
   }
 }
@@ -112,8 +116,10 @@ const [engine] = engines
 
 type Opener = readonly [string, (t: Teardown) => Promise<TestStore>]
 
-/** The disk and the first engine of TEST_ENGINES, without one the stand-in. The contract suite is for all engines. */
-export const openers: readonly Opener[] = [
-  ['disk', diskStore],
-  engine ? [engine.name, (t) => engineStore(t, engine)] : ['the stand-in', standInStore],
-]
+const bucket: Opener = engine ? [engine.name, (t) => engineStore(t, engine)] : ['the stand-in', standInStore]
+
+/** The disk, and the first engine of TEST_ENGINES, or without one the stand-in. */
+export const allOpeners: readonly Opener[] = [['disk', diskStore], bucket]
+
+/** Those on which the built server is tried; with `npm test` the disk alone. */
+export const openers = ALL ? allOpeners : allOpeners.slice(0, 1)

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { v7 } from 'uuid'
+import { sample } from '../support/extent.ts'
 import { startServer } from '../support/server-process.ts'
 import {
   get,
@@ -44,15 +45,34 @@ function age({ standIn }: TestStore, id: string): void {
   }
 }
 
-/** Sets a server's clock two hours ahead: no test can make a file look older than it is. */
-const LATE = {
-  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent('const { now } = Date; Date.now = () => now() + 7_200_000')}`,
+/**
+ * Sets the clock of a process two hours ahead, since no test can make a file look older than it is.
+ *
+ * @param since what was written after this time, in milliseconds since 1970, is as young as it would be if all clocks were ahead
+ */
+function ahead(since = Number.MAX_SAFE_INTEGER): Record<'NODE_OPTIONS', string> {
+  const script = `
+    import fs from 'node:fs/promises'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { now } = Date
+    const { lstat } = fs
+    Date.now = () => now() + 7_200_000
+    fs.lstat = async (...args) => {
+      const stat = await lstat(...args)
+      for (const time of ['mtimeMs', 'ctimeMs']) if (stat[time] > ${since}) stat[time] += 7_200_000
+      return stat
+    }
+    syncBuiltinESMExports()`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
 }
 
-for (const [name, open] of [
-  ['disk', diskStore],
-  ['the stand-in', standInStore],
-] as const) {
+for (const [name, open] of sample(
+  [
+    ['disk', diskStore],
+    ['the stand-in', standInStore],
+  ] as const,
+  1,
+)) {
   t.test(`what a server that was killed in an upload left is removed when it is old (${name})`, async (t) => {
     const store: TestStore = await open(t)
     const [first, ...rest] = await someImages(4)
@@ -72,7 +92,7 @@ for (const [name, open] of [
     t.same((await get(young, STORY_IDS)).json(), [whole])
     await young.stop()
 
-    const server = await serverOn(t, store, { ...LATE, SWEEP_INTERVAL: '50ms' })
+    const server = await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '50ms' })
     await until('it is swept', async () => (await left()).length === 0)
     await until('it says so', () => server.log().some(({ stories, kept }) => stories === 1 && kept === 0))
     t.same((await get(server, STORY_IDS)).json(), [whole])
@@ -163,10 +183,13 @@ t.test('without an interval nothing is swept', async (t) => {
 
 const TEMPORARY = /^\.tmp\//
 
-for (const [name, open] of [
-  ['disk', diskStore],
-  ['the stand-in', standInStore],
-] as const) {
+for (const [name, open] of sample(
+  [
+    ['disk', diskStore],
+    ['the stand-in', standInStore],
+  ] as const,
+  1,
+)) {
   t.test(
     `npm run sweep prints what it would remove, and removes just that, several at once beside a server (${name})`,
     async (t) => {
@@ -193,29 +216,26 @@ for (const [name, open] of [
       await store.place(`stories/${v7({ msecs: LONG_AGO.getTime() })}/1.jpg`, first as Buffer)
       await store.place('stories/notes.txt', Buffer.from('mine'))
 
-      const server = await serverOn(t, store, { ...LATE, SWEEP_INTERVAL: '0s' })
+      const since = Date.now()
+      const server = await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '0s', UPLOAD_IDLE_TIMEOUT: '1h' })
       const running = beginUpload(server.port, rest)
       t.teardown(() => running.destroy())
       await until('an upload runs', async () =>
         (await left()).some((key) => /\/2\.jpg$/.test(key) && !key.includes(id)),
       )
       const before = await content()
-      const late = { ...store.environment, ...LATE }
+      const late = { ...store.environment, ...ahead(since) }
       const lines = [id, `  stories/${id}/1.png`, `  stories/${id}/2.jpg`]
       const dry = await runCommand('sweep', ['--dry-run', '--all'], late)
       t.match(dry, { code: 0, stdout: [...lines, 'Would remove 2 keys of 1 stories', ''].join('\n') })
       t.match(dry.stderr, /^The pictures are (on disk in|in the bucket) /)
       t.same(await content(), before, 'a dry run changes nothing')
       // A bucket can have a server that sweeps all the time, too; a folder has one server
-      if (store.standIn) await serverOn(t, store, { ...LATE, SWEEP_INTERVAL: '1ms' })
+      if (store.standIn) await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '1ms' })
       const sweeps = await Promise.all([1, 2, 3].map(() => runCommand('sweep', ['--all'], late)))
-      // By this clock a folder is old in which another sweep has marked a deletion just now
-      for (const { code, stdout } of sweeps) {
-        t.equal(code, 0)
-        t.match(
-          stdout,
-          /^(01.*\n( {2}stories.*\n)+)?(Removed \d keys of \d stories|Beside objects: stories\/-deleting\/\nRemoved \d keys of \d stories, 1 files and folders beside objects)\n$/,
-        )
+      for (const { code, stdout, stderr } of sweeps) {
+        t.equal(code, 0, stderr)
+        t.match(stdout, /^(01.*\n( {2}stories.*\n)+)?Removed \d keys of \d stories\n$/)
       }
       t.same(
         await content(),
@@ -229,9 +249,9 @@ for (const [name, open] of [
 }
 
 t.test('npm run sweep says what the store kept, and where it failed, and stops when it is told to', async (t) => {
-  const store = await standInStore(t)
+  const store = await standInStore(t, { pageSize: 100 })
   const { standIn, environment } = store
-  const ids = Array.from({ length: 3000 }, (_, n) => v7({ msecs: LONG_AGO.getTime() + n }))
+  const ids = Array.from({ length: 250 }, (_, n) => v7({ msecs: LONG_AGO.getTime() + n }))
   for (const id of ids)
     standIn.place(`stories/${id}/1.jpg`, 'x', { metadata: { 'written-by': 'story-images' }, lastModified: LONG_AGO })
   standIn.fail({ operation: 'DeleteObjects', key: new RegExp(ids[7] as string) }, 'per-key-error')

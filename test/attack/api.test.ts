@@ -15,6 +15,7 @@ import {
   upload,
 } from '../acceptance/client.ts'
 import { onEachStore, serverOn } from '../acceptance/stores.ts'
+import { sample } from '../support/extent.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 
 /** A request as these bytes: `send` would refuse to send some of them. */
@@ -86,7 +87,8 @@ t.test('no form of a path leads out of the stories', async (t) => {
     targets.push(['GET', path], ['HEAD', path])
   }
   const wrong: string[] = []
-  for (let at = 0; at < targets.length; at += 16) {
+  const tried = sample(targets, 800)
+  for (let at = 0; at < tried.length; at += 16) {
     const answers = await Promise.all(
       targets
         .slice(at, at + 16)

@@ -12,6 +12,7 @@ import {
   type Uploaded,
 } from '../acceptance/client.ts'
 import { diskStore, onEachStore, serverOn } from '../acceptance/stores.ts'
+import { sample } from '../support/extent.ts'
 import { box, fileType, makeImage, NOT_IMAGES } from '../support/images.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import { PAYLOADS, polyglots } from './polyglots.ts'
@@ -74,7 +75,7 @@ onEachStore('what only has the name and the type of an image is refused', async 
 })
 
 onEachStore('a file that is an image and something else is an image, and nothing else', async (t, server, store) => {
-  for (const { what, type, body } of await polyglots()) {
+  for (const { what, type, body } of sample(await polyglots(), 10)) {
     for (const filename of ['a.html', 'a.svg', 'a.js', 'a.php.jpg', 'a.jpg\\0.html']) {
       const answer = await post(server, [{ filename, type: 'text/html', body }])
       t.equal(answer.status, 200, `${what}: ${answer.body}`)
@@ -179,8 +180,9 @@ async function attack(t: Test, server: ServerProcess, bodies: readonly Buffer[],
       if (!isHarmless(image, typeOf(body)) || !image.body.equals(body)) wrong.push(`${index}: served wrongly`)
     } else if (![400, 413, 415].includes(answer.status)) wrong.push(`${index}: ${answer.status} ${answer.body}`)
   }
-  for (let at = 0; at < bodies.length; at += 8) {
-    await Promise.all(bodies.slice(at, at + 8).map((body, index) => check(body, at + index)))
+  const tried = sample(bodies, 40)
+  for (let at = 0; at < tried.length; at += 8) {
+    await Promise.all(tried.slice(at, at + 8).map((body, index) => check(body, at + index)))
   }
   t.same(wrong, [], `${what}: ${[...statuses].map(([status, count]) => `${count} × ${status}`).join(', ')}`)
 }
@@ -196,7 +198,7 @@ t.test('an image that is cut off or changed at any byte of its head does no harm
     { type: 'webp', lossless: true },
     { type: 'avif' },
   ] as const
-  for (const options of variants) {
+  for (const options of sample(variants, 1)) {
     const image = await makeImage({ ...options, width: 8, height: 8 })
     const head = Math.min(image.length, 400)
     const cut = Array.from({ length: head / 2 }, (_, half) => image.subarray(0, 2 * half))

@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { ALL } from '../support/extent.ts'
 
-const BODIES = Number(process.env.FUZZ_BODIES ?? 2000)
+const BODIES = Number(process.env.FUZZ_BODIES ?? (ALL ? 2000 : 200))
 
 t.setTimeout(60_000 + BODIES * 20)
 

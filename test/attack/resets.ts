@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { get, IMAGES, post, STORY_IDS, send, UPLOAD, type Uploaded, upload } from '../acceptance/client.ts'
-import { openers, type TestStore } from '../acceptance/openers.ts'
+import { allOpeners, type TestStore } from '../acceptance/openers.ts'
 import { eventually, filePart, multipart, type Teardown } from '../support/app.ts'
 import { bigImage, makeImage } from '../support/images.ts'
 import { chance, oneOf, randomFrom } from '../support/random.ts'
@@ -459,7 +459,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const t = { teardown: (close: () => unknown) => closers.unshift(close) }
   const seed = Number(process.env.RESET_SEED ?? Date.now() % 1_000_000)
   const connections = Number(process.env.RESETS ?? 20_000)
-  for (const [name, open] of openers) {
+  for (const [name, open] of allOpeners) {
     if (process.env.RESET_STORE !== undefined && process.env.RESET_STORE !== name) continue
     const { problems, lines } = await fuzzResets(t, await open(t), { connections, seed, isPatient: true })
     for (const line of lines) console.log(line)

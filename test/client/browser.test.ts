@@ -5,8 +5,9 @@ import t from 'tap'
 import type { ApiError, Story } from '../../src/client/index.ts'
 import { listImages } from '../acceptance/client.ts'
 import { startApp } from '../support/app.ts'
-import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
 import { examplesOf, ROOT } from '../support/examples.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 const PICTURES = ['image1.jpg', 'image2.png'].map((name) =>
   fileURLToPath(new URL(`../../docs/images/${name}`, import.meta.url)),
@@ -33,11 +34,12 @@ t.test('a page uploads what was picked, sees how far it is, and lists it', { ski
   const script = outputFiles[0]?.text ?? ''
   t.comment(`the client has ${script.length} bytes`)
   t.ok(script.length < 20_000, 'it is small')
-  const browser = await launchChromium(t)
+  const browser = await openChromium()
   for (const own of [true, false]) {
     const server = await startApp(t, own ? {} : { CORS_ORIGINS: OTHER_ORIGIN })
     const origin = own ? server.url : OTHER_ORIGIN
     const page = await browser.newPage()
+    page.setDefaultTimeout(PATIENCE)
     const html = `<!doctype html><input type="file" multiple><script>${script}</script>`
     await page.route(`${origin}/page`, (route) => route.fulfill({ contentType: 'text/html', body: html }))
     await page.goto(`${origin}/page`)
@@ -91,7 +93,8 @@ t.test('the example of docs/client.md for pages uploads what is picked, and can 
     write: false,
   })
   const server = await startApp(t)
-  const page = await (await launchChromium(t)).newPage()
+  const page = await (await openChromium()).newPage()
+  page.setDefaultTimeout(PATIENCE)
   const html = '<!doctype html><input type="file" multiple><progress value="0"></progress><button>Cancel</button>'
   const body = `${html}<script>${outputFiles[0]?.text}</script>`
   await page.route(`${server.url}/page`, (route) => route.fulfill({ contentType: 'text/html', body }))

@@ -2,6 +2,7 @@ import t from 'tap'
 import { compareKeys, type ListOptions, type ObjectStore } from '../../src/store/object-store.ts'
 import { eventually } from '../support/app.ts'
 import { forEach, inChunks, listKeys, listPages, putBytes } from '../support/bodies.ts'
+import { sample } from '../support/extent.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
 /**
@@ -49,8 +50,9 @@ for (const { name, open, inspect } of storesUnderTest) {
         for (const before of ['a', 'a/10.jpg', 'a/b/', 'a/b/d', 'é']) cases.push({ prefix: 'a/', after, before })
       }
       const wrong: unknown[] = []
+      const tried = sample(cases, 60)
       await forEach(
-        cases,
+        tried,
         async (options) => {
           const pages = await listPages(store, options)
           const found = pages.flat().map((object) => object.key)
@@ -61,7 +63,7 @@ for (const { name, open, inspect } of storesUnderTest) {
         },
         8,
       )
-      t.same(wrong, [], `${cases.length} lists are as the sorted array says`)
+      t.same(wrong, [], `${tried.length} lists are as the sorted array says`)
     })
 
     t.test('prefixes are what is before the next "/", each once and in order', async (t) => {

@@ -11,6 +11,7 @@ import {
   type Teardown,
   type TestApp,
 } from '../support/app.ts'
+import { sample } from '../support/extent.ts'
 import { bigImage } from '../support/images.ts'
 import { type Fault, type Match, type Operation, type S3StandIn, startS3StandIn } from '../support/s3-stand-in.ts'
 
@@ -436,9 +437,10 @@ t.test('a fault of the store in any call is answered as documented and leaves no
   const image = await smallImage()
   const big = await bigImage(6 * 1024 * 1024)
   const only = process.env.TEST_FAULT
-  const queue = cells.filter(
+  const queue = [...sample(cells, 60)].filter(
     ({ scenario, fault, once }) => !only || `${scenario.name}, ${fault} ${once ? 'once' : 'always'}`.includes(only),
   )
+  const count = queue.length
   const results = new Map<Scenario, string[]>()
   const leaks: string[] = []
 
@@ -471,7 +473,7 @@ t.test('a fault of the store in any call is answered as documented and leaves no
   // What is late shows itself now
   await sleep(100)
 
-  t.comment(`${cells.length} cells`)
+  t.comment(`${count} of ${cells.length} cells`)
   for (const [{ name }, wrong] of results) t.equal(wrong.join('\n'), '', name)
   t.same(leaks, [], 'no connection is leaked')
   t.same(unhandled, [], 'no rejection is unhandled')

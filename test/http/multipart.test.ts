@@ -12,6 +12,7 @@ import {
   textPart,
   uploadHead,
 } from '../support/app.ts'
+import { sample } from '../support/extent.ts'
 
 t.setTimeout(120_000)
 
@@ -263,18 +264,19 @@ t.test('a body may be cut into chunks at every place', async (t) => {
   )
   const places2 = places.filter((at) => at < from + 40 || at < body.lastIndexOf(image) + 8 || at > body.length - 60)
   let failed = 0
-  for (const at of places2) {
+  const tried = sample(places2, 40)
+  for (const at of tried) {
     await client.write(Buffer.concat([Buffer.from(head), body.subarray(0, at)]))
     // So that it arrives by itself
     await new Promise(setImmediate)
     await client.write(body.subarray(at))
     if ((await client.answer()).status !== 200) failed++
   }
-  t.equal(failed, 0, `of ${places2.length} places`)
+  t.equal(failed, 0, `of ${tried.length} places`)
   const stories = new Set((await listed(server)).map((entry) => entry.story_id))
-  t.equal(stories.size, places2.length)
+  t.equal(stories.size, tried.length)
   const paths = (await listed(server)).map(({ path }) => path)
-  t.equal(paths.length, 2 * places2.length)
+  t.equal(paths.length, 2 * tried.length)
   const whole = await Promise.all(
     paths.map(async (path) => Buffer.from(await (await fetch(server.url + path)).arrayBuffer()).equals(image)),
   )
@@ -333,7 +335,7 @@ t.test('a Content-Length that is too long waits no longer than UPLOAD_IDLE_TIMEO
   await client.write(uploadHead(body.length + 100))
   await client.write(body)
   const start = Date.now()
-  const answer = await client.answer(8000)
+  const answer = await client.answer()
   t.equal(answer.status, 408)
   t.match(JSON.parse(answer.body).detail, /No bytes of the upload arrived for 0.3 seconds/)
   t.comment(`after ${Date.now() - start} ms`)
@@ -348,7 +350,7 @@ t.test('an upload that drips goes on until UPLOAD_TIMEOUT, and no longer', async
   await client.write(image.subarray(0, 100))
   const drip = setInterval(() => void client.write('x'), 50)
   const start = Date.now()
-  const answer = await client.answer(9000)
+  const answer = await client.answer()
   clearInterval(drip)
   t.equal(answer.status, 408)
   t.match(JSON.parse(answer.body).detail, /longer than 1 seconds/)

@@ -7,6 +7,7 @@ import type { ObjectStore } from '../../src/store/object-store.ts'
 import { WRITTEN_BY_US } from '../../src/stories/key.ts'
 import { verifyStories } from '../../src/stories/verify.ts'
 import { inChunks, MIB, putBytes, readAll } from '../support/bodies.ts'
+import { sample } from '../support/extent.ts'
 import { putOurs } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -179,7 +180,7 @@ const DAMAGES: readonly Damage[] = [
   inRecord('an image less', ({ images }) => images.pop(), /named for 3 images and lists 2$/),
 ]
 
-for (const { name, open } of [disk, standIn, ...storesUnderTest.slice(4)]) {
+for (const { name, open } of sample([disk, standIn, ...storesUnderTest.slice(4)], 1)) {
   t.test(`every kind of damage is found, where it is, and nothing else (${name})`, async (t) => {
     const store = await open(t)
     const sound = [v7(), v7()]
@@ -222,7 +223,7 @@ t.test('a flipped bit anywhere in a record is found', async (t) => {
   await putWhole(store, id, [SMALL, Buffer.from('another')])
   const record = await readAll((await store.get(`stories/${id}/0.2.json`)).body)
   const missed: number[] = []
-  for (let at = 0; at < record.length; at++) {
+  for (const at of sample([...record.keys()], 50)) {
     await putRecord(store, id, flip(at, 1 << (at % 7))(record), 2)
     if ((await verified(store, id)).report.damaged !== 1) missed.push(at)
   }

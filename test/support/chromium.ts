@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
+import tap from 'tap'
 import type { Teardown } from './app.ts'
 
 /** Chromium, or a browser made of it; nothing where there is none. */
@@ -22,6 +23,14 @@ const executablePath = findChromium()
 /** Why tests of a browser are left out, for `t.test`: there is none. With `CI` set they fail. */
 export const skipWithoutChromium =
   executablePath === undefined && !process.env.CI ? 'there is no chromium in PATH' : false
+
+let shared: Promise<Browser> | undefined
+
+/** The browser of this process, which is closed at its end: starting one takes as long as most tests of a page. */
+export function openChromium(): Promise<Browser> {
+  shared ??= launchChromium(tap)
+  return shared
+}
 
 /** A browser that is closed at the end of the test; with further arguments of its command line. */
 export async function launchChromium(t: Teardown, ...args: readonly string[]): Promise<Browser> {

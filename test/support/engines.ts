@@ -1,15 +1,7 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
-import {
-  AbortMultipartUploadCommand,
-  CreateBucketCommand,
-  DeleteBucketCommand,
-  DeleteObjectsCommand,
-  ListMultipartUploadsCommand,
-  ListObjectsV2Command,
-  S3Client,
-} from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import type { Teardown } from './app.ts'
 
 export interface Engine {
@@ -76,26 +68,30 @@ export async function serverKey(engine: Engine, bucket: string): Promise<{ id: s
 
 /** Makes a bucket that goes away with the test, whatever is in it then. */
 export async function makeBucket(t: Teardown, engine: Engine): Promise<{ Bucket: string; client: S3Client }> {
+  // Loaded here, since most tests have no engine
+  const sdk = await import('@aws-sdk/client-s3')
   const { endpoint, accessKeyId, secretAccessKey } = engine
-  const client = new S3Client({
+  const client = new sdk.S3Client({
     endpoint,
     region: 'us-east-1',
     forcePathStyle: true,
     credentials: { accessKeyId, secretAccessKey },
   })
   const Bucket = `test-${randomUUID()}`
-  await client.send(new CreateBucketCommand({ Bucket }))
+  await client.send(new sdk.CreateBucketCommand({ Bucket }))
   t.teardown(async () => {
     for (;;) {
-      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket }))
+      const { Contents = [] } = await client.send(new sdk.ListObjectsV2Command({ Bucket }))
       if (Contents.length === 0) break
-      await client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects: Contents.map(({ Key }) => ({ Key })) } }))
+      await client.send(
+        new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects: Contents.map(({ Key }) => ({ Key })) } }),
+      )
     }
-    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+    const { Uploads = [] } = await client.send(new sdk.ListMultipartUploadsCommand({ Bucket }))
     for (const { Key, UploadId } of Uploads) {
-      await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
+      await client.send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
     }
-    await client.send(new DeleteBucketCommand({ Bucket }))
+    await client.send(new sdk.DeleteBucketCommand({ Bucket }))
     client.destroy()
   })
   return { Bucket, client }

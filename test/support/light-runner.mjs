@@ -16,6 +16,10 @@ asyncHooks.createHook = () => ({
 })
 syncBuiltinESMExports()
 
-// Hooks in every process that a test starts
+// What the SDK says on Node.js 20 is not about the tests
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
+
+// Hooks in every process that a test starts, and in every worker that the app starts in this process
 processOnSpawn.removeAllListeners()
 delete process.env.NODE_OPTIONS
+process.execArgv = ['--import=./build/typescript.mjs']

@@ -16,7 +16,6 @@ import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
 import { type Changes, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
-import './bare-workers.ts'
 
 const HOUR = 3_600_000
 const MOST_BYTES = 8 * MIB

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { chmod } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import sharp from 'sharp'
 import t from 'tap'
@@ -8,7 +10,6 @@ import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { Workers } from '../../src/variants/workers.ts'
 import { readAll } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
-import './bare-workers.ts'
 
 const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
 
@@ -74,7 +75,9 @@ t.test('a worker ends that is told so before it has started', async () => {
 
 t.test('where no process can be started the server is busy, and goes on', async (t) => {
   const { execPath } = process
-  process.execPath = '/there/is/no/such/file'
+  // What a shell ends with that can't start a program, without its line on standard error
+  process.execPath = join(t.testdir({ node: '#!/bin/sh\nexit 127\n' }), 'node')
+  await chmod(process.execPath, 0o755)
   t.teardown(() => {
     process.execPath = execPath
   })

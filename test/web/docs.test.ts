@@ -1,22 +1,17 @@
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { get, isError, send } from '../acceptance/client.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
-import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { PATIENCE } from '../support/patience.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 
 const IMAGES = ['image1.jpg', 'image2.png'].map((name) =>
   fileURLToPath(new URL(`../../docs/images/${name}`, import.meta.url)),
 )
 const KEY = 'a-key-that-may-write-and-nothing-else'
-
-let launched: Promise<Browser> | undefined
-const browser = () => {
-  launched ??= launchChromium(t)
-  return launched
-}
 
 let started: Promise<ServerProcess> | undefined
 const openServer = () => {
@@ -31,7 +26,8 @@ interface Watched {
 }
 
 async function openDocs(t: Test, url: string): Promise<Watched> {
-  const page = await (await browser()).newPage()
+  const page = await (await openChromium()).newPage()
+  page.setDefaultTimeout(PATIENCE)
   t.teardown(() => page.close())
   const wrong: string[] = []
   page.on('console', (message) => {

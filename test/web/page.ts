@@ -2,11 +2,12 @@ import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import axe from 'axe-core'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import tap, { type Test } from 'tap'
 import { IMAGES, remove } from '../acceptance/client.ts'
 import { type Fixture, openers, openFixture, type TestStore } from '../acceptance/stores.ts'
-import { launchChromium, skipWithoutChromium } from '../support/chromium.ts'
+import { openChromium, skipWithoutChromium } from '../support/chromium.ts'
+import { PATIENCE } from '../support/patience.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 
 let screenshots: string | undefined
@@ -21,8 +22,6 @@ export function screenshotFolder(): string {
 export async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(screenshotFolder(), `${name}.png`) })
 }
-
-let browser: Promise<Browser> | undefined
 
 const fixtures = new Map<string, Promise<Fixture>>()
 
@@ -57,11 +56,11 @@ export async function openPage(
   options: BrowserContextOptions = {},
   expected = /^Failed to load resource: the server responded with a status of (401|403|404|413|415|429|503|507)/,
 ): Promise<Page> {
-  browser ??= launchChromium(tap)
-  const context = await (await browser).newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  const context = await (await openChromium()).newContext({ viewport: { width: 1280, height: 800 }, ...options })
   // What the compiler of the tests makes of functions calls this
   await context.addInitScript('self.__name = (value) => value')
   const page = await context.newPage()
+  page.setDefaultTimeout(PATIENCE)
   const errors: string[] = []
   page.on('pageerror', (error) => errors.push(String(error)))
   page.on('console', (message) => {

@@ -10,6 +10,7 @@ import { findStory, listStories } from '../../../src/stories/list.ts'
 import { removeStory } from '../../../src/stories/remove.ts'
 import { uploadStory } from '../../../src/stories/upload.ts'
 import { inChunks, listKeys, readAll } from '../../support/bodies.ts'
+import { ALL, sample } from '../../support/extent.ts'
 import { makeImage } from '../../support/images.ts'
 import { randomFrom } from '../../support/random.ts'
 import { makeFolder } from '../../support/stores.ts'
@@ -311,7 +312,9 @@ async function crashEverywhere(t: Test, workload: Workload, plant?: Plant) {
   const seen = new Set<string>()
   const violations: string[] = []
   let states = 0
-  for (let moment = 0; moment <= recording.events && violations.length < 5; moment++) {
+  const moments = Array.from({ length: recording.events + 1 }, (_, moment) => moment)
+  for (const moment of plant === undefined ? sample(moments, 15) : moments) {
+    if (violations.length >= (ALL ? 5 : 1)) break
     const parts = partsAt(recording, moment)
     for (const state of statesOf(parts, random)) {
       const tree = treeOf(recording, parts, state)

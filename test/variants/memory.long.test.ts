@@ -7,7 +7,6 @@ import { Genes } from '../attack/genes.ts'
 import { HOSTILE_IMAGES, png, withSize } from '../attack/hostile-images.ts'
 import { MIB } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
-import './bare-workers.ts'
 import { MeasuredWorker, PROMISED_MEMORY } from './measured-worker.ts'
 
 // They look at the processes of this one

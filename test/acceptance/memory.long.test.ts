@@ -33,8 +33,12 @@ async function stream(
     request.once('close', () => resolve(undefined))
     request.on('error', () => resolve(undefined))
   })
+  let isAnswered = false
+  void answer.then(() => {
+    isAnswered = true
+  })
   for (const chunk of chunks) {
-    if (request.destroyed || request.errored) break
+    if (isAnswered || request.destroyed || request.errored) break
     if (!request.write(chunk)) await Promise.race([once(request, 'drain'), answer])
   }
   request.end()

@@ -1,0 +1,30 @@
+import { readdirSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+/** For the tests of one file, unless it sets another limit; in milliseconds. */
+const TIMEOUT = 300_000
+
+/**
+ * Runs the test files of a folder one after another in this process. What takes the most time of a small test is to load the server's
+ * packages, and so they are loaded once. Each file also runs by itself.
+ *
+ * @param url of the module that calls this, which is in the folder
+ * @param pattern of the names that are run
+ */
+export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<void> {
+  const folder = dirname(fileURLToPath(url))
+  for (const name of readdirSync(folder).filter((name) => pattern.test(name) && !/\.long\./.test(name))) {
+    t.setTimeout(TIMEOUT)
+    t.jobs = 1
+    const { total } = t.counts
+    // Else tap would take the run for ended while the file is loaded
+    await t.waitOn(import(new URL(name, url).href))
+    // Queued after the tests of the file, so that the next one begins when they are over
+    await t.test(`${basename(folder)}/${name} has tests`, (t) => {
+      t.ok((t.parent as typeof t).counts.total > total)
+      t.end()
+    })
+  }
+}
