@@ -52,6 +52,12 @@ export interface ServerProcess extends Launch {
   peakMemory(): Promise<number>
 }
 
+/** They end with this process. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /**
  * Runs the built server. It gets nothing of this process's environment but PATH, so no setting of the developer's shell counts,
  * and an empty folder to work in, so no `.env` does either.
@@ -63,8 +69,7 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
     env: { PATH: process.env.PATH, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const killWithUs = () => child.kill('SIGKILL')
-  process.once('exit', killWithUs)
+  running.add(child)
   const output = { stdout: '', stderr: '' }
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].setEncoding('utf8').on('data', (text: string) => {
@@ -73,7 +78,7 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
     })
   }
   const exit = exitOf(child).finally(() => {
-    process.off('exit', killWithUs)
+    running.delete(child)
     if (cwd === undefined) rmSync(folder, { recursive: true, force: true })
   })
   return { pid: child.pid ?? 0, output, exit, signal: (name) => void child.kill(name) }
