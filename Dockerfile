@@ -4,7 +4,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
-RUN npm run build && npm prune --omit=dev
+RUN npm run build && npm prune --omit=dev && rm -rf node_modules/.cache
 
 FROM node:24.21-trixie-slim
 # Beyond the container the server listens only with API_KEYS, or ALLOW_OPEN=true: see docs/security.md.

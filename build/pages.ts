@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import { build } from 'esbuild'
-import { writeFileAtomic } from './write-file-atomic.ts'
+import { isUnfinished, writeFileAtomic } from './write-file-atomic.ts'
 
 const PAGES = fileURLToPath(new URL('../web/', import.meta.url))
 const OUT = fileURLToPath(new URL('../dist/web/', import.meta.url))
@@ -65,7 +65,8 @@ export async function buildPages(): Promise<void> {
   }
   await writeFileAtomic(join(OUT, 'index.html'), page)
   // Last, so that a server which starts meanwhile finds what the page names
-  for (const name of await readdir(ASSETS)) if (!written.has(name)) await rm(join(ASSETS, name))
+  for (const name of await readdir(ASSETS))
+    if (!written.has(name) && !isUnfinished(name)) await rm(join(ASSETS, name), { force: true })
 
   // The page at /docs, with the files of Swagger UI as they are
   const swagger = fileURLToPath(new URL('static/', import.meta.resolve('@fastify/swagger-ui')))

@@ -1,8 +1,9 @@
 import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'esbuild'
-import { writeFileAtomic } from './write-file-atomic.ts'
+import { licensesOf } from './licenses.ts'
+import { isUnfinished, writeFileAtomic } from './write-file-atomic.ts'
 
 const SOURCES = fileURLToPath(new URL('../src/', import.meta.url))
 
@@ -12,12 +13,17 @@ export const ENTRIES: readonly string[] = ['server.ts', 'cli.ts', 'digest-thread
 /** They bring native code, which they look for beside themselves. */
 const EXTERNAL = ['sharp', 'fs-native-extensions']
 
+/** What other steps of the build put beside the server. */
+const OTHERS = ['client', 'web']
+
+const LICENSES = 'LICENSES.txt'
+
 /** Some packages are CommonJS, and ask for modules of Node.js while they run. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
 /**
- * Bundles the server and its packages into a few files, so that a process starts in half the time. What is loaded only at need (an S3 client,
- * tracing, a command) is in files of its own. Names, lines and maps are kept, for stack traces and profiles.
+ * Bundles the server and its packages into few files, so that a process starts in half the time. What is loaded only at need (an S3 client,
+ * tracing, a command) is in files of its own. Nearly all names are kept, for stack traces and profiles, and maps have the lines of the sources.
  *
  * @param out the folder; what is there already stays until the new server is complete
  */
@@ -25,7 +31,7 @@ export async function buildServer(
   out: string,
   { entries = ENTRIES, plugins = [] }: { entries?: readonly string[]; plugins?: Plugin[] } = {},
 ): Promise<void> {
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     entryPoints: entries.map((name) => join(SOURCES, name)),
     outbase: SOURCES,
     outdir: out,
@@ -40,8 +46,9 @@ export async function buildServer(
     external: EXTERNAL,
     banner: { js: REQUIRE },
     sourcemap: true,
-    legalComments: 'linked',
+    legalComments: 'none',
     plugins,
+    metafile: true,
     write: false,
     logLevel: 'warning',
   })
@@ -51,9 +58,14 @@ export async function buildServer(
     outputFiles.filter(({ path }) => !isShared(path)),
   ]
   for (const { path, contents } of [...shared, ...started]) await writeFileAtomic(path, contents)
-  const written = new Set(outputFiles.map(({ path }) => path))
-  for (const entry of await readdir(out, { withFileTypes: true }))
-    if (entry.isFile() && !written.has(join(out, entry.name))) await rm(join(out, entry.name))
+  await writeFileAtomic(join(out, LICENSES), await licensesOf(metafile))
+  const written = new Set([LICENSES, ...outputFiles.map(({ path }) => relative(out, path))])
+  for (const entry of await readdir(out, { recursive: true, withFileTypes: true })) {
+    const path = relative(out, join(entry.parentPath, entry.name))
+    const isOthers = OTHERS.includes(path.split(sep)[0] ?? '')
+    if (entry.isFile() && !isOthers && !written.has(path) && !isUnfinished(path))
+      await rm(join(out, path), { force: true })
+  }
 }
 
 /** By the hash in its name. */

@@ -3,12 +3,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
-const CACHE = new URL('../node_modules/.cache/typescript/', import.meta.url)
+const textOf = (path) => readFileSync(new URL(path, import.meta.url), 'utf8')
+const versionOf = (name) => JSON.parse(textOf(`../node_modules/${name}/package.json`)).version
+
+/** What is in it depends on the compiler, and on how this file uses it. */
+const KEY = hashOf(textOf('typescript-hooks.mjs'), versionOf('esbuild'), versionOf('typebox')).slice(0, 16)
+const CACHE = new URL(`../node_modules/.cache/typescript/${KEY}/`, import.meta.url)
 
 /** TypeBox is 500 ES modules, which take most of the time that the app takes to load. */
 const TYPEBOX = ['typebox', 'typebox/schema']
-const { version } = JSON.parse(readFileSync(new URL('../node_modules/typebox/package.json', import.meta.url), 'utf8'))
-const BUNDLE = new URL(`typebox-${version}/`, CACHE)
+const BUNDLE = new URL('typebox/', CACHE)
 
 export async function initialize() {
   if (existsSync(BUNDLE)) return
@@ -42,7 +46,7 @@ export async function load(url, context, next) {
  * @param {string} text
  */
 async function compiled(path, text) {
-  const cached = new URL(`${createHash('sha256').update(path).update('\0').update(text).digest('hex')}.mjs`, CACHE)
+  const cached = new URL(`${hashOf(path, text)}.mjs`, CACHE)
   try {
     return await readFile(cached, 'utf8')
   } catch (error) {
@@ -55,4 +59,9 @@ async function compiled(path, text) {
   await writeFile(unfinished, code)
   await rename(unfinished, cached)
   return code
+}
+
+/** @param {readonly string[]} texts */
+function hashOf(...texts) {
+  return createHash('sha256').update(texts.join('\0')).digest('hex')
 }

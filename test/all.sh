@@ -3,16 +3,29 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-started=()
+engines='' started=()
+runs() { # ENGINE
+  local port=${MINIO_PORT:-9100}
+  if [[ $1 == rgw ]]; then port=${RGW_PORT:-7480}; fi
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null
+}
 finish() {
-  for engine in "${started[@]}"; do "test/engines/$engine.sh" down || true; done
+  for engine in ${started[@]+"${started[@]}"}; do "test/engines/$engine.sh" down || true; done
 }
 trap finish EXIT
 
 if [[ -z ${TEST_ENGINES+set} ]]; then
   for engine in minio rgw; do
-    if test/engines/$engine.sh up >/dev/null; then started+=("$engine"); else echo "Left out: $engine, which can't be started here" >&2; fi
+    # One that runs already is used as it is: the script would start it anew, without its data
+    if runs "$engine"; then
+      engines+=" $engine"
+    elif "test/engines/$engine.sh" up >/dev/null; then
+      engines+=" $engine"
+      started+=("$engine")
+    else
+      echo "Left out: $engine, which can't be started here" >&2
+    fi
   done
-  export TEST_ENGINES="${started[*]}"
+  export TEST_ENGINES=$engines
 fi
 TEST_ALL=1 npx tap "$@"

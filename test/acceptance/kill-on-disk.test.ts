@@ -86,6 +86,6 @@ for (const { name, isOfOldStory, act } of ACTS) {
       const rest = (await store.content()).filter((path) => !isKnown(path))
       t.same(rest, [], `${what}: nor is any file or folder`)
     }
-    t.comment(`${call - 1} changes of the file system`)
+    if (ALL) t.comment(`${call - 1} changes of the file system`)
   })
 }

@@ -31,6 +31,7 @@ t.test('the package, installed into an empty folder, runs there', async (t) => {
     'README.md',
     'LICENSE',
     'CHANGELOG.md',
+    'dist/LICENSES.txt',
     'dist/cli.js',
     'dist/server.js',
     'docs/cli.md',

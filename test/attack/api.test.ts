@@ -90,16 +90,14 @@ t.test('no form of a path leads out of the stories', async (t) => {
   const tried = sample(targets, 800)
   for (let at = 0; at < tried.length; at += 16) {
     const answers = await Promise.all(
-      targets
-        .slice(at, at + 16)
-        .map(async ([method, path]) => ({ method, path, ...(await raw(server, method, path)) })),
+      tried.slice(at, at + 16).map(async ([method, path]) => ({ method, path, ...(await raw(server, method, path)) })),
     )
     for (const { method, path, status, body } of answers) {
       const isRefused = [400, 404, 405].includes(status) && (method === 'HEAD' || isDetail(body))
       if (!isRefused || body.includes('CANARY')) wrong.push(`${method} ${path}: ${status} ${body.subarray(0, 100)}`)
     }
   }
-  t.same(wrong, [], `${targets.length} paths are all refused`)
+  t.same(wrong, [], `${tried.length} paths are all refused`)
   t.same(await files(), before, 'and no file has changed, inside or outside')
 })
 

@@ -24,5 +24,5 @@ t.test(`a client gets the error of a refused upload, directly and through the pr
   const missing = PROXIES.filter((proxy) => !isInstalled(proxy)).map(({ package: name }) => name)
   if (missing.length === 0) return
   if (process.env.CI) t.fail(`not installed: ${missing.join(' ')}`)
-  else t.comment(`left out, since it is not installed (apt-get install ${missing.join(' ')})`)
+  else t.test('the other proxies', { skip: `not installed (apt-get install ${missing.join(' ')})` }, async () => {})
 })

@@ -17,23 +17,29 @@ export default class Reporter extends Transform {
   constructor() {
     super()
     this.#parser.on('child', (file) => this.#follow(file))
-    this.#parser.on('assert', ({ ok, name, time, diag }) => {
-      // For instance a process that was killed
-      if (!ok && this.#failures === '') this.#fail(name, diag)
+    this.#parser.on('assert', ({ ok, name, time, diag, skip }) => {
+      // A process that was killed, whatever had failed before; or one that ended without a word
+      if (!ok && (diag?.signal || this.#failures === '')) this.#fail(name, diag)
+      if (skip) this.#skip(skip)
       this.push(`${ok ? 'passed' : 'FAILED'}  ${name}  ${(time / 1000).toFixed(1)} s\n${this.#failures}`)
       this.#failures = ''
     })
   }
 
   #follow(test) {
+    test.on('bailout', (reason) => this.#fail(`${test.fullname} gave up`, { reason }))
     test.on('child', (child) => this.#follow(child))
     test.on('assert', ({ ok, fullname, diag, skip, closingTestPoint }) => {
       // It repeats what its assertions have said
       if (closingTestPoint) return
-      if (skip) this.#skipped.set(skip, (this.#skipped.get(skip) ?? 0) + 1)
+      if (skip) this.#skip(skip)
       else if (ok) this.#passed += 1
       else this.#fail(fullname, diag)
     })
+  }
+
+  #skip(reason) {
+    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1)
   }
 
   #fail(name, diag) {
@@ -48,6 +54,8 @@ export default class Reporter extends Transform {
 
   _flush(done) {
     this.#parser.once('complete', ({ time }) => {
+      // Of a run that was given up
+      this.push(this.#failures)
       for (const [reason, count] of this.#skipped) this.push(`Left out, ${count} times: ${reason}\n`)
       this.push(`${this.#passed} passed, ${this.#failed} failed${time ? `, ${Math.round(time / 1000)} s` : ''}\n`)
       done()

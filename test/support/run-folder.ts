@@ -19,12 +19,13 @@ export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<v
     t.setTimeout(TIMEOUT)
     t.jobs = 1
     const { total } = t.counts
+    const loaded = import(new URL(name, url).href)
     // Else tap would take the run for ended while the file is loaded
-    await t.waitOn(import(new URL(name, url).href))
+    await t.waitOn(loaded)
     // Queued after the tests of the file, so that the next one begins when they are over
-    await t.test(`${basename(folder)}/${name} has tests`, (t) => {
+    await t.test(`${basename(folder)}/${name} is loaded, and has tests`, async (t) => {
+      await loaded
       t.ok((t.parent as typeof t).counts.total > total)
-      t.end()
     })
   }
 }
