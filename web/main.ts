@@ -42,3 +42,6 @@ find('#trouble button').addEventListener('click', async () => {
   // The button may have gone, and come again
   find(library.trouble ? '#trouble button' : '#stories').focus({ preventScroll: true })
 })
+
+// For theme.ts: from here on the page itself tells what goes wrong
+dispatchEvent(new Event('started'))

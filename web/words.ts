@@ -1,4 +1,11 @@
-const HERE = navigator.languages as string[]
+/** The languages of the browser. Some browsers list a name that is not a language tag (`C`, `en-US@posix`), for which Intl throws. */
+const HERE = navigator.languages.filter((name) => {
+  try {
+    return Intl.getCanonicalLocales(name).length > 0
+  } catch {
+    return false
+  }
+})
 const DAY_MS = 86_400_000
 
 const time = new Intl.DateTimeFormat(HERE, { timeStyle: 'short' })

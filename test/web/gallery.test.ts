@@ -44,6 +44,46 @@ inBrowser(
   },
 )
 
+inBrowser('names of languages that are none are passed over', async (t, server) => {
+  await story(server, 1)
+  const page = await openPage(t)
+  await page.addInitScript(() => {
+    Object.defineProperty(navigator, 'languages', { value: ['C', 'en-US@posix', 'de-DE'] })
+  })
+  await page.goto(server.url)
+  await page.locator('.tile.loaded').waitFor()
+  t.match(
+    await page.locator('time').first().getAttribute('title'),
+    /^\d+\. \p{L}+ \d{4} um /u,
+    'and the next one is used',
+  )
+})
+
+for (const [what, answer, words] of [
+  ['a file that is missing', { status: 404, body: '' }, /^One of its files could not be loaded\.$/],
+  [
+    'an error of its first lines',
+    { contentType: 'text/javascript', body: 'throw new Error("Not here")' },
+    /^Not here$/,
+  ],
+] as const) {
+  inBrowser(`a page that can not start because of ${what} says so`, async (t, server) => {
+    const page = await openPage(t, {}, /^Failed to load resource|Not here/)
+    page.removeAllListeners('pageerror')
+    await page.route('**/assets/main-*.js', (route) => route.fulfill(answer))
+    await page.goto(server.url)
+    const notice = page.locator('#trouble')
+    await notice.getByRole('heading', { name: 'The page can’t start' }).waitFor()
+    t.match(await notice.locator('.detail').textContent(), words)
+    await isAccessible(t, page, what)
+    await page.unroute('**/assets/main-*.js')
+    await story(server, 1)
+    await notice.getByRole('button', { name: 'Load it again' }).click()
+    await page.locator('.tile.loaded').waitFor()
+    t.notOk(await notice.isVisible())
+  })
+}
+
 inBrowser('a thumbnail that the server had no time for is asked for again', async (t, server) => {
   await story(server, 1)
   const page = await openPage(t)
