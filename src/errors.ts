@@ -282,6 +282,11 @@ export const UnknownMember = failure(
 // Requests for what is not there, or not understood
 export const StoryNotFound = failure('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
 export const ImageNotFound = failure('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
+export const PreconditionFailed = failure(
+  'PreconditionFailed',
+  412,
+  () => 'The image is not the one that If-Match or If-Unmodified-Since asks for',
+)
 export const RouteNotFound = failure(
   'RouteNotFound',
   404,

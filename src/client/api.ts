@@ -1768,6 +1768,16 @@ export interface operations {
                  */
                 "if-range"?: string;
                 /**
+                 * @description ETags of which the image has to have one
+                 * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
+                 */
+                "if-match"?: string;
+                /**
+                 * @description The date after which the image may not have changed
+                 * @example Sun, 22 Nov 2026 23:53:08 GMT
+                 */
+                "if-unmodified-since"?: string;
+                /**
                  * @description ETags of the copies that the client has
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
                  */
@@ -1977,6 +1987,19 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
+            /** @description The image is not the one that If-Match or If-Unmodified-Since asks for */
+            412: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
             /** @description The range lies outside of the image; Content-Range says how long it is */
             416: {
                 headers: {
@@ -2091,6 +2114,16 @@ export interface operations {
                 format?: "auto" | "jpeg" | "webp" | "avif";
             };
             header?: {
+                /**
+                 * @description ETags of which the image has to have one
+                 * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
+                 */
+                "if-match"?: string;
+                /**
+                 * @description The date after which the image may not have changed
+                 * @example Sun, 22 Nov 2026 23:53:08 GMT
+                 */
+                "if-unmodified-since"?: string;
                 /**
                  * @description ETags of the copies that the client has
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
@@ -2231,6 +2264,19 @@ export interface operations {
             };
             /** @description There is no such story or image */
             404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    /** @description No cache keeps the answer */
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The image is not the one that If-Match or If-Unmodified-Since asks for */
+            412: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];

@@ -34,6 +34,7 @@ const MEANINGS: Readonly<Record<number, string>> = {
   404: 'There is no such story or image',
   408: 'The body stalled, or took too long',
   409: 'The first upload with this Idempotency-Key is still running',
+  412: 'The image is not the one that If-Match or If-Unmodified-Since asks for',
   413: 'Something of the body is over its limit',
   415: 'The body is not of the right type, or a file is not one of the image types',
   416: 'The range lies outside of the image; Content-Range says how long it is',

@@ -167,6 +167,8 @@ const imageBytes = Object.fromEntries(
   ]),
 )
 const conditions = {
+  'if-match': Type.Optional(header('ETags of which the image has to have one', ETAG)),
+  'if-unmodified-since': Type.Optional(header('The date after which the image may not have changed', DATE)),
   'if-none-match': Type.Optional(header('ETags of the copies that the client has', ETAG)),
   'if-modified-since': Type.Optional(header('The date of the copy that the client has', DATE)),
 }
@@ -200,6 +202,7 @@ const NotModified = { type: 'null', description: 'The copy of the client is good
 
 const imageFailures = () => [
   new failures.ImageNotFound(IMAGE_PATHS[0] ?? ''),
+  new failures.PreconditionFailed(),
   new failures.RangeNotSatisfiable(),
   new failures.UnreadableImage(),
   new failures.HugeImage(),

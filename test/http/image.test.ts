@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { eventually, placeStory, smallImage, startApp, storyId, type Teardown } from '../support/app.ts'
+import { eventually, isDetail, placeStory, smallImage, startApp, storyId, type Teardown } from '../support/app.ts'
 import { bigImage } from '../support/images.ts'
 import { startS3StandIn } from '../support/s3-stand-in.ts'
 
@@ -32,6 +32,54 @@ t.test('HEAD reads no body from the store, and says what GET says', async (t) =>
     )
   t.same(told(head), told(get))
   t.equal(head.headers.get('content-length'), String(small.length))
+})
+
+t.test('a precondition that does not hold is a 412, with and without a range, and stops nobody else', async (t) => {
+  const { server } = await serve(t, small)
+  const { headers } = await fetch(server.url + path, { method: 'HEAD' })
+  const etag = headers.get('etag') ?? ''
+  const modified = headers.get('last-modified') ?? ''
+  const long = 'Sunday, 06-Nov-94 08:49:37 GMT'
+  const cases: [Record<string, string>, boolean][] = [
+    [{ 'if-match': etag }, true],
+    [{ 'if-match': '*' }, true],
+    [{ 'if-match': `"other, with a comma", W/"weak" ,${etag}` }, true],
+    [{ 'if-match': '"other"' }, false],
+    [{ 'if-match': `W/${etag}` }, false],
+    [{ 'if-match': etag.slice(1, -1) }, false],
+    [{ 'if-unmodified-since': modified }, true],
+    [{ 'if-unmodified-since': 'Fri, 31 Dec 2100 23:59:59 GMT' }, true],
+    [{ 'if-unmodified-since': 'Sun, 06 Nov 1994 08:49:37 GMT' }, false],
+    [{ 'if-unmodified-since': long }, false],
+    [{ 'if-unmodified-since': 'Sun Nov  6 08:49:37 1994' }, false],
+    // No HTTP-dates, however old they look
+    [{ 'if-unmodified-since': '1994-11-06' }, true],
+    [{ 'if-unmodified-since': 'Sun, 06 Nov 1994 08:49:37 CET' }, true],
+    [{ 'if-unmodified-since': 'Sun, 99 Nov 1994 08:49:37 GMT' }, true],
+    [{ 'if-unmodified-since': '0' }, true],
+    // If-Match comes first
+    [{ 'if-match': etag, 'if-unmodified-since': long }, true],
+    [{ 'if-match': '"other"', 'if-none-match': etag }, false],
+  ]
+  for (const [condition, holds] of cases) {
+    const what = JSON.stringify(condition)
+    const get = await fetch(server.url + path, { headers: condition })
+    t.equal(get.status, holds ? 200 : 412, what)
+    if (holds) t.ok(Buffer.from(await get.arrayBuffer()).equals(small), what)
+    else t.ok(isDetail(await get.text()), what)
+    const part = await fetch(server.url + path, { headers: { ...condition, range: 'bytes=0-9' } })
+    t.equal(part.status, holds ? 206 : 412, `${what}, a range`)
+    await part.arrayBuffer()
+    t.equal(
+      (await fetch(server.url + path, { headers: condition, method: 'HEAD' })).status,
+      holds ? 200 : 412,
+      `${what}, HEAD`,
+    )
+  }
+  for (const since of ['2100-01-01', 'Fri, 31 Dec 2100 23:59:59 CET', 'tomorrow']) {
+    const { status } = await fetch(server.url + path, { method: 'HEAD', headers: { 'if-modified-since': since } })
+    t.equal(status, 200, `If-Modified-Since: ${since} is no HTTP-date`)
+  }
 })
 
 t.test('whoever has the image gets a 304 for HeadObject alone', async (t) => {

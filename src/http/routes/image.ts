@@ -4,13 +4,14 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
 import type { Static } from 'typebox'
 import { listed, PRIVATE_CACHE_CONTROL } from '../../config.ts'
-import { ImageNotFound, ObjectNotFound, RangeNotSatisfiable, ServerBusy } from '../../errors.ts'
+import { ImageNotFound, ObjectNotFound, PreconditionFailed, RangeNotSatisfiable, ServerBusy } from '../../errors.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../../store/object-store.ts'
 import { CONTENT_TYPES, type ImageType } from '../../stories/image-format.ts'
 import { imageTypeOf, isStoryId, publicPath, storyPrefix } from '../../stories/key.ts'
 import { Variants } from '../../variants/variants.ts'
 import { deliver } from '../deliver.ts'
 import { imageDocument, imageHeadDocument } from '../documents.ts'
+import { parseHttpDate } from '../http-date.ts'
 import { goneSignal } from '../plugins/connections.ts'
 import { Room } from '../room.ts'
 import { errors, ImageParams } from '../schemas.ts'
@@ -40,7 +41,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
 
   const widths = listed(config.VARIANT_WIDTHS)
   const pixels = widths.map(Number)
-  const schema = { params: ImageParams, response: errors(401, 403, 404, 416, 422, 429, 503) }
+  const schema = { params: ImageParams, response: errors(401, 403, 404, 412, 416, 422, 429, 503) }
   // Images say for themselves which pages may use them
   const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', orBy: 'signature' } as const)) }
 
@@ -57,6 +58,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
         // Costs a second call only for a client whose copy is out of date, and images never change
         const head = await find(image, (key) => store.head(key, { signal }), request, signal)
         const headers = headersOf(image, head, request)
+        if (!isExpected(request, headers)) throw new PreconditionFailed()
         if (isFresh(request, headers)) return reply.code(304).headers(headers).send()
       }
       const found = await find(image, (key) => open(key, request, signal), request, signal)
@@ -73,7 +75,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     {
       schema: {
         params: ImageParams,
-        response: errors(401, 403, 404, 422, 429, 503),
+        response: errors(401, 403, 404, 412, 422, 429, 503),
         operationId: 'headImage',
         summary: 'Get the headers of an image',
         document: imageHeadDocument(pixels),
@@ -85,6 +87,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       const signal = goneSignal(request.raw)
       const head = await find(image, (key) => store.head(key, { signal }), request, signal)
       const headers = headersOf(image, head, request)
+      if (!isExpected(request, headers)) throw new PreconditionFailed()
       reply.headers(headers)
       if (isFresh(request, headers)) return reply.code(304).send()
       return reply.header('content-length', head.size).send()
@@ -189,14 +192,34 @@ interface RequestedImage {
   readonly variant: VariantRequest | undefined
 }
 
+const CONDITIONS = ['if-match', 'if-unmodified-since', 'if-none-match', 'if-modified-since']
+
 function isConditional({ headers }: FastifyRequest): boolean {
-  return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined
+  return CONDITIONS.some((name) => headers[name] !== undefined)
 }
 
-/** RFC 9110 section 13.2.2. */
-function isFresh(request: FastifyRequest, headers: OutgoingHttpHeaders): boolean {
-  // `Cache-Control: no-cache` is for caches; `fetch` sends it with every condition that a page sets itself
-  return fresh({ ...request.headers, 'cache-control': undefined }, headers)
+/** Whether the image is the one that the client expects (RFC 9110 section 13.2.2, steps 1 and 2). */
+function isExpected({ headers: asked }: FastifyRequest, { etag, 'last-modified': date }: OutgoingHttpHeaders): boolean {
+  const tags = asked['if-match']
+  // Compared strongly: a weak tag is never the same
+  if (tags !== undefined)
+    return tags.trim() === '*' || (tags.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag === etag)
+  const since = parseHttpDate(asked['if-unmodified-since'] ?? '')
+  return since === undefined || date === undefined || Date.parse(String(date)) <= since
+}
+
+/** Whether the client's copy is good (RFC 9110 section 13.2.2, steps 3 and 4). */
+function isFresh({ headers: asked }: FastifyRequest, headers: OutgoingHttpHeaders): boolean {
+  const since = asked['if-modified-since']
+  return fresh(
+    {
+      ...asked,
+      'if-modified-since': since !== undefined && parseHttpDate(since) === undefined ? undefined : since,
+      // It is for caches; `fetch` sends it with every condition that a page sets itself
+      'cache-control': undefined,
+    },
+    headers,
+  )
 }
 
 /**
