@@ -39,11 +39,14 @@ export const NotMultipart = failure(
   415,
   () => 'Send the pictures as multipart/form-data, one file part named "files" per picture',
 )
-export const CompressedBody = failure(
+export class CompressedBody extends failure(
   'CompressedBody',
   415,
   () => 'The body has a Content-Encoding; send it without compression',
-)
+) {
+  // RFC 9110 section 15.5.16
+  override headers = { 'accept-encoding': 'identity' }
+}
 export const NoBoundary = failure('NoBoundary', 400, () => 'The Content-Type header has no multipart boundary')
 export const NoFiles = failure('NoFiles', 400, () => 'No files provided')
 export const WrongPartName = failure(

@@ -11,6 +11,7 @@ import {
   FileTooLarge,
   InvalidJsonField,
   NoBoundary,
+  NoFiles,
   NotMultipart,
   ReservedName,
   ServiceError,
@@ -37,8 +38,8 @@ const WAITING_BYTES = 1024 * 1024
 /** What the first chunks of a file are collected in: for a small one that is all. */
 const SMALL_BYTES = 16 * 1024
 
-/** The one name that file parts may have. */
-const FILES = 'files'
+/** The name that file parts have to have; `files[]` and `files[0]` are the same name to PHP and to clients made for it. */
+const FILES = /^files(?:\[\d*\])?$/
 
 /** What the headers of a part and its boundary can take, at most: busboy reads no more, and a usable boundary has 70 characters. */
 const MAX_PART_OVERHEAD = 2 * PART_LIMITS.maxBytes + 1024
@@ -52,10 +53,11 @@ export interface UploadLimits {
 /**
  * Checks the headers of an upload, which can refuse it before its body is read.
  *
- * @throws {NotMultipart} @throws {CompressedBody} @throws {NoBoundary} @throws {UploadTooLarge} @throws {TicketTooManyBytes}
+ * @throws {NoFiles} @throws {NotMultipart} @throws {CompressedBody} @throws {NoBoundary} @throws {UploadTooLarge} @throws {TicketTooManyBytes}
  */
 export function checkHeaders(request: FastifyRequest, { maxFiles, maxFileSize }: UploadLimits): void {
   const { headers, access } = request
+  if (Number(headers['content-length'] ?? 0) === 0 && headers['transfer-encoding'] === undefined) throw new NoFiles()
   if (!request.isMultipart()) throw new NotMultipart()
   if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) throw new CompressedBody()
   boundaryOf(request)
@@ -112,13 +114,16 @@ export async function* readImages(request: FastifyRequest, limits: UploadLimits)
       const { done, value: part } = await body.wait(parts.next())
       if (done) break
       if (part.type === 'field') {
-        if (part.fieldname === FILES) throw new FilesAsText()
+        if (FILES.test(part.fieldname)) throw new FilesAsText()
         if (part.valueTruncated) throw new FieldTooLarge(MAX_FIELD_BYTES)
         continue
       }
+      const blocks = blocksOf(part, number + 1, limits.maxFileSize, body)
+      // What browsers send of a file input in which nothing was chosen
+      if (part.filename === '' && (await blocks.isEmpty())) continue
       number++
-      if (part.fieldname !== FILES) throw new WrongPartName(number)
-      yield blocksOf(part, number, limits.maxFileSize, body)
+      if (!FILES.test(part.fieldname)) throw new WrongPartName(number)
+      yield blocks
     }
     body.checkParts()
   } catch (error) {
@@ -200,18 +205,18 @@ class MultipartBody {
   }
 }
 
+interface Blocks extends AsyncIterableIterator<Uint8Array> {
+  /** Whether no byte is left, as far as has been read. Waits for the first byte, or for the end. */
+  isEmpty(): Promise<boolean>
+}
+
 /**
  * The bytes of a file in blocks, each of them full but for the last one; a file that came in one chunk is that chunk.
  *
  * Chunks that are kept as they come can hold far more memory than their own length, each being a window on a buffer of the socket:
  * 300,000 of one byte were seen to hold 157 MB. And what is done for each of them is done seldom for blocks.
  */
-function blocksOf(
-  { file }: MultipartFile,
-  number: number,
-  maxFileSize: number,
-  body: MultipartBody,
-): AsyncIterableIterator<Uint8Array> {
+function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number, body: MultipartBody): Blocks {
   const full: Uint8Array[] = []
   let alone: Uint8Array | undefined
   let block: Buffer | undefined
@@ -269,17 +274,26 @@ function blocksOf(
   // One that broke while the image before it was stored says so no more
   if (file.destroyed) finish(() => (file.errored ? multipartError(file.errored, 0) : new ClientGone()))
 
-  const blocks: AsyncIterableIterator<Uint8Array> = {
+  /** Waits for the next block, or for the end. */
+  async function ready(): Promise<void> {
+    while (full.length === 0 && !end) {
+      if (file.isPaused()) file.resume()
+      await body.wait(
+        new Promise<void>((resolve) => {
+          wake = resolve
+        }),
+      )
+    }
+    if (end?.error !== undefined) throw end.error
+  }
+
+  const blocks: Blocks = {
+    async isEmpty() {
+      await ready()
+      return full.length === 0
+    },
     async next() {
-      while (full.length === 0 && !end) {
-        if (file.isPaused()) file.resume()
-        await body.wait(
-          new Promise<void>((resolve) => {
-            wake = resolve
-          }),
-        )
-      }
-      if (end?.error !== undefined) throw end.error
+      await ready()
       const value = full.shift()
       return value ? { done: false, value } : { done: true, value: undefined }
     },

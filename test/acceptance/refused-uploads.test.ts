@@ -45,13 +45,13 @@ onEachStore('an upload that is not as the contract says is a 400', async (t, ser
       what: 'another name later',
       status: 400,
       sentence: /^File part 3 /,
-      parts: [good, good, { name: 'files[]', body }],
+      parts: [good, good, { name: 'pictures', body }],
     },
     { what: 'files as text', status: 400, sentence: /text field/, parts: [{ filename: null, body: 'a.jpg' }] },
     { what: 'an image as text', status: 400, sentence: /"files"|text field/, parts: [good, { filename: null, body }] },
     { what: 'an empty file', status: 400, sentence: /^File 1 is empty$/, parts: [{ body: '' }] },
     { what: 'an empty file later', status: 400, sentence: /^File 2 is empty$/, parts: [good, { body: '' }, good] },
-    { what: 'no file chosen', status: 400, sentence: /^File 1 is empty$/, parts: [{ filename: '', body: '' }] },
+    { what: 'no file chosen', status: 400, sentence: /^No files provided$/, parts: [{ filename: '', body: '' }] },
   ])
 })
 
@@ -115,7 +115,7 @@ onEachStore('what is not one of the image types is a 415 that says what to send'
     const answer = await send(server, 'POST', UPLOAD, { headers, body: '{"files": []}' })
     isError(t, answer, 415, /multipart\/form-data.*"files"/, `Content-Type: ${type}`)
   }
-  isError(t, await send(server, 'POST', UPLOAD), 415, /multipart\/form-data/, 'no body and no type')
+  isError(t, await send(server, 'POST', UPLOAD), 400, /^No files provided$/, 'no body and no type')
   t.same(await store.content(), [])
 })
 

@@ -305,7 +305,8 @@ const PARTS: readonly (readonly [what: string, parts: readonly Part[], expected:
   ],
   ['upper case', [FILE, { headers: ['CONTENT-DISPOSITION: FORM-DATA; NAME="files"; FILENAME="a"'], body: image }], 2],
   ['a name in upper case', [FILE, filePart(image, 'FILES')], /File part 2 is not named "files"/],
-  ['a name with a bracket', [FILE, filePart(image, 'files[]')], /File part 2 is not named "files"/],
+  ['a name with brackets, as PHP has it', [FILE, filePart(image, 'files[]')], 2],
+  ['a name with half a bracket', [FILE, filePart(image, 'files[')], /File part 2 is not named "files"/],
   ['a name with a space', [FILE, filePart(image, 'files ')], /File part 2 is not named "files"/],
   [
     'base64, which a form has no more (RFC 7578)',

@@ -62,6 +62,8 @@ async function send(t: Test, server: TestApp, body: Uint8Array, status: number, 
 }
 
 const NONE = /^No files provided$/
+/** As browsers send it. */
+const NOT_CHOSEN = filePart(Buffer.alloc(0), 'files', '')
 const BROKEN = /broken or ends before its last boundary/
 const RESERVED = /^A part has a reserved name, such as "constructor"/
 const UNUSABLE = /^The headers of part 1 can't be used: .*Content-Disposition: form-data with a name.* 8 KiB/
@@ -90,8 +92,16 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
     multipart([{ headers: ['content-disposition: form-data; name="files"; filename="a"'], body: image }]),
     200,
   ],
+  ['files as PHP names them', multipart([filePart(image, 'files[]'), filePart(image, 'files[0]')]), 200],
+  ['a file part called files[a]', multipart([filePart(image, 'files[a]')]), 400, /File part 1 is not named "files"/],
+  ['a text field called files[]', multipart([textPart('files[]', 'x')]), 400, /text field is called "files"/],
+  ['file inputs in which nothing was chosen', multipart([NOT_CHOSEN, FILE, NOT_CHOSEN, FILE]), 200],
+  ['only such inputs', multipart([NOT_CHOSEN, NOT_CHOSEN]), 400, NONE],
+  ['such an input of another name', multipart([filePart(Buffer.alloc(0), 'photo', ''), FILE]), 200],
+  ['a part with an empty file name and a body', multipart([filePart(image, 'files', '')]), 200],
+  ['an empty file with a name', multipart([NOT_CHOSEN, FILE, filePart(Buffer.alloc(0))]), 400, /^File 2 is empty$/],
   ['no parts at all', multipart([]), 400],
-  ['an empty body', Buffer.alloc(0), 400],
+  ['an empty body', Buffer.alloc(0), 400, NONE],
   ['only text fields', multipart([textPart('a', 'b')]), 400, NONE],
   [
     'a part without Content-Disposition',
@@ -222,6 +232,34 @@ t.test('the boundary may be quoted, and any character that RFC 2046 allows', asy
     await client.write(body)
     t.equal((await client.answer()).status, 200, boundary)
   }
+})
+
+t.test('a request without a body has no files, whatever its type', async (t) => {
+  const server = await startApp(t)
+  const types = [undefined, 'multipart/form-data', 'multipart/form-data; boundary=XX', 'application/json']
+  for (const type of types) {
+    for (const length of ['', 'Content-Length: 0\r\n']) {
+      const client = await server.connect()
+      const header = type === undefined ? '' : `Content-Type: ${type}\r\n`
+      await client.write(`POST /api/v1/images/upload HTTP/1.1\r\nHost: test\r\n${header}${length}\r\n`)
+      const answer = await client.answer()
+      t.equal(answer.status, 400, `${type}, ${length}`)
+      t.match(JSON.parse(answer.body).detail, NONE)
+      client.socket.destroy()
+    }
+  }
+})
+
+t.test('a compressed body is refused, and told what is accepted', async (t) => {
+  const server = await startApp(t)
+  const response = await fetch(`${server.url}/api/v1/images/upload`, {
+    method: 'POST',
+    headers: { 'content-type': 'multipart/form-data; boundary=XX', 'content-encoding': 'gzip' },
+    body: new Uint8Array(multipart([FILE])),
+  })
+  t.equal(response.status, 415)
+  t.equal(response.headers.get('accept-encoding'), 'identity')
+  t.ok(isDetail(await response.text()))
 })
 
 t.test('a Content-Type without a usable boundary, or of another kind, is refused', async (t) => {
