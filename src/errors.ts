@@ -319,7 +319,11 @@ export const ExpectationFailed = failure(
   417,
   () => 'The only expectation that this server meets is "100-continue"',
 )
-export const HeadersTooLarge = failure('HeadersTooLarge', 431, () => 'The request headers are larger than 16 KiB')
+export const HeadersTooLarge = failure(
+  'HeadersTooLarge',
+  431,
+  () => 'The request headers are larger than 16 KiB, or too many',
+)
 /** What is stored under the name of an image can't be decoded. */
 export const UnreadableImage = failure(
   'UnreadableImage',

@@ -496,7 +496,7 @@ const SERVED: readonly (readonly [what: string, bytes: Uint8Array | string, imag
   ],
   ['empty lines in front', `\r\n\r\n${get()}`],
   ['two spaces in the start line', `GET  ${LIST} HTTP/1.1\r\n${HOST}\r\n`],
-  ['3,000 fields', get('X: y\r\n'.repeat(3000))],
+  ['900 fields', get('X: y\r\n'.repeat(900))],
   ['an empty Host', `GET ${LIST} HTTP/1.1\r\nHost:\r\n\r\n`],
   ['fields called __proto__ and constructor', get('__proto__: x\r\nconstructor: y\r\n')],
   ['query parameters called __proto__', get().replace(LIST, `${LIST}?__proto__=x&constructor=y`)],
@@ -526,6 +526,8 @@ const SERVED: readonly (readonly [what: string, bytes: Uint8Array | string, imag
 ]
 
 const OTHERS: readonly Exchange[] = [
+  // Node.js 20 drops what is beyond 2,000 fields, and Node.js 24 refuses more than 1,000
+  ['2,500 fields', get('X: y\r\n'.repeat(2500)), [[200, 431]], 'waiting'],
   ['a Host that is none', `GET ${LIST} HTTP/1.1\r\nHost: a/b@c d\r\n\r\n`, [421], 'open'],
   ['an absolute target elsewhere', get().replace(LIST, `http://elsewhere${LIST}`), [421], 'open'],
   ['two Hosts', get('Host: other\r\n'), [400], 'open'],
