@@ -201,7 +201,10 @@ for (const [name, open] of sample(
       const socket = beginUpload(killed.port, rest)
       const content = async () => (await store.content()).filter((key) => !TEMPORARY.test(key))
       const left = async () => (await content()).filter((key) => key.startsWith('stories/') && !key.includes(whole))
-      await until('images are stored', async () => (await left()).some((key) => /\/2\.jpg$/.test(key)))
+      // In either order: they are stored side by side
+      const both = (keys: readonly string[]) =>
+        ['/1.png', '/2.jpg'].every((name) => keys.some((key) => key.endsWith(name)))
+      await until('images are stored', async () => both(await left()))
       await killed.kill()
       socket.destroy()
       const young = await runCommand('sweep', ['--all', '--dry-run'], store.environment)
@@ -220,9 +223,7 @@ for (const [name, open] of sample(
       const server = await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '0s', UPLOAD_IDLE_TIMEOUT: '1h' })
       const running = beginUpload(server.port, rest)
       t.teardown(() => running.destroy())
-      await until('an upload runs', async () =>
-        (await left()).some((key) => /\/2\.jpg$/.test(key) && !key.includes(id)),
-      )
+      await until('an upload runs', async () => both((await left()).filter((key) => !key.includes(id))))
       const before = await content()
       const late = { ...store.environment, ...ahead(since) }
       const lines = [id, `  stories/${id}/1.png`, `  stories/${id}/2.jpg`]
