@@ -57,12 +57,13 @@ export interface UploadLimits {
  */
 export function checkHeaders(request: FastifyRequest, { maxFiles, maxFileSize }: UploadLimits): void {
   const { headers, access } = request
-  if (Number(headers['content-length'] ?? 0) === 0 && headers['transfer-encoding'] === undefined) throw new NoFiles()
+  const length = Number(headers['content-length'] ?? 0)
+  if (length === 0 && headers['transfer-encoding'] === undefined) throw new NoFiles()
   if (!request.isMultipart()) throw new NotMultipart()
   if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) throw new CompressedBody()
   boundaryOf(request)
   const parts = maxFiles + MAX_FIELDS + 1
-  const fileBytes = Number(headers['content-length'] ?? 0) - parts * MAX_PART_OVERHEAD - MAX_FIELDS * MAX_FIELD_BYTES
+  const fileBytes = length - parts * MAX_PART_OVERHEAD - MAX_FIELDS * MAX_FIELD_BYTES
   if (fileBytes > maxFiles * maxFileSize) throw new UploadTooLarge(maxFiles, maxFileSize)
   if (access.ticket && fileBytes > access.ticket.bytes) throw new TicketTooManyBytes(access.ticket.bytes)
 }
@@ -206,7 +207,7 @@ class MultipartBody {
 }
 
 interface Blocks extends AsyncIterableIterator<Uint8Array> {
-  /** Whether no byte is left, as far as has been read. Waits for the first byte, or for the end. */
+  /** Returns whether no byte is left. Waits for the next byte or the end of the file. */
   isEmpty(): Promise<boolean>
 }
 

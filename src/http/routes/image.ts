@@ -1,4 +1,4 @@
-import type { OutgoingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
@@ -58,8 +58,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
         // Costs a second call only for a client whose copy is out of date, and images never change
         const head = await find(image, (key) => store.head(key, { signal }), request, signal)
         const headers = headersOf(image, head, request)
-        if (!isExpected(request, headers)) throw new PreconditionFailed()
-        if (isFresh(request, headers)) return reply.code(304).headers(headers).send()
+        if (isNotModified(request, headers)) return reply.code(304).headers(headers).send()
       }
       const found = await find(image, (key) => open(key, request, signal), request, signal)
       const headers = headersOf(image, found, request)
@@ -87,9 +86,9 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       const signal = goneSignal(request.raw)
       const head = await find(image, (key) => store.head(key, { signal }), request, signal)
       const headers = headersOf(image, head, request)
-      if (!isExpected(request, headers)) throw new PreconditionFailed()
+      const notModified = isNotModified(request, headers)
       reply.headers(headers)
-      if (isFresh(request, headers)) return reply.code(304).send()
+      if (notModified) return reply.code(304).send()
       return reply.header('content-length', head.size).send()
     },
   )
@@ -198,18 +197,13 @@ function isConditional({ headers }: FastifyRequest): boolean {
   return CONDITIONS.some((name) => headers[name] !== undefined)
 }
 
-/** Whether the image is the one that the client expects (RFC 9110 section 13.2.2, steps 1 and 2). */
-function isExpected({ headers: asked }: FastifyRequest, { etag, 'last-modified': date }: OutgoingHttpHeaders): boolean {
-  const tags = asked['if-match']
-  // Compared strongly: a weak tag is never the same
-  if (tags !== undefined)
-    return tags.trim() === '*' || (tags.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag === etag)
-  const since = parseHttpDate(asked['if-unmodified-since'] ?? '')
-  return since === undefined || date === undefined || Date.parse(String(date)) <= since
-}
-
-/** Whether the client's copy is good (RFC 9110 section 13.2.2, steps 3 and 4). */
-function isFresh({ headers: asked }: FastifyRequest, headers: OutgoingHttpHeaders): boolean {
+/**
+ * Evaluates the conditions of a request, in the order of RFC 9110 section 13.2.2. Returns whether the client's copy is still good.
+ *
+ * @throws {PreconditionFailed} if the image is not the one that `If-Match` or `If-Unmodified-Since` asks for
+ */
+function isNotModified({ headers: asked }: FastifyRequest, headers: OutgoingHttpHeaders): boolean {
+  if (!isExpected(asked, headers)) throw new PreconditionFailed()
   const since = asked['if-modified-since']
   return fresh(
     {
@@ -220,6 +214,16 @@ function isFresh({ headers: asked }: FastifyRequest, headers: OutgoingHttpHeader
     },
     headers,
   )
+}
+
+/** Returns whether `If-Match` holds or, without it, `If-Unmodified-Since`. */
+function isExpected(asked: IncomingHttpHeaders, { etag, 'last-modified': date }: OutgoingHttpHeaders): boolean {
+  const tags = asked['if-match']
+  // Compared strongly: a weak tag is never the same
+  if (tags !== undefined)
+    return tags.trim() === '*' || (tags.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag === etag)
+  const since = parseHttpDate(asked['if-unmodified-since'] ?? '')
+  return since === undefined || date === undefined || Date.parse(String(date)) <= since
 }
 
 /**
