@@ -17,14 +17,14 @@ trap finish EXIT
 if [[ -z ${TEST_ENGINES+set} ]]; then
   for engine in minio rgw; do
     # One that runs already is used as it is: the script would start it anew, without its data
-    if runs "$engine"; then
-      engines+=" $engine"
-    elif "test/engines/$engine.sh" up >/dev/null; then
-      engines+=" $engine"
+    if ! runs "$engine"; then
+      if ! "test/engines/$engine.sh" up >/dev/null; then
+        echo "Left out: $engine, which can't be started here" >&2
+        continue
+      fi
       started+=("$engine")
-    else
-      echo "Left out: $engine, which can't be started here" >&2
     fi
+    engines+=" $engine"
   done
   export TEST_ENGINES=$engines
 fi

@@ -13,7 +13,7 @@ t.test(
   `of ${BODIES} mutated uploads each is answered, none is taken that is not whole, and nothing leaks`,
   async (t) => {
     const program = fileURLToPath(new URL('fuzz.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--expose-gc', '--import=./build/typescript.mjs', program], {
+    const child = spawn(process.execPath, ['--expose-gc', ...process.execArgv, program], {
       env: { ...process.env, FUZZ_BODIES: String(BODIES) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

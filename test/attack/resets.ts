@@ -36,7 +36,6 @@ const SETTINGS = {
   SIGNING_SECRETS: TEMPORARY,
   PRIVATE_IMAGES: 'true',
   RATE_LIMIT: '1000000',
-  AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
 }
 
 export interface ResetOptions {

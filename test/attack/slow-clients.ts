@@ -149,7 +149,7 @@ export async function slowClients(options: {
     times.idle = {}
     for (let round = 0; round < options.rounds; round++) {
       await normal('idle')
-      const child = spawn(process.execPath, ['--import=./build/typescript.mjs', fileURLToPath(import.meta.url)], {
+      const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url)], {
         env: {
           ...process.env,
           URL: server.url + large,

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { endWithUs } from './end-with-us.ts'
 import { ALLOWED_HOSTS } from './hosts.ts'
 import { PATIENCE } from './patience.ts'
 
@@ -52,11 +53,8 @@ export interface ServerProcess extends Launch {
   peakMemory(): Promise<number>
 }
 
-/** They end with this process. */
-const running = new Set<ChildProcess>()
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
+/** The only environment that a process of the built server inherits. The SDK's notice on Node.js 20 is not about the tests. */
+export const BARE_ENVIRONMENT = { PATH: process.env.PATH, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' }
 
 /**
  * Runs the built server. It gets nothing of this process's environment but PATH, so no setting of the developer's shell counts,
@@ -66,10 +64,10 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
   const folder = cwd ?? mkdtempSync(join(tmpdir(), 'story-images-cwd-'))
   const child = spawn(process.execPath, [SERVER], {
     cwd: folder,
-    env: { PATH: process.env.PATH, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...environment },
+    env: { ...BARE_ENVIRONMENT, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  running.add(child)
+  endWithUs(child)
   const output = { stdout: '', stderr: '' }
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].setEncoding('utf8').on('data', (text: string) => {
@@ -78,7 +76,6 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
     })
   }
   const exit = exitOf(child).finally(() => {
-    running.delete(child)
     if (cwd === undefined) rmSync(folder, { recursive: true, force: true })
   })
   return { pid: child.pid ?? 0, output, exit, signal: (name) => void child.kill(name) }

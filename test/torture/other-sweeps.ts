@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { CLOCK_MARGIN_MS } from '../../src/stories/key.ts'
+import { endWithUs } from '../support/end-with-us.ts'
 import type { Edit } from './bugs.ts'
 import type { Fault } from './history.ts'
 
@@ -53,7 +54,7 @@ export async function runOtherSweeps(
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const kill = () => child.kill('SIGKILL')
-    process.once('exit', kill)
+    endWithUs(child)
     signal.addEventListener('abort', kill)
     let said = ''
     child.stdout.setEncoding('utf8').on('data', (dots: string) => {
@@ -65,7 +66,6 @@ export async function runOtherSweeps(
     const timer = setTimeout(kill, 2000 + 10_000 * random())
     const [code] = await once(child, 'close')
     clearTimeout(timer)
-    process.off('exit', kill)
     signal.removeEventListener('abort', kill)
     if (code !== null) failures.push(said)
     record({ kind: 'fault', what: 'kill of a sweep', start, end: performance.now() })

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endWithUs } from '../support/end-with-us.ts'
 
 const START_MS = 30_000
 
@@ -44,9 +45,7 @@ export class Replica {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#process = child
-    const killWithUs = () => child.kill('SIGKILL')
-    process.once('exit', killWithUs)
-    child.once('exit', () => process.off('exit', killWithUs))
+    endWithUs(child)
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.output = (this.output + text).slice(-OUTPUT)

@@ -20,7 +20,7 @@ const PROCESS = fileURLToPath(new URL('../../support/second-process.ts', import.
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : undefined
 
 async function startProcess(t: Test, root: string): Promise<ChildProcess> {
-  const child = fork(PROCESS, [root], { execArgv: ['--import=./build/typescript.mjs'] })
+  const child = fork(PROCESS, [root])
   t.teardown(() => child.kill('SIGKILL'))
   await once(child, 'message')
   return child
