@@ -1,7 +1,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Whoever reads the file meanwhile sees all of the old one, or of the new one; so do two builds that run at once. */
+/** Replaces a file in one step: readers see the old content or the new, also when two builds run at the same time. */
 export async function writeFileAtomic(path: string, contents: Uint8Array | string): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
   const unfinished = `${path}.${process.pid}.new`
@@ -9,7 +9,7 @@ export async function writeFileAtomic(path: string, contents: Uint8Array | strin
   await rename(unfinished, path)
 }
 
-/** Whether this is the name of a file that another build is writing. */
+/** Returns whether a build is still writing the file of this name. */
 export function isUnfinished(name: string): boolean {
   return name.endsWith('.new')
 }

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 
-/** Where the code is: `src/`, or `dist/` with the bundle of it. This file is at its top either way, so that it can tell. */
+/** The folder of the code: `src/`, or `dist/` when the code is bundled. This file is at the top of both. */
 export const CODE = new URL('.', import.meta.url)
 
-/** What `npm run build` has made of web/. */
+/** The folder with the pages that `npm run build` has bundled from `web/`. */
 export const PAGES = new URL('../dist/web/', CODE)
 
-/** Of this package; package.json is beside `src/` and `dist/`. */
+/** The version of this package, from package.json, which is next to `src/` and `dist/`. */
 export const { version } = JSON.parse(readFileSync(new URL('../package.json', CODE), 'utf8')) as { version: string }

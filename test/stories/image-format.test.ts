@@ -486,7 +486,7 @@ t.test('no damaged file makes it throw, take long, or take an answer back', asyn
   t.ok(slowest < 1000, `the slowest took ${slowest.toFixed(1)} ms`)
 })
 
-/** Of processor time: others may want the processor too. */
+/** Returns the processor time since `start` in milliseconds. Unlike the time of day it does not count what other programs do. */
 function millisecondsSince(start: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(start)
   return (user + system) / 1000

@@ -1,7 +1,7 @@
-/** Whether this is `npm run test:all`: everything, and not each promise once, as `npm test` shows it. */
+/** True in `npm run test:all`, which runs every case. `npm test` runs a sample. */
 export const ALL = process.env.TEST_ALL === '1'
 
-/** All of these; with `npm test` at most `count`, the first one and others at equal distances. */
+/** Returns all cases in `npm run test:all`. In `npm test` returns at most `count`: the first one, and others at equal distances. */
 export function sample<T>(cases: readonly T[], count: number): readonly T[] {
   if (ALL) return cases
   return cases.filter(

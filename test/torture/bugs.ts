@@ -112,7 +112,7 @@ export const BUGS: Readonly<Record<string, Bug>> = {
   },
 }
 
-/** @throws {Error} when there is no such bug */
+/** Returns the bug of this name, or throws an error with the names that there are. */
 export function bugNamed(name: string): Bug {
   const bug = BUGS[name]
   if (!bug) throw new Error(`There is no bug "${name}"; there are ${Object.keys(BUGS).join(', ')}`)
