@@ -84,8 +84,9 @@ async function described(root: string, keys: readonly string[]): Promise<ListedO
     const stats = await Promise.all(
       keys.slice(at, at + STATS).map(async (key) => {
         try {
-          const { size, mtimeMs } = await lstat(join(root, key))
-          return { key, size, modified: timeOf(mtimeMs).toISOString() }
+          // Whole milliseconds, as for a single object: as a floating-point number the same time can be one more
+          const { size, mtimeMs } = await lstat(join(root, key), { bigint: true })
+          return { key, size: Number(size), modified: timeOf(Number(mtimeMs)).toISOString() }
         } catch (error) {
           if (isMissing(error)) return undefined
           throw error
