@@ -1,6 +1,6 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import * as failures from '../errors.ts'
-import { CONTENT_TYPES } from '../stories/image-format.ts'
+import { CONTENT_TYPES } from '../images/types.ts'
 import { STORY_ID_PATTERN } from '../stories/key.ts'
 import { FORMATS } from '../variants/variant.ts'
 import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, Uploaded } from './schemas.ts'

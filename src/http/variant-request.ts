@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { BadQuery } from '../errors.ts'
-import type { ImageType } from '../stories/image-format.ts'
+import type { ImageType } from '../images/types.ts'
 import { FORMATS, type Form, type Format } from '../variants/variant.ts'
 
 export interface VariantRequest {

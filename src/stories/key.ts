@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { v7 } from 'uuid'
+import type { ImageType } from '../images/types.ts'
 import type { KeySpace, ListedObject } from '../store/object-store.ts'
-import type { ImageType } from './image-format.ts'
 
 /**
  * Where a story is in the bucket, and when it is there at all.

@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto'
 import type { ObjectStore } from '../store/object-store.ts'
 import { recordKey, WRITTEN_BY_US } from './key.ts'
 
+/** A record of 10,000 images, the most that MAX_FILES can allow, has about 2 MiB. */
+export const MAX_RECORD_BYTES = 8 * 1024 * 1024
+
 /** What the commit record says of an image. */
 export interface ManifestImage {
   readonly name: string
@@ -45,5 +48,39 @@ export async function writeRecord(
       () => false,
     )
     if (!isThere) throw error
+  }
+}
+
+/**
+ * Reads the size of an image from its story's commit record: the metadata of an image whose size came late in its file has none.
+ *
+ * @param key of the image
+ * @returns undefined if there is no record, or the record does not say
+ * @throws {ServiceError} of the store
+ */
+export async function readRecordedSize(
+  store: ObjectStore,
+  key: string,
+  signal: AbortSignal,
+): Promise<Pick<ManifestImage, 'width' | 'height'> | undefined> {
+  const folder = key.slice(0, key.lastIndexOf('/') + 1)
+  for await (const page of store.list({ prefix: `${folder}0.`, signal })) {
+    const record = page[0]
+    if (!record || record.size > MAX_RECORD_BYTES) return undefined
+    const { body } = await store.get(record.key, { signal })
+    const chunks: Buffer[] = []
+    for await (const chunk of body) chunks.push(chunk as Buffer)
+    const { images } = parseObject(Buffer.concat(chunks).toString())
+    if (!Array.isArray(images)) return undefined
+    return images.find((image) => folder + image?.name === key)
+  }
+  return undefined
+}
+
+function parseObject(text: string): Partial<Record<string, unknown>> {
+  try {
+    return Object(JSON.parse(text))
+  } catch {
+    return {}
   }
 }

@@ -1,13 +1,13 @@
 import { digestBody } from '../digest.ts'
 import { KeyInUse, KeyReused, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
+import { readHead } from '../images/read-head.ts'
+import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
 import { Claim, claimKey, committedStory } from './claim.ts'
 import type { ClaimedStory } from './claim-object.ts'
-import { CONTENT_TYPES } from './image-format.ts'
 import { CLOCK_MARGIN_MS, imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
 import { isLasting, mayBeSwept } from './leftovers.ts'
-import { readHead } from './read-head.ts'
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
 
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
@@ -140,10 +140,12 @@ class RunningUpload {
   /** Resolves when the image was read; storing it goes on. */
   async takeImage(number: number, body: Body): Promise<void> {
     const chunks = body[Symbol.asyncIterator]()
-    const { head, format } = await readHead(chunks, number, this.#options.maxPixels)
+    const head = await readHead(chunks, number, this.#options.maxPixels)
+    const { type } = head
+    let { format } = head
     await this.#room()
     const isStored = (await this.#earlier) === undefined
-    const key = imageKey(this.#id, number, format.type)
+    const key = imageKey(this.#id, number, type)
     this.keys.push(key)
     let size = 0
     let wasRead = () => {}
@@ -153,7 +155,7 @@ class RunningUpload {
     const upload = this
     async function* bytes() {
       let alone = false
-      let chunk: Uint8Array | undefined = head
+      let chunk: Uint8Array | undefined = head.bytes
       while (chunk) {
         size += chunk.length
         // A file of several parts takes the room of all the others
@@ -164,16 +166,17 @@ class RunningUpload {
         yield chunk
         const next: IteratorResult<Uint8Array> = await upload.orFailure(chunks.next())
         chunk = next.done ? undefined : next.value
+        // A size that comes after more than is held is in the record alone
+        format ??= head.readOn(chunk)
       }
       upload.#unstored += size
       wasRead()
     }
-    const { width, height, type } = format
     if (isStored) this.#isStored = true
     const result = isStored
       ? this.#store.put(key, bytes(), {
           contentType: CONTENT_TYPES[type],
-          metadata: { ...WRITTEN_BY_US, width: String(width), height: String(height) },
+          metadata: { ...WRITTEN_BY_US, ...(format && sizeMetadata(format)) },
           readAhead: this.#options.readAhead,
         })
       : digestBody(bytes())
@@ -181,6 +184,7 @@ class RunningUpload {
       .then(
         ({ size, sha256 }) => {
           const name = `${number}.${type}`
+          const { width, height } = format as ImageFormat
           this.#manifest[number - 1] = { name, type: CONTENT_TYPES[type], size, width, height, sha256 }
         },
         (error) => this.#fail(error),
@@ -273,4 +277,8 @@ class RunningUpload {
   async #othersStored(own: string): Promise<void> {
     await Promise.all([...this.#stores].filter(([key]) => key !== own).map(([, stored]) => stored))
   }
+}
+
+function sizeMetadata({ width, height }: ImageFormat): Record<string, string> {
+  return { width: String(width), height: String(height) }
 }

@@ -2,21 +2,18 @@ import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
 import { Check } from 'typebox/schema'
 import { ObjectNotFound, StoreUnavailable, StoryNotFound } from '../errors.ts'
+import { CONTENT_TYPES } from '../images/types.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { CONTENT_TYPES } from './image-format.ts'
 import { imageTypeOf, isOwnId, STORIES, type StoryKeys, storyPrefix } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
-import { fingerprintOf, type ManifestImage } from './record.ts'
+import { fingerprintOf, MAX_RECORD_BYTES, type ManifestImage } from './record.ts'
 
 /** Stories that are read side by side; each of them image after image, as a stream. */
 const STORIES_AT_ONCE = 4
 
 /** A store that answers badly is asked again before that counts. */
 const TRIES = 3
-
-/** A record of 10,000 images, the most that MAX_FILES can allow, has about 2 MiB. */
-const MAX_RECORD_BYTES = 8 * 1024 * 1024
 
 const DIGEST = Type.String({ pattern: '^[0-9a-f]{64}$' })
 const COUNT = Type.Integer({ minimum: 1 })

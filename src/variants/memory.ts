@@ -31,15 +31,22 @@ export interface Plan {
   /** Bytes of the image. */
   readonly size: number
   readonly about: Metadata
+  /** In pixels, as stored: a frame may be smaller. */
+  readonly canvas: { readonly width: number; readonly height: number }
+  /** Whether width and height are swapped when it is displayed. */
+  readonly isTurned: boolean
   /** More than one when the variant is an animation. */
   readonly frames: number
   readonly encoder: Encoder
+  /** Bytes for each pixel of the variant that are held beside the encoder. */
+  readonly held: number
 }
 
 /** The most pixels for each row of a variant of this shape, for the encoder to have enough memory. */
 export function mostWidth(plan: Plan): number {
-  const { width, height } = plan.about.autoOrient
-  return Math.max(1, Math.floor(Math.sqrt((MOST_TO_ENCODE / bytesToEncode(plan)) * (width / height))))
+  const { canvas, isTurned } = plan
+  const shape = isTurned ? canvas.height / canvas.width : canvas.width / canvas.height
+  return Math.max(1, Math.floor(Math.sqrt((MOST_TO_ENCODE / bytesToEncode(plan)) * shape)))
 }
 
 /**
@@ -48,18 +55,18 @@ export function mostWidth(plan: Plan): number {
  * @param scale from the image to the variant, 1 or less
  */
 export function memoryFor(plan: Plan, scale: number): number {
-  const { size, about, frames } = plan
+  const { size, about, canvas, frames } = plan
   const { exif, icc, iptc, xmp } = about
   // Held by the decoder and by libvips, beside the file itself
   const metadata = [exif, icc, iptc, xmp].reduce((sum, block) => sum + 2 * (block?.length ?? 0), 0)
-  const pixels = about.width * about.height * scale ** 2
+  const pixels = canvas.width * canvas.height * scale ** 2
   const encoding = pixels * (bytesToEncode(plan) + (frames > 1 ? TO_JOIN * frames : 0))
   const [decoding, kept] = bytesToDecode(plan, scale)
   return REST + size + metadata + Math.max(decoding, kept + encoding)
 }
 
-function bytesToEncode({ about, frames, encoder }: Plan): number {
-  return (frames > 1 ? TO_ENCODE_FILM : about.hasAlpha ? TO_ENCODE_ALPHA : TO_ENCODE)[encoder]
+function bytesToEncode({ about, frames, encoder, held }: Plan): number {
+  return held + (frames > 1 ? TO_ENCODE_FILM : about.hasAlpha ? TO_ENCODE_ALPHA : TO_ENCODE)[encoder]
 }
 
 /** What the decoder takes, and what of that is still there when the variant is encoded. */

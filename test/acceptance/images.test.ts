@@ -1,5 +1,6 @@
+import { caseFile, withMetadata, withPixelsFirst } from '../images/field-files.ts'
 import { makeImage } from '../support/images.ts'
-import { type Answer, get, IMAGES, isError, remove, send, upload } from './client.ts'
+import { type Answer, get, IMAGES, isError, listImages, post, remove, send, upload } from './client.ts'
 import { onEachStore } from './stores.ts'
 
 onEachStore('GET and HEAD of an image tell a CDN and a browser what they need', async (t, server) => {
@@ -50,6 +51,60 @@ onEachStore('GET and HEAD of an image tell a CDN and a browser what they need', 
     t.equal(answers.GET.headers['last-modified'], answers.HEAD.headers['last-modified'])
   }
 })
+
+const MIB = 1024 * 1024
+
+onEachStore('an image whose size comes after 6 MiB of its file is stored, and served with it', async (t, server) => {
+  const turned = withMetadata(await makeImage({ type: 'jpg', orientation: 6 }), 6 * MIB)
+  const images = [turned, withPixelsFirst(6 * MIB, 64, 48), await makeImage({ type: 'png' })]
+  const { image_paths: paths } = await upload(server, images)
+  const sizes = [
+    ['30', '40'],
+    ['64', '48'],
+    ['40', '30'],
+  ]
+  for (const [index, path] of paths.entries()) {
+    const whole = await get(server, path)
+    t.ok(whole.body.equals(images[index] ?? Buffer.alloc(0)), path)
+    const { etag = '' } = whole.headers
+    const others = [
+      await send(server, 'HEAD', path),
+      await get(server, path, { range: 'bytes=0-9' }),
+      await get(server, path, { 'if-none-match': etag }),
+    ]
+    t.same(
+      others.map(({ status }) => status),
+      [200, 206, 304],
+    )
+    for (const { headers } of [whole, ...others])
+      t.same([headers['x-image-width'], headers['x-image-height']], sizes[index], path)
+  }
+  t.match((await get(server, `${paths[0]}?w=160&format=webp`)).headers, {
+    'x-image-width': '30',
+    'x-image-height': '40',
+  })
+})
+
+onEachStore(
+  'the limit of pixels counts wherever a size comes, and whatever the header says first',
+  async (t, server) => {
+    const late = withMetadata(await makeImage({ type: 'jpg', width: 400, height: 300 }), 6 * MIB)
+    const nowhere = late.subarray(0, 6 * MIB)
+    const before = await makeImage({ type: 'png' })
+    for (const body of [late, withPixelsFirst(6 * MIB, 400, 300), caseFile('g-400-megapixels-behind-1x1.gif')]) {
+      const answer = await post(server, [{ body: before }, { body }])
+      isError(t, answer, 413, /^File 2 has \d+ × \d+ pixels; the limit is 100000 pixels for one image$/)
+    }
+    isError(
+      t,
+      await post(server, [{ body: before }, { body: nowhere }]),
+      415,
+      /^File 2 starts like an image\/jpeg, but /,
+    )
+    t.same(await listImages(server), [])
+  },
+  { MAX_PIXELS: '100000' },
+)
 
 onEachStore(
   'the operator chooses for how long images may be cached',

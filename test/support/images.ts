@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import type { ImageType } from '../../src/stories/image-format.ts'
+import type { ImageType } from '../../src/images/types.ts'
 
 export interface ImageOptions {
   type: ImageType

@@ -5,9 +5,10 @@ import fresh from 'fresh'
 import type { Static } from 'typebox'
 import { listed, PRIVATE_CACHE_CONTROL } from '../../config.ts'
 import { ImageNotFound, ObjectNotFound, PreconditionFailed, RangeNotSatisfiable, ServerBusy } from '../../errors.ts'
+import { CONTENT_TYPES, type ImageType } from '../../images/types.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../../store/object-store.ts'
-import { CONTENT_TYPES, type ImageType } from '../../stories/image-format.ts'
-import { imageTypeOf, isStoryId, publicPath, storyPrefix } from '../../stories/key.ts'
+import { imageTypeOf, isStoryId, isWrittenByUs, publicPath, storyPrefix } from '../../stories/key.ts'
+import { readRecordedSize } from '../../stories/record.ts'
 import { Variants } from '../../variants/variants.ts'
 import { deliver } from '../deliver.ts'
 import { imageDocument, imageHeadDocument } from '../documents.ts'
@@ -109,10 +110,29 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     signal: AbortSignal,
   ): Promise<Found> {
     try {
-      if (!variant) return await read(key)
+      if (!variant) return await withSize(await read(key), key, signal)
       return await variants.find({ storyId, source: key, ...variant }, read, { who: request.clientId, signal })
     } catch (error) {
       throw error instanceof ObjectNotFound ? new ImageNotFound(publicPath(key)) : error
+    }
+  }
+
+  /** The image with its size in its metadata, wherever the upload has left that. */
+  async function withSize<Found extends ObjectHead & { body?: Readable }>(
+    found: Found,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<Found> {
+    const { metadata } = found
+    if (metadata.width !== undefined || !isWrittenByUs(metadata)) return found
+    // It may break off meanwhile, which whoever reads it will see
+    found.body?.on('error', () => {})
+    try {
+      const size = await readRecordedSize(store, key, signal)
+      return { ...found, metadata: { ...metadata, width: String(size?.width), height: String(size?.height) } }
+    } catch (error) {
+      found.body?.destroy()
+      throw error
     }
   }
 

@@ -1,30 +1,9 @@
-import { imageDimensionsFromData } from 'image-dimensions'
-import { HEADERS } from './image-header.ts'
-
-export type ImageType = 'jpg' | 'png' | 'gif' | 'webp' | 'avif'
-
-export interface ImageFormat {
-  /** Also the file name extension. */
-  readonly type: ImageType
-  /** Pixels as displayed, 1 or more. */
-  readonly width: number
-  /** Pixels as displayed, 1 or more. */
-  readonly height: number
-}
-
-/** The media type of each image type (IANA registry, image/*). */
-export const CONTENT_TYPES: Readonly<Record<ImageType, string>> = {
-  jpg: 'image/jpeg',
-  png: 'image/png',
-  gif: 'image/gif',
-  webp: 'image/webp',
-  avif: 'image/avif',
-}
+import { HEADERS } from './headers.ts'
+import { ScanRun } from './scan.ts'
+import type { Header, ImageFormat, ImageType } from './types.ts'
 
 export type Identified =
   | { kind: 'image'; format: ImageFormat }
-  /** Not decided by these bytes: ask again with more of the file. */
-  | { kind: 'more' }
   /** None of our types, whatever follows. HEIC and SVG are named, so that the sender can be told what to do. */
   | { kind: 'heic' }
   | { kind: 'svg' }
@@ -33,34 +12,83 @@ export type Identified =
   | { kind: 'broken'; type: ImageType }
 
 /**
- * Tells an image's type and size by its first bytes. Only signature and headers are read, no pixel is decoded: an answer
- * says what the file claims to be, not that it is undamaged.
+ * Tells the type and size of an image while its bytes pass. Only signature and headers are read, no pixel is decoded: the result is
+ * what the file claims to be, not that it is undamaged.
  *
  * The size is the displayed one. A quarter turn swaps width and height; respected is what browsers respect:
- * - JPEG: the Orientation of the first Exif segment that has one, ahead of the scan;
- * - PNG: the Orientation of an `eXIf` chunk ahead of the pixels;
- * - AVIF: `irot` of the primary item (HEIF readers are told to ignore Exif here); not `clap`, a crop;
+ * - JPEG: the Orientation of the first Exif segment that has one, before the scan;
+ * - PNG: the Orientation of an `eXIf` chunk before the pixels;
+ * - AVIF: `irot` and `clap` of the primary item (HEIF readers are told to ignore Exif here);
  * - WebP: nothing, its Exif chunk comes after the pixels, where browsers do not look for an orientation;
- * - GIF has none; its size is that of the logical screen.
+ * - GIF has none; its size is that of the logical screen, or of the first frame where that is larger.
  *
- * @param head the file's first bytes, from its very start; it is neither changed nor kept
- * @param complete whether `head` is all there is, or all that will ever be looked at: then the answer is never `more`
- * @returns an answer other than `more` stays the same however many bytes follow. The work is linear in `head` (less
- *   than a tenth of a second for 5 MiB made to be slow), so ask again when the bytes have doubled, not per chunk.
+ * Variants are made by the same rule.
  */
-export function identifyImage(head: Uint8Array, complete: boolean): Identified {
-  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
-  if (bytes.length < LONGEST_SIGNATURE && !complete) return { kind: 'more' }
-  const type = readSignature(bytes, complete)
-  if (type === 'more' || type === 'heic' || type === 'svg' || type === 'unsupported') return { kind: type }
+export class Identifier {
+  #found: Identified | undefined
+  #start = Buffer.alloc(0)
+  #type: ImageType | undefined
+  #run: ScanRun<Header | undefined> | undefined
 
-  const { end, turned, whole } = HEADERS[type](bytes)
-  if (!whole && !complete) return { kind: 'more' }
-  // Only here, so once per file: the library copies what it is given.
-  const size = imageDimensionsFromData(bytes.subarray(0, end))
-  if (!size?.width || !size.height) return { kind: 'broken', type }
-  const [width, height] = turned ? [size.height, size.width] : [size.width, size.height]
-  return { kind: 'image', format: { type, width, height } }
+  /** The type, as soon as it is known. */
+  get type(): ImageType | undefined {
+    return this.#type
+  }
+
+  /**
+   * Takes the next bytes of the file; they are neither changed nor kept. The work is linear in them.
+   *
+   * @returns what the image is, as soon as nothing that follows can change it
+   */
+  push(bytes: Uint8Array): Identified | undefined {
+    if (this.#found) return this.#found
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (this.#run) {
+      this.#run.push(chunk)
+    } else {
+      const start = this.#start.length === 0 ? chunk : Buffer.concat([this.#start, chunk])
+      this.#readStart(start, false)
+      if (!this.#run && !this.#found) this.#start = Buffer.from(start.subarray(0, LONGEST_START))
+    }
+    if (this.#run?.isDone) this.#found ??= this.#conclude()
+    return this.#found
+  }
+
+  /** What the image is, now that the file is over. */
+  end(): Identified {
+    if (!this.#run && !this.#found) this.#readStart(this.#start, true)
+    this.#run?.end()
+    this.#found ??= this.#conclude()
+    return this.#found
+  }
+
+  #readStart(start: Buffer, complete: boolean): void {
+    if (start.length < LONGEST_SIGNATURE && !complete) return
+    const type = readSignature(start, complete)
+    if (type === 'more') return
+    if (type === 'heic' || type === 'svg' || type === 'unsupported') {
+      this.#found = { kind: type }
+      return
+    }
+    this.#type = type
+    this.#run = new ScanRun(HEADERS[type]())
+    this.#run.push(start)
+  }
+
+  #conclude(): Identified {
+    const type = this.#type as ImageType
+    const header = this.#run?.result
+    if (!header?.width || !header.height) return { kind: 'broken', type }
+    const { width, height, orientation } = header
+    const [shownWidth, shownHeight] = orientation >= 5 ? [height, width] : [width, height]
+    return { kind: 'image', format: { type, width: shownWidth, height: shownHeight, orientation } }
+  }
+}
+
+/** What a whole file is. */
+export function identifyImage(file: Uint8Array): Identified {
+  const identifier = new Identifier()
+  return identifier.push(file) ?? identifier.end()
 }
 
 /** Bytes: WebP's, whose second half is at offset 8. */
@@ -98,6 +126,9 @@ function readBrands(bytes: Buffer, complete: boolean): 'avif' | 'heic' | 'unsupp
 
 /** Bytes in which an SVG's first tag is looked for: there may be an editor's comment ahead of it. */
 const MARKUP_WINDOW = 8192
+
+/** Most bytes that are held until the type is known. */
+const LONGEST_START = Math.max(BRANDS_WINDOW, MARKUP_WINDOW)
 
 /** Finds `<svg`, or a doctype of that name, after the white space, instructions and comments an XML file may begin with. */
 function readMarkup(bytes: Buffer, complete: boolean): 'svg' | 'unsupported' | 'more' {

@@ -1,0 +1,174 @@
+import { type Scan, skip, take } from './scan.ts'
+import type { Header } from './types.ts'
+
+/** What is read of an AVIF. */
+interface Found {
+  primary: number | undefined
+  /** Item properties (ISO/IEC 14496-12 section 8.11.14), counted from 1. */
+  readonly properties: { readonly type: string; readonly content: Buffer }[]
+  readonly associations: Buffer[]
+  /** Bytes of properties and associations. */
+  held: number
+  track: Size | undefined
+}
+
+interface Size {
+  readonly width: number
+  readonly height: number
+}
+
+/** The properties that say how large an image is, and most bytes of them that are read: `ispe` and `irot` are smaller than `clap`. */
+const SIZES = ['ispe', 'clap', 'irot']
+const MOST_PROPERTY = 32
+
+/** Most bytes of properties and associations together; a grid of 1,000 tiles has some 7,000. */
+const MOST_HELD = 256 * 1024
+
+/**
+ * Reads the boxes of an AVIF (ISO/IEC 14496-12 section 4.2) up to the first that says how large it is: `meta`, by its primary item, or
+ * in a sequence without one `moov`, by its first track of pictures. Boxes before them, also megabytes of `mdat`, are passed over.
+ */
+export function* scanAvif(): Scan<Header | undefined> {
+  let size: Size | undefined
+  yield* scanBoxes(Number.POSITIVE_INFINITY, function* (type, length) {
+    if (type !== 'meta' && type !== 'moov') return yield* passOver(length)
+    const found: Found = { primary: undefined, properties: [], associations: [], held: 0, track: undefined }
+    const isWhole = yield* type === 'meta' ? scanMeta(length, found) : scanMovie(length, found)
+    size = type === 'meta' ? sizeOfPrimary(found) : found.track
+    return isWhole && size === undefined
+  })
+  return size && { ...size, orientation: 1 }
+}
+
+/**
+ * Visits the boxes side by side in so many bytes, and takes those bytes, however the boxes lie; less if a visit says so.
+ *
+ * @param visit takes the content of a box, and returns whether to go on
+ */
+function* scanBoxes(length: number, visit: (type: string, length: number) => Scan<boolean>): Scan<boolean> {
+  let left = length
+  while (left >= 8) {
+    const start = yield* take(8)
+    if (start.length < 8) return false
+    left -= 8
+    const type = start.toString('latin1', 4)
+    let content = start.readUInt32BE() - 8
+    if (content === 1 - 8) {
+      const large = yield* take(8)
+      if (large.length < 8) return false
+      left -= 8
+      content = Number(large.readBigUInt64BE()) - 16
+    } else if (content === -8) content = left
+    if (content < 0 || content > left) return false
+    left -= content
+    if (!(yield* visit(type, content))) return false
+  }
+  yield* skip(left)
+  return true
+}
+
+/** Reads a `meta` box (ISO/IEC 14496-12 section 8.11): `pitm` names the primary item, `iprp` has the properties of all items. */
+function* scanMeta(length: number, found: Found): Scan<boolean> {
+  if (length < 4) return false
+  yield* skip(4)
+  return yield* scanBoxes(length - 4, function* (type, length) {
+    if (type === 'iprp') return yield* scanBoxes(length, (type, length) => scanProperties(type, length, found))
+    if (type !== 'pitm') return yield* passOver(length)
+    const pitm = yield* take(Math.min(length, 8))
+    found.primary = readPrimaryItem(pitm)
+    return yield* passOver(length - pitm.length)
+  })
+}
+
+function* scanProperties(type: string, length: number, found: Found): Scan<boolean> {
+  if (type === 'ipma') {
+    found.held += length
+    if (found.held > MOST_HELD) return false
+    found.associations.push(Buffer.from(yield* take(length)))
+    return true
+  }
+  if (type !== 'ipco') return yield* passOver(length)
+  return yield* scanBoxes(length, function* (type, length) {
+    const content = SIZES.includes(type) ? Buffer.from(yield* take(Math.min(length, MOST_PROPERTY))) : NO_BYTES
+    found.properties.push({ type, content })
+    return yield* passOver(length - content.length)
+  })
+}
+
+/** Reads a `moov` box: the size of the first track whose handler is `pict` or `vide` (ISO/IEC 23008-12 section 7.2). */
+function* scanMovie(length: number, found: Found): Scan<boolean> {
+  return yield* scanBoxes(length, function* (type, length) {
+    if (type !== 'trak' || found.track) return yield* passOver(length)
+    let size: Size | undefined
+    return yield* scanBoxes(length, function* visit(type, length): Scan<boolean> {
+      if (type === 'mdia') return yield* scanBoxes(length, visit)
+      if (type !== 'tkhd' && type !== 'hdlr') return yield* passOver(length)
+      const content = yield* take(Math.min(length, 96))
+      if (type === 'hdlr' && ['pict', 'vide'].includes(content.toString('latin1', 8, 12))) found.track ??= size
+      // The last two numbers are width and height, of 16 bits before the point
+      if (type === 'tkhd' && content.length >= 84)
+        size = { width: content.readUInt16BE(content.length - 8), height: content.readUInt16BE(content.length - 4) }
+      return yield* passOver(length - content.length)
+    })
+  })
+}
+
+function* passOver(length: number): Scan<boolean> {
+  yield* skip(length)
+  return true
+}
+
+/**
+ * The size of the primary item as displayed: its `ispe`, cut by `clap` and turned by `irot` in the order of its properties
+ * (ISO/IEC 23008-12 section 6.5). Readers ignore an Exif orientation here.
+ */
+function sizeOfPrimary({ primary, properties, associations }: Found): Size | undefined {
+  const own = associations.flatMap((ipma) => readAssociations(ipma).get(primary ?? Number.NaN) ?? [])
+  let size: Size | undefined
+  for (const index of own) {
+    const { type, content } = properties[index - 1] ?? {}
+    if (!content) continue
+    if (type === 'ispe' && content.length >= 12)
+      size ??= { width: content.readUInt32BE(4), height: content.readUInt32BE(8) }
+    if (!size) continue
+    if (type === 'clap') size = cut(size, content)
+    // Quarter turns in the two low bits
+    if (type === 'irot' && ((content[0] ?? 0) & 1) === 1) size = { width: size.height, height: size.width }
+  }
+  return size
+}
+
+/** The clean aperture (ISO/IEC 14496-12 section 12.1.4): width and height as fractions. One that can't be is ignored. */
+function cut(size: Size, clap: Buffer): Size {
+  if (clap.length < 16) return size
+  const width = Math.round(clap.readUInt32BE(0) / clap.readUInt32BE(4))
+  const height = Math.round(clap.readUInt32BE(8) / clap.readUInt32BE(12))
+  return width >= 1 && height >= 1 && width <= size.width && height <= size.height ? { width, height } : size
+}
+
+/** The item number in a `pitm` box: 16 bits in its version 0, 32 bits later. */
+export function readPrimaryItem(pitm: Buffer): number | undefined {
+  const length = pitm[0] === 0 ? 2 : 4
+  return pitm.length < 4 + length ? undefined : pitm.readUIntBE(4, length)
+}
+
+/** The numbers of each item's properties in an `ipma` box (ISO/IEC 14496-12 section 8.11.14), without the bit that says "essential". */
+export function readAssociations(ipma: Buffer): Map<number, number[]> {
+  const idLength = ipma[0] === 0 ? 2 : 4
+  const length = (ipma[3] ?? 0) & 1 ? 2 : 1
+  const mask = length === 2 ? 0x7fff : 0x7f
+  const found = new Map<number, number[]>()
+  for (let at = 8; at + idLength < ipma.length; ) {
+    const id = ipma.readUIntBE(at, idLength)
+    const start = at + idLength + 1
+    const end = start + ipma.readUInt8(start - 1) * length
+    if (end > ipma.length) break
+    const properties: number[] = []
+    for (let index = start; index < end; index += length) properties.push(ipma.readUIntBE(index, length) & mask)
+    found.set(id, properties)
+    at = end
+  }
+  return found
+}
+
+const NO_BYTES: Buffer = Buffer.alloc(0)

@@ -1,0 +1,31 @@
+export type ImageType = 'jpg' | 'png' | 'gif' | 'webp' | 'avif'
+
+/** The media type of each image type (IANA registry, image/*). */
+export const CONTENT_TYPES: Readonly<Record<ImageType, string>> = {
+  jpg: 'image/jpeg',
+  png: 'image/png',
+  gif: 'image/gif',
+  webp: 'image/webp',
+  avif: 'image/avif',
+}
+
+/** An EXIF orientation (tag 0x0112): 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 are turned by a quarter. */
+export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
+
+/** What the header of an image says. */
+export interface Header {
+  /** Pixels as stored, 1 or more. */
+  readonly width: number
+  readonly height: number
+  /** How a reader has to turn what the decoder returns. */
+  readonly orientation: Orientation
+}
+
+export interface ImageFormat {
+  /** Also the file name extension. */
+  readonly type: ImageType
+  /** Pixels as displayed, 1 or more. */
+  readonly width: number
+  readonly height: number
+  readonly orientation: Orientation
+}

@@ -1,0 +1,35 @@
+import type { Source } from './source.ts'
+
+/** A frame of one transparent pixel, to be given a place: a graphic control extension, an image descriptor and its data (GIF89a). */
+const PIXEL = Buffer.from('21f90405000000002c0000000001000100800000000000000202440100', 'hex')
+/** Where its left and top are: two bytes each. */
+const PIXEL_LEFT = 9
+
+/**
+ * A GIF as libvips has to see it, which makes the canvas as large as its frames where the screen has one of some usual sizes, and what no
+ * frame covers black. Where the first frame is not the whole canvas, one transparent pixel comes before it, in the far corner.
+ */
+export function gifSource(file: Buffer, canvas: { readonly width: number; readonly height: number }): Source {
+  const flags = file[10] ?? 0
+  let at = 13 + (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0)
+  // The first frame, or the extension that belongs to it
+  let start: number | undefined
+  while (file[at] === 0x21) {
+    if (file[at + 1] === 0xf9) start ??= at
+    at += 2
+    while (file[at]) at += 1 + (file[at] ?? 0)
+    at += 1
+  }
+  if (file[at] !== 0x2c || at + 10 > file.length) return { bytes: file }
+  const { width, height } = canvas
+  const frame = [1, 3, 5, 7].map((offset) => file.readUInt16LE(at + offset))
+  if (frame.join() === [0, 0, width, height].join()) return { bytes: file }
+
+  start ??= at
+  const bytes = Buffer.concat([file.subarray(0, start), PIXEL, file.subarray(start)])
+  bytes.writeUInt16LE(width, 6)
+  bytes.writeUInt16LE(height, 8)
+  bytes.writeUInt16LE(width - 1, start + PIXEL_LEFT)
+  bytes.writeUInt16LE(height - 1, start + PIXEL_LEFT + 2)
+  return { bytes, firstPage: 1 }
+}

@@ -1,0 +1,112 @@
+import sharp from 'sharp'
+import t from 'tap'
+import { identifyImage } from '../../src/images/identify.ts'
+import { resize } from '../../src/variants/resize.ts'
+import type { Form } from '../../src/variants/variant.ts'
+import { caseFile, fieldFiles, greyPng, withBrand } from '../images/field-files.ts'
+import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+
+const FORMS: readonly Form[] = ['plain', 'webp', 'avif', 'jpeg']
+
+/** Levels of 255 between two decoders, encoders and colour engines. */
+const CLOSE = 16
+
+interface Shown {
+  readonly width: number
+  readonly height: number
+  /** Red, green, blue and alpha of some pixels. */
+  readonly pixels: readonly (readonly number[])[]
+}
+
+/** Pixels that are looked at, as parts of width and height: away from edges. */
+const PLACES = [0.03, 0.25, 0.52, 0.77, 0.97].flatMap((x) => [0.03, 0.25, 0.52, 0.77, 0.97].map((y) => [x, y] as const))
+
+t.test('a variant has the size and the colours that a browser shows of the image', { skip }, async (t) => {
+  const browser = await openChromium()
+  const page = await browser.newPage()
+  t.teardown(() => page.close())
+  for (const [name, file] of await fieldFiles()) {
+    const found = identifyImage(file)
+    if (found.kind !== 'image') {
+      t.fail(`${name} is ${found.kind}`)
+      continue
+    }
+    // Too large for a browser, too
+    if (found.format.width > 10_000) continue
+    const shown: Shown = await page.evaluate(
+      async ({ url, places }) => {
+        const image = new Image()
+        image.src = url
+        await image.decode()
+        const { naturalWidth: width, naturalHeight: height } = image
+        const context = new OffscreenCanvas(width, height).getContext('2d')
+        context?.drawImage(image, 0, 0)
+        const at = (x: number, y: number) => [
+          ...(context?.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data ?? []),
+        ]
+        return { width, height, pixels: places.map(([x, y]) => at(x ?? 0, y ?? 0)) }
+      },
+      { url: `data:;base64,${file.toString('base64')}`, places: PLACES },
+    )
+    const { width, height } = found.format
+    t.same([width, height], [shown.width, shown.height], `the size of ${name}`)
+    for (const form of FORMS) {
+      const made = await resize(file, 10_000, form)
+      if (typeof made === 'string') {
+        t.fail(`${name} as ${form} is ${made}`)
+        continue
+      }
+      t.same([made.width, made.height], [width, height], `${name} as ${form}`)
+      // JPEG has half as many colours as pixels. And Chromium takes this one for one of television
+      const isCompared = form === (shown.pixels.every(([, , , alpha]) => alpha === 255) ? 'avif' : 'plain')
+      if (isCompared && name !== 'a-sequence.avif') t.same(await farPixels(made.bytes, shown), [], `colours of ${name}`)
+    }
+    const small = await resize(file, Math.max(1, width >> 1), 'plain')
+    t.same(
+      typeof small === 'string' ? small : [small.width, Math.abs(small.height - height / 2) <= 1],
+      [Math.max(1, width >> 1), true],
+      `${name} at half its width`,
+    )
+  }
+})
+
+/** The pixels of a variant that differ from what is shown, with both. */
+async function farPixels(variant: Buffer, { pixels }: Shown): Promise<unknown[]> {
+  const { data, info } = await sharp(variant).ensureAlpha().raw().toBuffer({ resolveWithObject: true })
+  return PLACES.map(([x, y], index) => {
+    const at = 4 * (Math.floor(y * info.height) * info.width + Math.floor(x * info.width))
+    return { at: [x, y], made: [...data.subarray(at, at + 4)], shown: pixels[index] ?? [] }
+  }).filter(({ made, shown }) => {
+    const isTransparent = made[3] === 0 && shown[3] === 0
+    return !isTransparent && made.some((value, channel) => Math.abs(value - (shown[channel] ?? 0)) > CLOSE)
+  })
+}
+
+t.test('a sequence has the same variants whatever its major brand', async (t) => {
+  for (const brand of ['avif', 'avis', 'msf1', 'mif1']) {
+    const file = withBrand(caseFile('a-sequence.avif'), brand)
+    t.match(identifyImage(file), { kind: 'image', format: { type: 'avif', width: 64, height: 64 } }, brand)
+    for (const form of FORMS) t.match(await resize(file, 32, form), { width: 32, height: 32 }, `${brand} as ${form}`)
+  }
+})
+
+t.test('a JPEG that ends before its scan does has no variant', async (t) => {
+  const file = caseFile('j-no-eoi.jpg')
+  t.equal(await resize(file.subarray(0, file.length >> 1), 100, 'jpeg'), 'broken')
+})
+
+t.test('light of a high dynamic range becomes what Chromium shows of greys', async (t) => {
+  // Levels of grey, 15 apart, of PNGs with cICP 1/16 and 1/18 in Chromium 156 on a display without it
+  const shown: Readonly<Record<number, readonly number[]>> = {
+    16: [0, 1, 4, 13, 26, 42, 61, 85, 114, 150, 193, 221, 242, 255, 255, 255, 255, 255],
+    18: [0, 2, 13, 26, 39, 52, 66, 79, 92, 106, 122, 142, 166, 194, 214, 229, 243, 255],
+  }
+  for (const [transfer, levels] of Object.entries(shown)) {
+    for (const [index, level] of levels.entries()) {
+      const made = await resize(greyPng(15 * index, Number(transfer)), 100, 'webp')
+      if (typeof made === 'string') throw new Error(made)
+      const [value = 0] = await sharp(made.bytes).raw().toBuffer()
+      t.ok(Math.abs(value - level) <= 10, `transfer ${transfer}, ${15 * index}: ${value}, shown ${level}`)
+    }
+  }
+})
