@@ -122,7 +122,7 @@ program
 
 client(program.command('upload'))
   .description('upload one story')
-  .argument('<files...>', 'its images, in their order')
+  .argument('<files...>', 'its images, in their order; - is standard input')
   .action(run(async (files, options) => (await import('./commands/upload.ts')).upload(files, options, signal)))
 
 client(program.command('ls'))

@@ -1,3 +1,4 @@
+import { parseRetryAfter } from '../src/client/retry.ts'
 import { askForKey, currentKey } from './key.ts'
 
 /** An answer that is an error; its message is the server's sentence. */
@@ -66,5 +67,5 @@ export function refusal(status: number, body: string, retryAfter: string | null)
     // The status has to do
   }
   if (status === 401 && currentKey() === null) detail = 'This needs an API key.'
-  return new Refusal(status, detail, retryAfter === null ? undefined : Number(retryAfter) || undefined)
+  return new Refusal(status, detail, parseRetryAfter(retryAfter))
 }

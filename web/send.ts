@@ -1,3 +1,4 @@
+import { TRY_AGAIN } from '../src/client/retry.ts'
 import { keyHeader, needsKey, Refusal, refusal, Unreachable } from './api.ts'
 
 export interface Uploaded {
@@ -60,13 +61,10 @@ function shares(files: readonly File[], loaded: number, total: number): number[]
   })
 }
 
-/**
- * Whether the same upload, sent again, is likely to succeed: RFC 9110 section 15 for 408, 429 and 503, RFC 4918 section 11.5 for 507.
- */
+/** Whether the same upload, sent again, is likely to succeed: also once a full store (507, RFC 4918 section 11.5) has room again. */
 export function canHeal(error: unknown): boolean {
   if (error instanceof Unreachable) return true
-  // 409: another try with this key is running; 502 and 504 are a proxy's
-  return error instanceof Refusal && [408, 409, 429, 502, 503, 504, 507].includes(error.status)
+  return error instanceof Refusal && (TRY_AGAIN.has(error.status) || error.status === 507)
 }
 
 /** Whether it can succeed at all: what the server says of the files themselves it will say again. */

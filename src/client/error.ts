@@ -1,3 +1,5 @@
+import { parseRetryAfter } from './retry.ts'
+
 /** An answer that is no success. Its message is the sentence that the server gave. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
@@ -11,7 +13,7 @@ export class ApiError extends Error {
     super(detail)
     this.detail = detail
     this.status = status
-    this.retryAfter = retryAfter !== null && /^\d+$/.test(retryAfter) ? Number(retryAfter) : undefined
+    this.retryAfter = parseRetryAfter(retryAfter)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { components } from './api.ts'
 import { ApiError, contentOf } from './error.ts'
+import { TRY_AGAIN } from './retry.ts'
 import { type OnProgress, send } from './send.ts'
 
 export type Story = components['schemas']['Story']
@@ -16,12 +17,6 @@ export interface UploadOptions {
   /** How often a try that failed is made again; 3 unless given. */
   readonly retries?: number | undefined
 }
-
-/**
- * What came to nothing for now: the body stalled, the first upload with the key still runs, too many requests, the server is busy, or
- * its proxy does not reach it.
- */
-const TRY_AGAIN = new Set([408, 409, 429, 502, 503, 504])
 
 /** Milliseconds before the first try that follows one whose answer did not say when. Each further one waits twice as long. */
 const FIRST_WAIT_MS = 500

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { type Dispatcher, request } from 'undici'
+import { parseRetryAfter } from '../client/retry.ts'
 import { UsageError } from './stopped.ts'
 
 /** What every command that talks to a server is told. */
@@ -128,7 +129,6 @@ async function readKey(path: string): Promise<string> {
 }
 
 function refusal({ statusCode, headers }: Dispatcher.ResponseData, text: string): Refused {
-  const retryAfter = Number(headers['retry-after'] ?? Number.NaN)
   const { detail } = (parse(text) ?? {}) as { detail?: unknown }
   const { location } = headers
   return new Refused(
@@ -137,7 +137,7 @@ function refusal({ statusCode, headers }: Dispatcher.ResponseData, text: string)
       ? detail
       : `The server answered ${statusCode}${location ? `: it is at ${location}` : ''}`,
     statusCode,
-    Number.isNaN(retryAfter) ? undefined : retryAfter,
+    parseRetryAfter([headers['retry-after']].flat()[0]),
   )
 }
 

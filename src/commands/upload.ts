@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { constants, createReadStream } from 'node:fs'
-import { access, stat } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { constants, createReadStream, createWriteStream } from 'node:fs'
+import { access, mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TRY_AGAIN } from '../client/retry.ts'
 import { NoAnswer, Refused, Server, type ServerOptions } from './server.ts'
 import { StatusLine } from './status-line.ts'
 import { UsageError } from './stopped.ts'
@@ -30,19 +33,32 @@ interface File {
  * upload again").
  */
 export async function upload(paths: readonly string[], options: ServerOptions, signal: AbortSignal): Promise<boolean> {
-  const files = await Promise.all(paths.map(describe))
   const server = await Server.open(options, signal)
-  const line = new StatusLine()
+  const input = paths.includes(STANDARD_INPUT) ? await keepInput(paths, signal) : undefined
+  try {
+    const files = paths.map((path) => (input && path === STANDARD_INPUT ? input : path))
+    return await sendAgain(server, await Promise.all(files.map(describe)), options, signal)
+  } finally {
+    if (input) await rm(dirname(input), { recursive: true, force: true })
+  }
+}
+
+async function sendAgain(
+  server: Server,
+  files: readonly File[],
+  options: ServerOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
   const key = randomUUID()
   for (let tries = 1; ; tries++) {
+    const line = new StatusLine()
     try {
-      const story = await send(server, files, key, line)
-      line.clear()
+      const story = await send(server, files, key, line).finally(() => line.end())
+      if (!process.stderr.isTTY) console.error(`Sent ${files.length} of ${files.length}`)
       if (options.json) console.log(JSON.stringify(story))
       else console.log([story.story_id, ...story.image_paths.map((path) => `  ${server.urlOf(path)}`)].join('\n'))
       return true
     } catch (error) {
-      line.clear()
       const wait = secondsToWait(error, tries)
       if (wait === undefined) throw error
       console.error(`${(error as Error).message}; trying again in ${wait} s`)
@@ -50,6 +66,30 @@ export async function upload(paths: readonly string[], options: ServerOptions, s
         throw signal.reason
       })
     }
+  }
+}
+
+/** The path that means standard input. */
+const STANDARD_INPUT = '-'
+
+/**
+ * Keeps standard input in a file, since it may have to be sent more than once.
+ *
+ * @returns its path, alone in a folder
+ */
+async function keepInput(paths: readonly string[], signal: AbortSignal): Promise<string> {
+  if (paths.filter((path) => path === STANDARD_INPUT).length > 1)
+    throw new UsageError('Standard input, -, can be one of the files, and not several')
+  if (process.stdin.isTTY) throw new UsageError('Standard input is a terminal; - is for bytes from a file or a pipe')
+  const folder = await mkdtemp(join(tmpdir(), 'story-images-'))
+  const path = join(folder, 'standard input')
+  try {
+    await pipeline(process.stdin, createWriteStream(path, { mode: 0o600 }), { signal })
+    return path
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    if (signal.aborted) throw signal.reason
+    throw new Error(`Standard input can't be kept: ${(error as Error).message}`)
   }
 }
 
@@ -68,9 +108,8 @@ function secondsToWait(error: unknown, tries: number): number | undefined {
   if (tries >= TRIES) return undefined
   const usual = 2 ** (tries - 1)
   if (error instanceof Refused) {
-    // A proxy whose server is away
-    const wait = error.retryAfter ?? (error.status === 502 || error.status === 504 ? usual : Number.POSITIVE_INFINITY)
-    return wait <= MOST_WAIT ? wait : undefined
+    const wait = error.retryAfter ?? usual
+    return TRY_AGAIN.has(error.status) && wait <= MOST_WAIT ? wait : undefined
   }
   if (!(error instanceof NoAnswer)) return undefined
   // A server that was there can come back
@@ -86,13 +125,13 @@ async function send(server: Server, files: readonly File[], key: string, line: S
 
   async function* form(): AsyncGenerator<Uint8Array> {
     for (const [index, file] of files.entries()) {
+      if (!process.stderr.isTTY) console.error(`Sending ${index + 1} of ${files.length}: ${basename(file.path)}`)
       yield Buffer.from(heads[index] as string)
       for await (const chunk of bytesOf(file)) {
         sent += chunk.length
         line.show(() => progressBar(sent, total))
         yield chunk
       }
-      if (!process.stderr.isTTY) console.error(`Sent ${index + 1} of ${files.length}: ${basename(file.path)}`)
     }
     yield Buffer.from(end)
   }

@@ -27,11 +27,11 @@ export function verify(
         },
         onProgress: (soFar) => line.show(() => countsOf(soFar)),
       })
-      line.clear()
+      line.end()
       console.log(json ? JSON.stringify(report) : countsOf(report))
       return report.damaged === 0
     } finally {
-      line.clear()
+      line.end()
     }
   })
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
+import { readdirSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
@@ -63,7 +64,10 @@ t.test('files become a story in the order in which they are named, and it can be
   const images = await someImages(3)
   const files = await someFiles(t, images)
   const uploaded = await runCommand('upload', files, at)
-  t.match(uploaded, { code: 0, stderr: /^Sent 1 of 3: 9 of "it".bin\nSent 2 of 3: .*\nSent 3 of 3: .*\n$/ })
+  t.match(uploaded, {
+    code: 0,
+    stderr: /^Sending 1 of 3: 9 of "it".bin\nSending 2 of 3: .*\nSending 3 of 3: .*\nSent 3 of 3\n$/,
+  })
   const [id = '', ...urls] = uploaded.stdout.trimEnd().split(/\n {2}/)
   for (const [index, url] of urls.entries())
     t.same(Buffer.from(await (await fetch(url)).arrayBuffer()), images[index], `image ${index + 1}`)
@@ -164,47 +168,45 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
   })
 })
 
-t.test(
-  'a server that is another one has done nothing, and one that is busy is asked again when it says so',
-  async (t) => {
-    const answers: [status: number, body: string, headers?: Record<string, string>][] = [
-      [200, '{}'],
-      [200, '[{}]'],
-      [200, '<h1>Log in first</h1>'],
-      [301, '', { location: 'https://pictures.example/' }],
-      [502, '<h1>Bad gateway</h1>'],
-      [503, '{"detail":"Busy"}', { 'retry-after': '1' }],
-      [429, '{"detail":"Later"}', { 'retry-after': '3600' }],
-    ]
-    const other = createHttpServer((request, response) => {
-      const [status, body, headers] = answers.shift() ?? [500, '']
-      request.resume().on('end', () => response.writeHead(status, headers).end(body))
-    })
-    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
-    t.teardown(() => other.close())
-    const { port } = other.address() as { port: number }
-    const at = { STORY_IMAGES_SERVER: `http://127.0.0.1:${port}` }
-    const strange = {
-      code: 1,
-      stdout: '',
-      stderr: `http://127.0.0.1:${port} is no story-images: its answer is another one\n`,
-    }
-    const [file = ''] = await someFiles(t, await someImages(1))
-    t.match(await runCommand('rm', ['--yes', randomUUID()], at), strange)
-    t.match(await runCommand('ls', ['--json'], at), strange)
-    t.match(await runCommand('ls', ['--json'], at), strange)
-    t.match(await runCommand('ls', [], at), {
-      code: 1,
-      stderr: 'The server answered 301: it is at https://pictures.example/\n',
-    })
-    t.match(await runCommand('upload', [file], at), {
-      code: 1,
-      stdout: '',
-      stderr:
-        /^Sent .*\nThe server answered 502; trying again in 1 s\nSent .*\nBusy; trying again in 1 s\nSent .*\nLater\n$/,
-    })
-  },
-)
+t.test('a server that is another one has done nothing, and one that is busy is asked again', async (t) => {
+  const answers: [status: number, body: string, headers?: Record<string, string>][] = [
+    [200, '{}'],
+    [200, '[{}]'],
+    [200, '<h1>Log in first</h1>'],
+    [301, '', { location: 'https://pictures.example/' }],
+    [502, '<h1>Bad gateway</h1>'],
+    [503, '<h1>No server is ready</h1>'],
+    [503, '{"detail":"Busy"}', { 'retry-after': new Date(Date.now() - 60_000).toUTCString() }],
+    [429, '{"detail":"Later"}', { 'retry-after': '3600' }],
+  ]
+  const other = createHttpServer((request, response) => {
+    const [status, body, headers] = answers.shift() ?? [500, '']
+    request.resume().on('end', () => response.writeHead(status, headers).end(body))
+  })
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => other.close())
+  const { port } = other.address() as { port: number }
+  const at = { STORY_IMAGES_SERVER: `http://127.0.0.1:${port}` }
+  const strange = {
+    code: 1,
+    stdout: '',
+    stderr: `http://127.0.0.1:${port} is no story-images: its answer is another one\n`,
+  }
+  const [file = ''] = await someFiles(t, await someImages(1))
+  t.match(await runCommand('rm', ['--yes', randomUUID()], at), strange)
+  t.match(await runCommand('ls', ['--json'], at), strange)
+  t.match(await runCommand('ls', ['--json'], at), strange)
+  t.match(await runCommand('ls', [], at), {
+    code: 1,
+    stderr: 'The server answered 301: it is at https://pictures.example/\n',
+  })
+  t.match(await runCommand('upload', [file], at), {
+    code: 1,
+    stdout: '',
+    stderr:
+      /^Sending .*\nThe server answered 502; trying again in 1 s\nSending .*\nThe server answered 503; trying again in 2 s\nSending .*\nBusy; trying again in 0 s\nSending .*\nLater\n$/,
+  })
+})
 
 t.test('a server with keys takes the key of the environment, or of a file', async (t) => {
   const key = 'a-key-for-the-test-of-commands'
@@ -298,17 +300,41 @@ t.test('an interrupted upload ends at once and leaves no story; large files go t
   t.equal((await get(server, STORY_IDS)).json<string[]>().length, 1)
 })
 
+/** A way to a server on which no byte gets through. */
+async function slowProxy(t: Test, server: ServerProcess): Promise<string> {
+  const sockets = new Set<Socket>()
+  const proxy = createServer((client) => {
+    const upstream = connect(server.port, '127.0.0.1')
+    for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}))
+    client.once('data', (bytes) => {
+      upstream.write(bytes)
+      client.pause()
+    })
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
+  })
+  return `http://127.0.0.1:${(proxy.address() as { port: number }).port}`
+}
+
 /** Runs a command on a terminal of its own (script(1) of util-linux), and types what it is told to when a question stands there. */
-function onTerminal(args: readonly string[], environment: Readonly<Record<string, string>>, type = '') {
+function onTerminal(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  type = '',
+  question = /(\[y\/N\]|to do it:) /,
+) {
   const command = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(' ')
-  const child = spawn('script', ['-qec', command, '/dev/null'], {
+  const child = spawn('script', ['-qec', `exec ${command}`, '/dev/null'], {
     env: { PATH: process.env.PATH, TERM: 'xterm', SHELL: '/bin/sh', ...environment },
   })
   return new Promise<{ code: number | null; output: string }>((resolve) => {
     let output = ''
     child.stdout.setEncoding('utf8').on('data', (text) => {
       output += text
-      if (type !== '' && /(\[y\/N\]|to do it:) /.test(output)) {
+      if (type !== '' && question.test(output)) {
         child.stdin.write(type)
         type = ''
       }
@@ -325,6 +351,12 @@ t.test('on a terminal there is a progress bar, and nothing is deleted without a 
   t.equal(code, 0)
   t.match(output, /\[K\[[#.]{30}\] \d+ % {2}[\d.]+ of 20\.0 MiB\r/)
   t.notMatch(output, /Sent/)
+  const [large = ''] = await someFiles(t, [Buffer.concat([image as Buffer, Buffer.alloc(40 * 2 ** 20)])])
+  const slow = await slowProxy(t, server)
+  const stopped = await onTerminal(['upload', large], { ...at, STORY_IMAGES_SERVER: slow }, '\x03', / of 40\.0 MiB/)
+  t.equal(stopped.code, 1)
+  const rest = stopped.output.slice(stopped.output.lastIndexOf('\x1b[K') + 3)
+  t.match(rest, /^(\^C)?Stopped by SIGINT\r\n$/, 'nothing of the bar is left')
   const { story_id: id } = await upload(server, [image as Buffer])
   const left = async () => (await get(server, STORY_IDS)).json<string[]>().length
   for (const [args, typed, exit, remain] of [
@@ -340,6 +372,34 @@ t.test('on a terminal there is a progress bar, and nothing is deleted without a 
     t.match(answer.output, exit === 0 ? /Deleted/ : /Nothing was deleted/)
     t.equal(await left(), remain, `${args.join(' ')} ${JSON.stringify(typed)}`)
   }
+})
+
+t.test('standard input is one of the files, and is sent again like them', async (t) => {
+  const { server } = await sharedServer()
+  const images = await someImages(2)
+  const [file = ''] = await someFiles(t, [images[0] as Buffer])
+  const proxy = await proxyTo(t, server, 'lose')
+  const temporary = t.testdir({})
+  const environment = { STORY_IMAGES_SERVER: proxy.url, TMPDIR: temporary }
+  const withInput = async (args: readonly string[], input: Buffer) => {
+    const child = spawn(process.execPath, [CLI, 'upload', ...args], { env: { PATH: process.env.PATH, ...environment } })
+    const output = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (text) => (output[name] += text))
+    child.stdin.end(input)
+    return { code: await new Promise((resolve) => child.once('close', resolve)), ...output }
+  }
+  const uploaded = await withInput([file, '-'], images[1] as Buffer)
+  t.match(uploaded, { code: 0, stderr: /Sending 2 of 2: standard input\n/ })
+  const urls = uploaded.stdout
+    .trimEnd()
+    .split(/\n {2}/)
+    .slice(1)
+  t.equal(urls.length, 2)
+  for (const [index, url] of urls.entries())
+    t.same(Buffer.from(await (await fetch(url)).arrayBuffer()), images[index], `image ${index + 1}`)
+  t.match(await withInput(['-', '-'], images[0] as Buffer), { code: 2, stderr: /^Standard input, -, can be one of / })
+  t.match(await withInput(['-'], Buffer.alloc(0)), { code: 1, stderr: /File 1 is empty/ })
+  t.same(readdirSync(temporary), [], 'nothing is left')
 })
 
 t.test('serve is the server, and ends well', async (t) => {
