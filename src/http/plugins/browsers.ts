@@ -5,8 +5,6 @@ import { listed } from '../../config.ts'
 
 const CORS = {
   methods: 'GET, HEAD, POST, DELETE',
-  allowedHeaders:
-    'Authorization, X-API-Key, Content-Type, Idempotency-Key, X-Request-Id, Range, If-Range, If-None-Match',
   exposedHeaders: 'Link, Retry-After, WWW-Authenticate, Idempotent-Replayed, X-Request-Id',
   maxAge: 3600,
 }
@@ -48,7 +46,13 @@ export const browsersPlugin = fp(
     const origins = listed(app.config.CORS_ORIGINS)
     if (origins.length === 0) return
     await app.register(cors, {
-      delegator: (request, done) => done(null, { ...CORS, origin: origins, preflight: isPreflight(request) }),
+      delegator: (request, done) =>
+        done(null, {
+          ...CORS,
+          origin: origins,
+          preflight: isPreflight(request),
+          allowedHeaders: requestedHeaders(request),
+        }),
     })
     app.addHook('onRequest', async (request, reply) => {
       request.corsHeaders = Object.fromEntries(
@@ -62,4 +66,21 @@ export const browsersPlugin = fp(
 /** Fetch Standard, "CORS-preflight request". Every other OPTIONS is a method that the path does not have. */
 function isPreflight({ method, headers }: FastifyRequest): boolean {
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+}
+
+/** Most headers that a preflight is allowed: each library for tracing and caches adds a few. */
+const MOST_HEADERS = 64
+/** RFC 9110 section 5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/
+
+/**
+ * The headers that a preflight asks for. An origin that may send a key may send every header: the server ignores those that it does not
+ * know, and sets no cookies.
+ */
+function requestedHeaders({ headers }: FastifyRequest): string[] {
+  const names = String(headers['access-control-request-headers'] ?? '').split(',')
+  return names
+    .map((name) => name.trim())
+    .filter((name) => TOKEN.test(name))
+    .slice(0, MOST_HEADERS)
 }
