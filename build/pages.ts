@@ -52,7 +52,7 @@ export async function buildPages(): Promise<void> {
 
   let page = await readFile(join(PAGES, 'index.html'), 'utf8')
   for (const [name, hashed] of names)
-    page = page.replaceAll(`/assets/${name.replace('styles/', '')}"`, `/assets/${hashed}"`)
+    page = page.replaceAll(`"assets/${name.replace('styles/', '')}"`, `"assets/${hashed}"`)
 
   const written = new Set<string>()
   for (const { path, contents } of outputFiles) {

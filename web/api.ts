@@ -28,6 +28,7 @@ export function needsKey(error: unknown): error is Refusal {
 /**
  * Sends a request to the API, and asks for an API key when it needs one.
  *
+ * @param path relative to the page, which may be behind a prefix of a proxy
  * @param body to be sent as JSON
  * @throws {Refusal | Unreachable}
  */

@@ -20,7 +20,7 @@ export async function makeReady(paths: readonly string[]): Promise<void> {
   const missing = paths.filter((path) => !isReady(path))
   for (let start = 0; start < missing.length; start += AT_ONCE) {
     const some = missing.slice(start, start + AT_ONCE)
-    const answer = await call('POST', '/api/v1/signed-urls', { paths: some, expires_in: LIFETIME })
+    const answer = await call('POST', 'api/v1/signed-urls', { paths: some, expires_in: LIFETIME })
     const { urls } = (await answer.json()) as { urls: string[] }
     const until = Date.now() + LIFETIME * 1000 - MARGIN_MS
     for (const [index, path] of some.entries()) signed.set(path, { url: urls[index] ?? path, until })
@@ -32,9 +32,9 @@ function isReady(path: string): boolean {
   return !settings.privateImages || (signed.get(path)?.until ?? 0) > Date.now()
 }
 
-/** The image as it was uploaded. */
+/** The image as it was uploaded. Relative, since the server may be behind a prefix of a proxy. */
 export function imageUrl(path: string): string {
-  return signed.get(path)?.url ?? path
+  return (signed.get(path)?.url ?? path).replace(/^\//, '')
 }
 
 /** The image made smaller, in the best format that the browser takes. @param width the least that is enough */

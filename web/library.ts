@@ -13,7 +13,7 @@ export class Library extends EventTarget {
   isComplete = false
   /** Why reading has stopped. */
   trouble: Error | undefined
-  #next = `/api/v1/images?order=newest&limit=${FIRST_PAGE}`
+  #next = `api/v1/images?order=newest&limit=${FIRST_PAGE}`
   #reading = false
   readonly #ids = new Set<string>()
 
@@ -27,7 +27,7 @@ export class Library extends EventTarget {
       await makeReady(read.flatMap(({ paths }) => paths.slice(0, 1)))
       const next = nextPage(answer.headers.get('link'))
       if (next === undefined) this.isComplete = true
-      else this.#next = next
+      else this.#next = new URL(next, answer.url).href
       this.#add(read, 'behind')
     } catch (error) {
       this.trouble = error as Error

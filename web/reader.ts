@@ -131,7 +131,7 @@ class Gone extends Error {}
 /** @throws {Gone | Refusal | Unreachable} */
 async function readStory(id: string): Promise<Story> {
   try {
-    const answer = await call('GET', `/api/v1/images/${id}`)
+    const answer = await call('GET', `api/v1/images/${id}`)
     const [story] = storiesOf((await answer.json()) as ListedImage[])
     if (story) return story
   } catch (error) {

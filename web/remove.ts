@@ -11,7 +11,7 @@ export async function removeStory(library: Library, story: Story): Promise<boole
   const text = `${count === 1 ? 'Its image is' : `All of its ${images(count)} are`} deleted for good.`
   if (!(await ask('Delete this story?', text, 'Delete story'))) return false
   try {
-    await call('DELETE', `/api/v1/images/${story.id}`)
+    await call('DELETE', `api/v1/images/${story.id}`)
   } catch (error) {
     // Somebody else was faster
     if (!(error instanceof Refusal && error.status === 404)) {

@@ -21,7 +21,7 @@ export function sendStory(
   const form = new FormData()
   for (const file of files) form.append('files', file)
   const request = new XMLHttpRequest()
-  request.open('POST', '/api/v1/images/upload')
+  request.open('POST', 'api/v1/images/upload')
   request.setRequestHeader('Idempotency-Key', idempotencyKey)
   for (const [name, value] of Object.entries(keyHeader())) request.setRequestHeader(name, value)
   const abort = () => request.abort()

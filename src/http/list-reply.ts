@@ -22,10 +22,9 @@ export async function storiesReply<Item extends Listed>(
   if (query.limit !== undefined) {
     const { items, next } = await pageOf(list, Number(query.limit), json)
     if (next !== undefined) {
-      // Not the URL of the request, which may have a fragment, or another form of the same path
-      const path = reply.request.routeOptions.url
+      // Relative to the request, whose path a proxy may have changed
       const order = query.order === undefined ? '' : `order=${query.order}&`
-      reply.header('link', `<${path}?${order}limit=${query.limit}&cursor=${next}>; rel="next"`)
+      reply.header('link', `<?${order}limit=${query.limit}&cursor=${next}>; rel="next"`)
     }
     return `[${items.join(',')}]`
   }

@@ -120,9 +120,15 @@ const deployment = await examplesOf('docs/deployment.md')
  * Starts a proxy in front of a server on loopback.
  *
  * @param upstream the server's port
+ * @param ready path that answers 200 when the proxy is there
  * @returns the proxy's port, which answers
  */
-export async function startProxy(t: Teardown, proxy: Proxy, upstream: number): Promise<number> {
+export async function startProxy(
+  t: Teardown,
+  proxy: Pick<Proxy, 'name' | 'command'>,
+  upstream: number,
+  ready = '/livez',
+): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), `${proxy.name}-`))
   const port = await freePort()
   const server = proxy.name === 'varnish' ? ['"8000"', `"${upstream}"`] : ['127.0.0.1:8000', `127.0.0.1:${upstream}`]
@@ -140,7 +146,7 @@ export async function startProxy(t: Teardown, proxy: Proxy, upstream: number): P
     rmSync(folder, { recursive: true, force: true })
   })
   const isUp = () =>
-    fetch(`http://127.0.0.1:${port}/livez`).then(
+    fetch(`http://127.0.0.1:${port}${ready}`).then(
       ({ ok }) => ok,
       () => false,
     )

@@ -11,7 +11,7 @@ const story = async (server: ServerProcess, ...seeds: number[]): Promise<Uploade
 
 /** Once the image of the viewer that is shown is there. */
 async function shown(page: Page, path: string): Promise<void> {
-  const image = page.locator(`.pswp__item[aria-hidden=false] img:not(.pswp__img--placeholder)[src*="${path}"]`)
+  const image = page.locator(`.pswp__item[aria-hidden=false] img:not(.pswp__img--placeholder)[src*="${path.slice(1)}"]`)
   await image.waitFor()
   await image.evaluate((element: HTMLImageElement) => element.decode())
 }
@@ -106,7 +106,7 @@ inBrowser('a story is opened, and paged through by keyboard, mouse and touch', a
   await shown(page, one)
   t.equal(new URL(page.url()).hash, `#${id}`)
   const size = await page
-    .locator(`.pswp__img[src*="${one}"]`)
+    .locator(`.pswp__img[src*="${one.slice(1)}"]`)
     .first()
     .evaluate((image: HTMLElement) => image.offsetWidth / image.offsetHeight)
   t.ok(Math.abs(size - 4 / 3) < 0.02, `in its own proportions: ${size}`)

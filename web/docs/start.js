@@ -4,7 +4,7 @@ const follow = () => document.documentElement.classList.toggle('dark-mode', dark
 dark.addEventListener('change', follow)
 follow()
 
-const { servers, ...spec } = await (await fetch('/openapi.json')).json()
+const { servers, ...spec } = await (await fetch('openapi.json')).json()
 for (const operation of Object.values(spec.paths).flatMap((methods) => Object.values(methods))) {
   for (const parameter of operation.parameters ?? []) {
     if (parameter.required || parameter.example === undefined) continue
@@ -13,8 +13,10 @@ for (const operation of Object.values(spec.paths).flatMap((methods) => Object.va
     delete parameter.example
   }
 }
+// Behind a prefix of a proxy; else there is only this server to choose
+const { pathname } = new URL('.', location.href)
+if (pathname !== '/') spec.servers = [{ url: pathname.slice(0, -1) }]
 SwaggerUIBundle({
-  // Without its servers: there is this one to choose from
   spec,
   dom_id: '#swagger-ui',
   deepLinking: true,

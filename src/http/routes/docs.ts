@@ -15,7 +15,6 @@ const STYLE = { 'content-type': 'text/css; charset=utf-8' }
 
 const FILES: readonly (readonly [url: string, name: string, headers: Readonly<Record<string, string>>])[] = [
   ['/docs', 'index.html', HTML],
-  ['/docs/', 'index.html', HTML],
   ['/docs/start.js', 'start.js', SCRIPT],
   ['/docs/swagger-ui-bundle.js', 'swagger-ui-bundle.js', SCRIPT],
   ['/docs/swagger-ui.css', 'swagger-ui.css', STYLE],
@@ -27,6 +26,14 @@ const FILES: readonly (readonly [url: string, name: string, headers: Readonly<Re
  */
 export const docsRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(BUILT)) return
+  // What the page names lies beside it
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/docs/',
+    schema: { hide: true, operationId: 'docs' },
+    config: { cors: false },
+    handler: (_request, reply) => reply.code(308).header('location', '../docs').send(),
+  })
   for (const [url, name, headers] of FILES) {
     let file: Promise<KeptFile> | undefined
     app.route({
