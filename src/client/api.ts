@@ -237,7 +237,11 @@ export interface components {
         Image: {
             /** @description Number of the image in its story, from "1" */
             id: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description A UUID in lower case
+             * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+             */
             story_id: string;
             /** @description Where the image is fetched, relative to the root of the server */
             path: string;
@@ -248,12 +252,15 @@ export interface components {
             created_at: string;
         };
         Deleted: {
-            /** @enum {boolean} */
-            success: true;
+            success: boolean;
             message: string;
         };
         Story: {
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description A UUID in lower case
+             * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
+             */
             story_id: string;
             image_paths: string[];
             image_count: number;
@@ -1815,7 +1822,7 @@ export interface operations {
                     "Last-Modified"?: string;
                     /** @description How long the image may be cached */
                     "Cache-Control"?: string;
-                    /** @description The id of the story */
+                    /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
@@ -1839,15 +1846,15 @@ export interface operations {
                 };
                 content: {
                     /** @example (the bytes of the image) */
-                    "image/jpeg": string;
+                    "image/jpeg": unknown;
                     /** @example (the bytes of the image) */
-                    "image/png": string;
+                    "image/png": unknown;
                     /** @example (the bytes of the image) */
-                    "image/gif": string;
+                    "image/gif": unknown;
                     /** @example (the bytes of the image) */
-                    "image/webp": string;
+                    "image/webp": unknown;
                     /** @example (the bytes of the image) */
-                    "image/avif": string;
+                    "image/avif": unknown;
                 };
             };
             /** @description The range of the image */
@@ -1861,7 +1868,7 @@ export interface operations {
                     "Last-Modified"?: string;
                     /** @description How long the image may be cached */
                     "Cache-Control"?: string;
-                    /** @description The id of the story */
+                    /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
@@ -1887,15 +1894,15 @@ export interface operations {
                 };
                 content: {
                     /** @example (the bytes of the image) */
-                    "image/jpeg": string;
+                    "image/jpeg": unknown;
                     /** @example (the bytes of the image) */
-                    "image/png": string;
+                    "image/png": unknown;
                     /** @example (the bytes of the image) */
-                    "image/gif": string;
+                    "image/gif": unknown;
                     /** @example (the bytes of the image) */
-                    "image/webp": string;
+                    "image/webp": unknown;
                     /** @example (the bytes of the image) */
-                    "image/avif": string;
+                    "image/avif": unknown;
                 };
             };
             /** @description The copy of the client is good */
@@ -1909,7 +1916,7 @@ export interface operations {
                     "Last-Modified"?: string;
                     /** @description How long the image may be cached */
                     "Cache-Control"?: string;
-                    /** @description The id of the story */
+                    /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
@@ -2162,7 +2169,7 @@ export interface operations {
                     "Last-Modified"?: string;
                     /** @description How long the image may be cached */
                     "Cache-Control"?: string;
-                    /** @description The id of the story */
+                    /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;
@@ -2197,7 +2204,7 @@ export interface operations {
                     "Last-Modified"?: string;
                     /** @description How long the image may be cached */
                     "Cache-Control"?: string;
-                    /** @description The id of the story */
+                    /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
                     /** @description For a smaller form whose format is `auto` */
                     Vary?: string;

@@ -1,18 +1,18 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import * as failures from '../errors.ts'
 import { CONTENT_TYPES } from '../images/types.ts'
-import { STORY_ID_PATTERN } from '../stories/key.ts'
 import { FORMATS } from '../variants/variant.ts'
-import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, Uploaded } from './schemas.ts'
+import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, StoryId, Uploaded } from './schemas.ts'
 
 /** What the OpenAPI document says of routes whose requests or answers are more than the JSON that Fastify checks and writes. */
 
 export const MEDIA_TYPES = Object.values(CONTENT_TYPES)
 const MIB = 2 ** 20
+/** A file part. Bytes have no type in OpenAPI 3.1, but without this form of 3.0 generated clients send them as text. */
+const BINARY = { type: 'string', format: 'binary' }
 /** JSON has no bytes. */
 const BYTES = '(the bytes of the image)'
 
-const StoryId = header('A UUID in lower case', STORY, STORY_ID_PATTERN)
 const noStory = () => [new failures.StoryNotFound(STORY)]
 export const storyDocument = { params: Type.Object({ story_id: StoryId }), failures: noStory }
 
@@ -24,7 +24,7 @@ export const storyListDocument = {
 
 const Link = header(
   'With rel="next": the URL of the next page, while there is more (RFC 8288)',
-  `</api/v1/images?limit=100&cursor=${STORY}>; rel="next"`,
+  `<?limit=100&cursor=${STORY}>; rel="next"`,
 )
 
 /** What a schema says is allowed. */
@@ -57,7 +57,7 @@ export const uploadDocument = {
   }),
   body: Type.Object(
     {
-      files: Type.Array(Type.Unsafe<Buffer>({ type: 'string', format: 'binary' }), {
+      files: Type.Array(Type.Unsafe<Buffer>(BINARY), {
         minItems: 1,
         description: 'The images, one part for each',
       }),
@@ -143,7 +143,7 @@ const imageHeaders = {
   ETag: header('Names these bytes', ETAG),
   'Last-Modified': header('When the image was stored', DATE),
   'Cache-Control': header('How long the image may be cached', 'public, max-age=86400, immutable'),
-  'Cache-Tag': header('The id of the story', STORY, STORY_ID_PATTERN),
+  'Cache-Tag': StoryId,
   Vary: header('For a smaller form whose format is `auto`', 'Accept'),
   'Access-Control-Allow-Origin': header('Pages of any origin may read the pixels', '*', '^\\*$'),
   'Access-Control-Expose-Headers': header(
@@ -161,7 +161,8 @@ const imageBytes = Object.fromEntries(
   MEDIA_TYPES.map((type) => [
     type,
     {
-      schema: { type: 'string', contentMediaType: type },
+      // Bytes as they are have no type of JSON (OpenAPI 3.1.1, "Migrating binary descriptions from OAS 3.0")
+      schema: { contentMediaType: type },
       example: BYTES,
     },
   ]),
@@ -180,22 +181,20 @@ const imageParams = Type.Object({
 const variantQuery = (widths: readonly number[]) =>
   Type.Object({
     w: Type.Optional(
-      Type.Union(
-        widths.map((width) => Type.Literal(width)),
-        {
-          description: 'Asks for a smaller form of the image, of at most so many pixels in width',
-          examples: [widths[0]],
-        },
-      ),
+      Type.Unsafe<number>({
+        type: 'integer',
+        enum: widths,
+        description: 'Asks for a smaller form of the image, of at most so many pixels in width',
+        examples: [widths[0]],
+      }),
     ),
     format: Type.Optional(
-      Type.Union(
-        FORMATS.map((format) => Type.Literal(format)),
-        {
-          description: 'Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF',
-          examples: ['webp'],
-        },
-      ),
+      Type.Unsafe<string>({
+        type: 'string',
+        enum: FORMATS,
+        description: 'Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF',
+        examples: ['webp'],
+      }),
     ),
   })
 const NotModified = { type: 'null', description: 'The copy of the client is good', headers: imageHeaders }

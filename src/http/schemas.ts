@@ -9,11 +9,19 @@ const only = { additionalProperties: false } as const
 export const STORY = '01a205ad-87f4-77cd-a8d8-f60e2cbf53b1'
 export const IMAGE_PATHS = ['1.jpg', '2.png'].map((name) => `/images/stories/${STORY}/${name}`)
 
+/** The id of a story, in one form wherever it stands: what clients are generated from has one type for it then. */
+export const StoryId = Type.String({
+  format: 'uuid',
+  pattern: STORY_ID_PATTERN,
+  description: 'A UUID in lower case',
+  examples: [STORY],
+})
+
 /** The JSON of the contract. A schema with a title is one of the OpenAPI document's components. */
 export const Image = Type.Object(
   {
     id: Type.String({ description: 'Number of the image in its story, from "1"' }),
-    story_id: Type.String({ format: 'uuid' }),
+    story_id: StoryId,
     path: Type.String({ description: 'Where the image is fetched, relative to the root of the server' }),
     created_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
   },
@@ -29,13 +37,13 @@ export const Images = Type.Array(Image, {
     })),
   ],
 })
-export const StoryIds = Type.Array(Type.String({ format: 'uuid' }), {
+export const StoryIds = Type.Array(StoryId, {
   examples: [[STORY, '2acfa514-2915-4a9d-8a3a-338d52bd0d9e']],
 })
 
 export const Uploaded = Type.Object(
   {
-    story_id: Type.String({ format: 'uuid' }),
+    story_id: StoryId,
     image_paths: Type.Array(Type.String()),
     image_count: Type.Integer({ minimum: 1 }),
   },
@@ -49,7 +57,7 @@ export const Uploaded = Type.Object(
 /** The answer to a deletion that says so. */
 export const deleted = (message: string) =>
   Type.Object(
-    { success: Type.Literal(true), message: Type.String() },
+    { success: Type.Boolean(), message: Type.String() },
     { ...only, title: 'Deleted', examples: [{ success: true, message }] },
   )
 

@@ -57,11 +57,18 @@ export const openapiPlugin = fp(
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
-        info: { title: 'story-images', version, description: 'Keeps the pictures of stories.' },
-        servers: [{ url: '/' }],
+        info: {
+          title: 'story-images',
+          version,
+          description: 'Keeps the images of stories.',
+          license: { name: 'Apache 2.0', identifier: 'Apache-2.0' },
+        },
+        // Relative to the document, which may be behind a prefix of a proxy
+        servers: [{ url: '.' }],
         tags: TAGS.map(({ path: _path, ...tag }) => tag),
         components: { securitySchemes: SECURITY },
       },
+      stripBasePath: false,
       exposeHeadRoutes: true,
       transform: ({ schema, url, route }) => ({
         schema: {
@@ -97,7 +104,7 @@ export const openapiPlugin = fp(
 
 function security({ scope, orBy }: FastifyContextConfig, hasKeys: boolean): FastifySchema {
   // Without keys everybody is let in, but not to private images
-  if (scope === undefined || (!hasKeys && orBy !== 'signature')) return {}
+  if (scope === undefined || (!hasKeys && orBy !== 'signature')) return { security: [] }
   const keys = hasKeys ? [{ bearer: [] }, { key: [] }] : []
   return {
     description: `Needs the scope \`${scope}\`${orBy === undefined ? '' : `, or a ${orBy}`}.`,
