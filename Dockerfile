@@ -2,6 +2,7 @@ FROM node:24.21-trixie-slim AS build
 WORKDIR /app
 # Before the sources, so that a change of the code does not install everything again.
 COPY package.json package-lock.json .npmrc ./
+COPY packages/client/package.json packages/client/
 RUN npm ci
 COPY . .
 RUN npm run build && npm prune --omit=dev && rm -rf node_modules/.cache

@@ -11,10 +11,10 @@ const SOURCES = fileURLToPath(new URL('../src/', import.meta.url))
 export const ENTRIES: readonly string[] = ['server.ts', 'cli.ts', 'digest-thread.js', 'variants/worker.ts']
 
 /** They bring native code, which they look for beside themselves. */
-const EXTERNAL = ['sharp', 'fs-native-extensions']
+export const EXTERNAL: readonly string[] = ['sharp', 'fs-native-extensions']
 
 /** What other steps of the build put beside the server. */
-const OTHERS = ['client', 'web']
+const OTHERS = ['web']
 
 const LICENSES = 'LICENSES.txt'
 
@@ -43,7 +43,7 @@ export async function buildServer(
     mainFields: ['module', 'main'],
     target: 'node20.19',
     format: 'esm',
-    external: EXTERNAL,
+    external: [...EXTERNAL],
     banner: { js: REQUIRE },
     sourcemap: true,
     legalComments: 'none',

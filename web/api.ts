@@ -1,4 +1,4 @@
-import { parseRetryAfter } from '../src/client/retry.ts'
+import { parseRetryAfter } from '../packages/client/src/retry.ts'
 import { askForKey, currentKey } from './key.ts'
 
 /** An answer that is an error; its message is the server's sentence. */

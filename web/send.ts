@@ -1,4 +1,4 @@
-import { TRY_AGAIN } from '../src/client/retry.ts'
+import { TRY_AGAIN } from '../packages/client/src/retry.ts'
 import { keyHeader, needsKey, Refusal, refusal, Unreachable } from './api.ts'
 
 export interface Uploaded {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { type Dispatcher, request } from 'undici'
-import { parseRetryAfter } from '../client/retry.ts'
+import { parseRetryAfter } from '../../packages/client/src/retry.ts'
 import { UsageError } from './stopped.ts'
 
 /** What every command that talks to a server is told. */

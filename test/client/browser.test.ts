@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import t from 'tap'
-import type { ApiError, Story } from '../../src/client/index.ts'
+import type { ApiError, Story } from '../../packages/client/src/index.ts'
 import { listImages } from '../acceptance/client.ts'
 import { startApp } from '../support/app.ts'
 import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
@@ -24,7 +24,7 @@ interface Outcome {
 
 t.test('a page uploads what was picked, sees how far it is, and lists it', { skip }, async (t) => {
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('../../src/client/index.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(new URL('../../packages/client/src/index.ts', import.meta.url))],
     bundle: true,
     minify: true,
     format: 'iife',
@@ -87,7 +87,7 @@ t.test('a page uploads what was picked, sees how far it is, and lists it', { ski
 t.test('the example of docs/client.md for pages uploads what is picked, and can be cancelled', { skip }, async (t) => {
   const { outputFiles } = await build({
     stdin: { contents: (await examplesOf('docs/client.md'))('browser'), resolveDir: ROOT },
-    alias: { 'story-images/client': join(ROOT, 'src/client/index.ts') },
+    alias: { 'story-images-client': join(ROOT, 'packages/client/src/index.ts') },
     bundle: true,
     format: 'iife',
     write: false,

@@ -4,7 +4,7 @@ import { openAsBlob } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { ApiError, createClient } from '../../src/client/index.ts'
+import { ApiError, createClient } from '../../packages/client/src/index.ts'
 import { listImages, someImages } from '../acceptance/client.ts'
 import { startApp } from '../support/app.ts'
 

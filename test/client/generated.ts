@@ -27,6 +27,6 @@ export async function generatedFiles(): Promise<Readonly<Record<string, string>>
   const document = JSON.parse(await documentOf())
   return {
     'docs/openapi.json': `${JSON.stringify(document, null, 2)}\n`,
-    'src/client/api.ts': HEADER + astToString(await openapiTypes(document)),
+    'packages/client/src/api.ts': HEADER + astToString(await openapiTypes(document)),
   }
 }

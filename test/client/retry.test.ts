@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseRetryAfter } from '../../src/client/retry.ts'
+import { parseRetryAfter } from '../../packages/client/src/retry.ts'
 
 t.test('Retry-After is a number of seconds or an HTTP-date of any form, and nothing else', async (t) => {
   const now = Date.UTC(2026, 10, 29, 12, 0, 0)

@@ -2,10 +2,12 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ROOT, run } from '../support/examples.ts'
 
+const IMPORT =
+  "import { ApiError, createClient, type Image, type ListedStory, type Story } from 'story-images-client'\n"
+
 /** Compiled as a program of somebody else would be: by the declarations of the package. */
 const PROGRAM = `
-import { ApiError, createClient, type Image, type ListedStory, type Story } from 'story-images/client'
-
+${IMPORT}
 const none = undefined
 const client = createClient({ baseUrl: '', key: none })
 const story: Story = await client.upload([new Blob()], { onProgress: ({ loaded }) => loaded.toFixed() })
@@ -43,21 +45,30 @@ await client.upload(['image.jpg'])
 await client.upload([], { retry: 1 })
 `
 
-t.test('a program gets the types of the API, and is told of what it has not', async (t) => {
-  const config = {
-    compilerOptions: {
-      module: 'NodeNext',
-      target: 'ES2023',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noEmit: true,
-      types: [],
-    },
-    files: ['program.mts'],
-  }
-  // Inside of the package, which is then found under its own name
-  const folder = t.testdir({ 'program.mts': PROGRAM, 'tsconfig.json': JSON.stringify(config) })
-  const { code, stdout, stderr } = await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder])
-  t.equal(stdout + stderr, '')
-  t.equal(code, 0)
-})
+for (const [kind, extension] of [
+  ['an ES module', 'mts'],
+  ['CommonJS', 'cts'],
+] as const) {
+  t.test(`a program that is ${kind} gets the types of the API, and is told of what it has not`, async (t) => {
+    const config = {
+      compilerOptions: {
+        module: 'NodeNext',
+        target: 'ES2023',
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noEmit: true,
+        types: [],
+      },
+      files: [`program.${extension}`],
+    }
+    // CommonJS has no await outside of functions
+    const program = PROGRAM.replace(/^export .*$/m, '')
+    const text =
+      extension === 'mts' ? PROGRAM : `${IMPORT}async function main() {${program.replace(IMPORT, '')}\n}\nmain()\n`
+    // Inside of the repository, where the client is a workspace
+    const folder = t.testdir({ [`program.${extension}`]: text, 'tsconfig.json': JSON.stringify(config) })
+    const { code, stdout, stderr } = await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder])
+    t.equal(stdout + stderr, '')
+    t.equal(code, 0)
+  })
+}

@@ -86,7 +86,7 @@ for (const [path, context] of [
     const copied = line.match(/^COPY\s+(?!--from)(.+)\s+\S+$/)?.[1].split(/\s+/) ?? []
     for (const source of copied.filter((s) => s !== '.')) {
       check(existsSync(`${context}/${source}`), `${path}: ${source} does not exist`)
-      check(context !== '.' || ignored.includes(`!${source}`), `.dockerignore keeps ${source} out of the image`)
+      check(context !== '.' || ignored.includes(`!${source.split('/')[0]}`), `.dockerignore keeps ${source} out of the image`)
     }
     const from = line.match(/^FROM\s+(\S+)/)?.[1]
     check(from === undefined || /:\d+\.\d+/.test(from), `${path}: ${from} is not pinned to major.minor`)

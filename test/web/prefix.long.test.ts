@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { createClient } from '../../src/client/index.ts'
+import { createClient } from '../../packages/client/src/index.ts'
 import { runCommand } from '../acceptance/command.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { isInstalled, PROXIES, startProxy } from '../refusals/proxies.ts'

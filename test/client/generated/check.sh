@@ -37,5 +37,5 @@ if [[ -z $url ]]; then echo "The server did not start" && exit 1; fi
 PATH="$work/venv/bin:$PATH" openapi-python-client generate --url "$url/openapi.json" --meta none --output-path "$work/story_images_client"
 PYTHONPATH=$work PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" client.py "$url" "$root/docs/images"
 
-# TypeScript: src/client/api.ts is what openapi-typescript makes of the document (a test compares them), and `npm run check` checks the types
+# TypeScript: packages/client/src/api.ts is what openapi-typescript makes of the document (a test compares them), and `npm run check` checks the types
 node --import "$root/build/typescript.mjs" client.ts "$url" "$root/docs/images"

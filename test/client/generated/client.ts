@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import createClient from 'openapi-fetch'
-import type { paths } from '../../../src/client/api.ts'
+import type { paths } from '../../../packages/client/src/api.ts'
 
 /** Uses the types that openapi-typescript made of the OpenAPI document: uploads, lists, downloads and deletes. */
 const [url = '', folder = ''] = process.argv.slice(2)
