@@ -10,10 +10,13 @@ interface Box {
   readonly end: number
 }
 
+/** Most boxes side by side that are looked at: those of a sequence have some tens. */
+const MOST_BOXES = 10_000
+
 /** The boxes side by side in `bytes` (ISO/IEC 14496-12 section 4.2), up to one that does not end in there. */
 function boxesIn(bytes: Buffer): Box[] {
   const boxes: Box[] = []
-  for (let start = 0; start + 8 <= bytes.length; ) {
+  for (let start = 0; start + 8 <= bytes.length && boxes.length < MOST_BOXES; ) {
     let size = bytes.readUInt32BE(start)
     let content = start + 8
     if (size === 1 && start + 16 <= bytes.length) {

@@ -101,12 +101,15 @@ interface Frame {
   readonly data: readonly Buffer[]
 }
 
+/** Most chunks of one frame: encoders write some for each megabyte. */
+const MOST_CHUNKS = 100_000
+
 /** The first frame of an animation whose default image is none (section 11.3.6). */
 function firstFrame(file: Buffer): Frame | undefined {
   let control: Buffer | undefined
   const data: Buffer[] = []
   for (const { type, content } of chunksOf(file)) {
-    if (type === 'fcTL' && control) break
+    if ((type === 'fcTL' && control) || data.length >= MOST_CHUNKS) break
     if (type === 'fcTL' && content.length >= 26) control = content
     if (type === 'fdAT' && control) data.push(content.subarray(4))
   }
