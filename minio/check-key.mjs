@@ -10,6 +10,7 @@ import {
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetBucketPolicyCommand,
+  GetBucketVersioningCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListBucketsCommand,
@@ -109,6 +110,9 @@ try {
     const { Errors = [] } = await may(new DeleteObjectsCommand({ Bucket, Delete: { Objects: [{ Key }] } }))
     report(Errors.length === 0, `DeleteObjects could not delete ${Key}`)
   }
+
+  await may(new GetBucketVersioningCommand({ Bucket }))
+  await mayNot(new GetBucketVersioningCommand({ Bucket: OTHER_BUCKET }))
 
   const { Buckets = [] } = await key.send(new ListBucketsCommand({})).catch(() => ({}))
   report(!Buckets.some((b) => b.Name !== Bucket), 'ListBuckets shows other buckets')

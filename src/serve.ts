@@ -10,7 +10,7 @@ import { tracingSettings } from './observability/tracing-settings.ts'
 import { version } from './package.ts'
 import { lockFolder } from './store/disk/lock.ts'
 import { observeStore } from './store/observed-store.ts'
-import { openStore, placeOf } from './store/open-store.ts'
+import { LIMITS, openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
 import { startSweeps } from './sweeps.ts'
 
@@ -31,10 +31,19 @@ export async function serve(): Promise<void> {
   metrics.watchProcess(version, config.S3_BUCKET === undefined ? 'disk' : 's3')
   let log: FastifyBaseLogger | undefined
   let repeated = 0
-  const bare = await openStore(config, (operation, err) => {
-    repeated += 1
-    metrics.storeFallback(operation)
-    log?.info({ operation, err, repeated }, 'the SDK makes a call to the store again')
+  const limits = new Set<keyof typeof LIMITS>()
+  const bare = await openStore(config, {
+    onFallback(operation, err) {
+      repeated += 1
+      metrics.storeFallback(operation)
+      log?.info({ operation, err, repeated }, 'the SDK makes a call to the store again')
+    },
+    onLimit(limit) {
+      if (limits.has(limit)) return
+      limits.add(limit)
+      metrics.storeLimit(limit)
+      log?.warn(LIMITS[limit])
+    },
   })
   const lock = config.S3_BUCKET === undefined ? await lockFolder(config.DATA_DIR) : undefined
   // Takes a while to load, and is there only for those who want it

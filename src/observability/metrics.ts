@@ -55,6 +55,7 @@ export class Metrics {
   readonly #callDurations = this.#histogram('store_call_duration_seconds', 'How long the store took to answer', 'call')
   readonly #bytes = this.#counter('store_bytes_total', 'Bytes of objects that were stored or read whole', 'call')
   readonly #fallbacks = this.#counter('store_fallbacks_total', 'Calls that the AWS SDK had to make again', 'call')
+  readonly #limits = this.#gauge('store_limited', 'Always 1, for something that the store does not do', 'limit')
   readonly #sweeps = this.#counter('sweeps_total', 'Sweeps, by how they ended', 'outcome')
   readonly #swept = this.#gauge(
     'sweep_last_success_timestamp_seconds',
@@ -143,6 +144,11 @@ export class Metrics {
   /** @param call an operation of S3 */
   storeFallback(call: string): void {
     this.#fallbacks.inc({ call })
+  }
+
+  /** @param limit one of few, for something that the store does not do */
+  storeLimit(limit: string): void {
+    this.#limits.set({ limit }, 1)
   }
 
   sweepsBegin(): void {

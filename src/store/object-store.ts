@@ -118,7 +118,7 @@ export interface ObjectStore {
   list(options: ListOptions): AsyncIterable<ListedObject[]>
   /**
    * What is between the prefix and the next "/" of keys, each once and with both: of "a/b/1", "a/b/2", "a/c/d/1" and "a/2" below
-   * "a/" these are "a/b/" and "a/c/". `after` and `before` are compared with them, not with keys. Otherwise like `list`.
+   * "a/" these are "a/b/" and "a/c/". Below each there is an object, not only a version of one that was deleted. `after` and `before` are compared with them, not with keys. Otherwise like `list`.
    */
   listPrefixes(options: ListOptions): AsyncIterable<string[]>
   /** Any number of keys; one that is not there is fine. Rejects with `DeleteFailure`, naming the keys that are left. */

@@ -2,15 +2,24 @@ import type { Config } from '../config.ts'
 import { STORIES } from '../stories/key.ts'
 import { openDiskStore } from './disk/disk-store.ts'
 import type { ObjectStore } from './object-store.ts'
-import type { S3Settings } from './s3/s3-store.ts'
+import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
+
+/** Sentences for the log, on what a store does not do. */
+export const LIMITS: Readonly<Record<StoreLimit, string>> = {
+  versioning:
+    'the store does not tell this key whether the bucket has versioning (s3:GetBucketVersioning), so lists of story ids are read from keys, which takes more calls',
+}
 
 /**
- * The store that the configuration names.
+ * Opens the store that the configuration names.
  *
- * @param onFallback is told of each call that the SDK has to make again
+ * @param hooks are told what happens in a bucket
  * @throws {ServiceError} when it can't be opened
  */
-export async function openStore(config: Config, onFallback?: S3Settings['onFallback']): Promise<ObjectStore> {
+export async function openStore(
+  config: Config,
+  hooks: Pick<S3Settings, 'onFallback' | 'onLimit'> = {},
+): Promise<ObjectStore> {
   if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR)
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./s3/s3-store.ts')
@@ -24,7 +33,7 @@ export async function openStore(config: Config, onFallback?: S3Settings['onFallb
     timeout: config.S3_TIMEOUT,
     listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
     probe: STORIES,
-    ...(onFallback && { onFallback }),
+    ...hooks,
   })
 }
 

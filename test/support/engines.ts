@@ -6,6 +6,8 @@ import type { Teardown } from './app.ts'
 
 export interface Engine {
   readonly name: string
+  /** Of the buckets that tests make. */
+  readonly versioning?: 'Enabled' | 'Suspended'
   readonly endpoint: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
@@ -14,14 +16,18 @@ export interface Engine {
 const env = process.env
 const run = promisify(execFile)
 
+const minio: Engine = {
+  name: 'MinIO',
+  endpoint: env.MINIO_ENDPOINT ?? `http://127.0.0.1:${env.MINIO_PORT ?? 9100}`,
+  accessKeyId: env.MINIO_ROOT_USER ?? 'engine-root',
+  secretAccessKey: env.MINIO_ROOT_PASSWORD ?? 'engine-root-secret',
+}
+
 /** As the scripts in test/engines start them; the same variables move both. */
 const KNOWN: Readonly<Record<string, Engine>> = {
-  minio: {
-    name: 'MinIO',
-    endpoint: env.MINIO_ENDPOINT ?? `http://127.0.0.1:${env.MINIO_PORT ?? 9100}`,
-    accessKeyId: env.MINIO_ROOT_USER ?? 'engine-root',
-    secretAccessKey: env.MINIO_ROOT_PASSWORD ?? 'engine-root-secret',
-  },
+  minio,
+  'minio-versioned': { ...minio, name: 'MinIO with versioning', versioning: 'Enabled' },
+  'minio-suspended': { ...minio, name: 'MinIO with versioning suspended', versioning: 'Suspended' },
   rgw: {
     name: 'Ceph RGW',
     endpoint: env.RGW_ENDPOINT ?? `http://127.0.0.1:${env.RGW_PORT ?? 7480}`,
@@ -48,7 +54,7 @@ export const engines: readonly Engine[] = (env.TEST_ENGINES ?? '')
  * the server needs; so each test of the server is a test of that script and its policy too.
  */
 export async function serverKey(engine: Engine, bucket: string): Promise<{ id: string; secret: string }> {
-  if (engine.name !== 'MinIO') return { id: engine.accessKeyId, secret: engine.secretAccessKey }
+  if (!engine.name.startsWith('MinIO')) return { id: engine.accessKeyId, secret: engine.secretAccessKey }
   const { stdout: goPath } = await run('go', ['env', 'GOPATH'])
   const key = { id: bucket.slice(0, 20), secret: randomUUID() }
   await run('sh', ['minio/init.sh'], {
@@ -79,7 +85,16 @@ export async function makeBucket(t: Teardown, engine: Engine): Promise<{ Bucket:
   })
   const Bucket = `test-${randomUUID()}`
   await client.send(new sdk.CreateBucketCommand({ Bucket }))
+  // Only a bucket that had versioning can have it suspended
+  for (const Status of engine.versioning === 'Suspended' ? (['Enabled', 'Suspended'] as const) : [engine.versioning])
+    if (Status) await client.send(new sdk.PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status } }))
   t.teardown(async () => {
+    while (engine.versioning) {
+      const { Versions = [], DeleteMarkers = [] } = await client.send(new sdk.ListObjectVersionsCommand({ Bucket }))
+      const Objects = [...Versions, ...DeleteMarkers].map(({ Key, VersionId }) => ({ Key, VersionId }))
+      if (Objects.length === 0) break
+      await client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects: Objects.slice(0, 1000) } }))
+    }
     for (;;) {
       const { Contents = [] } = await client.send(new sdk.ListObjectsV2Command({ Bucket }))
       if (Contents.length === 0) break

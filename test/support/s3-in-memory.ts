@@ -32,11 +32,24 @@ export interface MultipartUpload {
   readonly parts: Map<number, { body: Buffer; etag: string }>
 }
 
+/** What real engines do otherwise than AWS; by default nothing. */
+export interface Dialect {
+  /** Names prefixes of deleted objects as MinIO does: https://github.com/minio/minio/blob/master/cmd/metacache-walk.go */
+  readonly versioning?: 'Enabled' | 'Suspended'
+  /** `If-None-Match: *` of a put: `ignored` as by Garage, `refused` with 501 as by Backblaze B2 */
+  readonly ifNoneMatch?: 'ignored' | 'refused'
+  /** `md5`: wants Content-MD5, as MinIO before 2025 and Oracle OCI do; `missing`: 501 */
+  readonly deleteObjects?: 'md5' | 'missing'
+}
+
 export interface Bucket {
   readonly name: string
+  readonly dialect: Dialect
   /** upper bound of `max-keys`; 1,000 on every known engine */
   readonly pageSize: number
   readonly objects: Map<string, StoredObject>
+  /** Keys with a delete marker. */
+  readonly deleted: Set<string>
   /** upload id → upload that was neither completed nor aborted */
   readonly multipartUploads: Map<string, MultipartUpload>
 }
@@ -60,7 +73,10 @@ const MAX_KEYS = 1000
 
 const operations = {
   PutObject(bucket, { key, headers, body }) {
-    if (headers['if-none-match'] === '*' && bucket.objects.has(key)) return failure('PreconditionFailed')
+    const { ifNoneMatch = 'honoured' } = bucket.dialect
+    const isConditional = headers['if-none-match'] === '*'
+    if (isConditional && ifNoneMatch === 'refused') return failure('NotImplemented')
+    if (isConditional && ifNoneMatch === 'honoured' && bucket.objects.has(key)) return failure('PreconditionFailed')
     const content = readPayload(headers, body)
     if (!Buffer.isBuffer(content)) return content
     const object = newObject(content, described(headers))
@@ -73,13 +89,19 @@ const operations = {
   /** The caller leaves out the body, as HTTP wants it. */
   HeadObject: getObject,
 
-  DeleteObject(bucket, { key }) {
-    bucket.objects.delete(key)
+  DeleteObject(bucket, { key, undeletable }) {
+    if (undeletable !== undefined) return failure('AccessDenied')
+    remove(bucket, key)
     return { ...answer(), status: 204 }
   },
 
   DeleteObjects(bucket, request) {
-    const { undeletable, body } = request
+    const { undeletable, body, headers } = request
+    const { deleteObjects } = bucket.dialect
+    if (deleteObjects === 'missing') return failure('NotImplemented')
+    const sent = headers['content-md5']
+    if (deleteObjects === 'md5' && sent === undefined) return failure('MissingContentMD5')
+    if (sent !== undefined && sent !== md5(body).toString('base64')) return failure('BadDigest')
     const keys = keysToDelete(request)
     if (keys.length === 0 || keys.length > MAX_KEYS) return failure('MalformedXML')
     const quiet = /<Quiet>\s*true\s*<\/Quiet>/.test(body.toString())
@@ -87,7 +109,7 @@ const operations = {
       if (undeletable !== undefined && key.search(undeletable) >= 0) {
         return `<Error>${tag('Key', key)}${tag('Code', 'InternalError')}${tag('Message', failures.InternalError[1])}</Error>`
       }
-      bucket.objects.delete(key)
+      remove(bucket, key)
       return quiet ? '' : `<Deleted>${tag('Key', key)}</Deleted>`
     })
     return xmlAnswer(root('DeleteResult', results.join('')))
@@ -158,8 +180,10 @@ const operations = {
     const entries: string[] = []
     let truncated = false
     const last = token === null ? undefined : Buffer.from(token, 'base64url').toString()
-    for (const key of [...bucket.objects.keys()].filter((key) => key.startsWith(prefix)).sort(inUtf8Order)) {
+    const keys = new Set([...bucket.objects.keys(), ...bucket.deleted])
+    for (const key of [...keys].filter((key) => key.startsWith(prefix)).sort(inUtf8Order)) {
       const cut = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length)
+      if (cut < 0 && !bucket.objects.has(key)) continue
       const entry = cut < 0 ? key : key.slice(0, cut + delimiter.length)
       // A token continues behind a whole entry, a key or a common prefix. What start-after does inside a common prefix is
       // not agreed on: by the API page it is compared with keys, as here, so the prefix is listed again; MinIO and Ceph RGW
@@ -198,6 +222,11 @@ const operations = {
     return xmlAnswer(root('ListBucketResult', members.join('') + found.join('')))
   },
 
+  /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html */
+  GetBucketVersioning({ dialect: { versioning } }) {
+    return xmlAnswer(root('VersioningConfiguration', versioning === undefined ? '' : tag('Status', versioning)))
+  },
+
   Unsupported: () => failure('NotImplemented'),
 } satisfies Record<string, Handler>
 
@@ -210,6 +239,7 @@ export const carryOut = (operation: Operation, bucket: Bucket, request: Request)
 export function operationOf(method: string, key: string, query: URLSearchParams): Operation {
   const on = (names: Partial<Record<string, Operation>>) => names[method] ?? 'Unsupported'
   if (key === '') {
+    if (query.has('versioning')) return on({ GET: 'GetBucketVersioning' })
     if (query.get('list-type') === '2') return on({ GET: 'ListObjectsV2' })
     return query.has('delete') ? on({ POST: 'DeleteObjects' }) : 'Unsupported'
   }
@@ -246,6 +276,11 @@ export function newObject(
   { contentType = 'binary/octet-stream', metadata = {}, lastModified = new Date() }: Partial<StoredObject> = {},
 ): StoredObject {
   return { body, contentType, metadata, lastModified, etag: `"${md5(body).toString('hex')}"` }
+}
+
+/** A version stays where there is versioning, and a delete marker on it. */
+function remove(bucket: Bucket, key: string): void {
+  if (bucket.objects.delete(key) && bucket.dialect.versioning !== undefined) bucket.deleted.add(key)
 }
 
 const md5 = (bytes: Buffer) => createHash('md5').update(bytes).digest()

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Bucket,
   carryOut,
+  type Dialect,
   keysToDelete,
   type MultipartUpload,
   newObject,
@@ -97,12 +98,30 @@ export interface S3StandIn {
   close(): Promise<void>
 }
 
+export interface StandInOptions {
+  readonly bucket?: string
+  /** Most keys of a page of a list. */
+  readonly pageSize?: number
+  readonly dialect?: Dialect
+}
+
 /**
  * An S3 engine in memory on a free loopback port, path-style, for the faults which a real engine cannot be made to have.
  * It checks digests but no signatures, and does what story-images needs of S3; anything else is answered 501.
  */
-export async function startS3StandIn({ bucket: name = 'images', pageSize = 1000 } = {}): Promise<S3StandIn> {
-  const bucket: Bucket = { name, pageSize, objects: new Map(), multipartUploads: new Map() }
+export async function startS3StandIn({
+  bucket: name = 'images',
+  pageSize = 1000,
+  dialect = {},
+}: StandInOptions = {}): Promise<S3StandIn> {
+  const bucket: Bucket = {
+    name,
+    dialect,
+    pageSize,
+    objects: new Map(),
+    deleted: new Set(),
+    multipartUploads: new Map(),
+  }
   const calls: Call[] = []
   const sockets = new Set<Socket>()
   const running = new Set<ServerResponse>()

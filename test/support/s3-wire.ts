@@ -23,6 +23,7 @@ export const failures = {
     400,
     'The XML that you provided was not well formed or did not validate against our published schema.',
   ],
+  MissingContentMD5: [400, 'Missing required header for this request: Content-Md5.'],
   MissingContentLength: [411, 'You must provide the Content-Length HTTP header.'],
   NoSuchBucket: [404, 'The specified bucket does not exist'],
   NoSuchKey: [404, 'The specified key does not exist.'],

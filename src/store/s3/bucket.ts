@@ -20,7 +20,16 @@ export interface S3Settings {
   readonly shortPath?: boolean
   /** Is told of each call that the SDK has to make again, and why. */
   readonly onFallback?: (operation: string, reason: unknown) => void
+  /** Is told, when it is noticed and perhaps more than once, what the store does not do. */
+  readonly onLimit?: (limit: StoreLimit) => void
 }
+
+/**
+ * What a store does not do, though the server works without it:
+ *
+ * - `versioning`: the key may not read the bucket's versioning (s3:GetBucketVersioning), so lists of prefixes are read from keys
+ */
+export type StoreLimit = 'versioning'
 
 /** A bucket and the ways to it. */
 export interface S3Bucket {

@@ -3,6 +3,7 @@ import { StoreFailure } from '../../errors.ts'
 import { compareKeys, type KeySpace, type ListedObject, type ListOptions, type ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { decodeName, type ListAnswer, scanList } from './list-xml.ts'
+import { prefixesOfKeys, unlessAborted } from './prefixes.ts'
 import type { ShortPath } from './short-path.ts'
 import { storeError } from './store-error.ts'
 
@@ -52,8 +53,13 @@ interface Load {
  * `ObjectStore.list` and `ObjectStore.listPrefixes`
  *
  * @param concurrency most calls that run at once for lists with a key space; 1 reads page after page
+ * @param prefixesAreExact whether common prefixes are only those of current objects; otherwise prefixes are read from keys
  */
-export function openLists(bucket: S3Bucket, concurrency: number): Pick<ObjectStore, 'list' | 'listPrefixes'> {
+export function openLists(
+  bucket: S3Bucket,
+  concurrency: number,
+  prefixesAreExact: () => Promise<boolean>,
+): Pick<ObjectStore, 'list' | 'listPrefixes'> {
   const load: Load = { limit: concurrency, running: 0, lists: 0, ahead: 0 }
 
   async function* entries<Entry>(options: ListOptions, kind: Kind<Entry>): AsyncGenerator<Entry[]> {
@@ -68,7 +74,14 @@ export function openLists(bucket: S3Bucket, concurrency: number): Pick<ObjectSto
     for await (const page of rest) if (page.length > 0) yield page
   }
 
-  return { list: (options) => entries(options, OBJECTS), listPrefixes: (options) => entries(options, PREFIXES) }
+  const list = (options: ListOptions) => entries(options, OBJECTS)
+
+  async function* prefixes(options: ListOptions): AsyncGenerator<string[]> {
+    const isExact = await unlessAborted(prefixesAreExact(), options.signal)
+    yield* isExact ? entries(options, PREFIXES) : prefixesOfKeys(list, options)
+  }
+
+  return { list, listPrefixes: prefixes }
 }
 
 /** While a page is in use the next one is read. */

@@ -3,9 +3,10 @@ import { openBucket, type S3Settings } from './bucket.ts'
 import { deleteObjects } from './delete.ts'
 import { getObject, headObject } from './get.ts'
 import { listPage, openLists } from './list.ts'
+import { openPrefixCheck } from './prefixes.ts'
 import { PUT_MEMORY, putObject } from './put.ts'
 
-export type { S3Settings } from './bucket.ts'
+export type { S3Settings, StoreLimit } from './bucket.ts'
 
 /**
  * Keeps objects in an S3 bucket. The SDK gives credentials, endpoint rules, retries and every call that is not hot; the others
@@ -20,7 +21,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     put: (key, body, options) => putObject(bucket, key, body, options),
     get: (key, options) => getObject(bucket, key, options),
     head: (key, options) => headObject(bucket, key, options?.signal),
-    ...openLists(bucket, settings.listConcurrency ?? 1),
+    ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket)),
     delete: (keys) => deleteObjects(bucket, keys),
     ready: async () => void (await listPage(bucket, { prefix: settings.probe ?? '', keys: 1 })),
     close: () => bucket.close(),

@@ -270,7 +270,7 @@ class Signer extends SignatureV4Base {
 const SHA256_OF_NOTHING = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 
 /** Where the SDK would send a call about the bucket, and how it would sign it; asked by a call that ends before it is sent. */
-async function findEndpoint(client: S3Client, bucket: string) {
+export async function findEndpoint(client: S3Client, bucket: string) {
   const command = new HeadBucketCommand({ Bucket: bucket })
   let found: { url: URL; service: string; region: string } | undefined
   command.middlewareStack.add(

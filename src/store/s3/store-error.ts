@@ -42,7 +42,13 @@ function isConnectionError(error: unknown): boolean {
   return error instanceof Error && ('code' in error || error.name === 'TimeoutError' || error.name === 'AbortError')
 }
 
-function statusOf(error: unknown): number {
+/** Whether the store says for good that it does not have a call or an option of it (RFC 9110 section 15.6.2). */
+export function isNotImplemented(error: unknown): boolean {
+  return statusOf(error) === 501 || errorName(error) === 'NotImplemented'
+}
+
+/** The HTTP status of an error of the SDK; 0 when there was no response. */
+export function statusOf(error: unknown): number {
   if (!(error instanceof Error) || !('$metadata' in error)) return 0
   const metadata = error.$metadata as { httpStatusCode?: number } | undefined
   return metadata?.httpStatusCode ?? 0

@@ -1,0 +1,100 @@
+import { GetBucketVersioningCommand } from '@aws-sdk/client-s3'
+import { callbacksOf } from '../../aborted.ts'
+import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
+import type { S3Bucket } from './bucket.ts'
+import { findEndpoint } from './short-path.ts'
+import { isNotImplemented, statusOf } from './store-error.ts'
+
+/** Milliseconds for which the versioning of a bucket is remembered: one call a minute at most, however many lists there are. */
+const REMEMBERED_MS = 60_000
+
+/** Hosts of AWS S3 itself, in all regions (AWS, "Amazon S3 endpoints and quotas"). */
+const AWS_HOST = /\.amazonaws\.com(\.cn)?$/
+
+/**
+ * Tells whether the common prefixes of a list can be taken at their word, or are only hints.
+ *
+ * MinIO names a prefix below which every object is deleted, if the bucket has or had versioning: the delete markers are still there.
+ * AWS names only prefixes of current objects ("ListObjectsV2"), so it is not asked. Any other store is asked for the bucket's versioning
+ * ("GetBucketVersioning"), and the result is remembered for a minute. A store that does not answer, or not to this key, counts as one
+ * whose prefixes are hints: reading keys instead takes more calls and is right in any case.
+ *
+ * @param now a steady clock, in milliseconds
+ * @returns never rejects
+ */
+export function openPrefixCheck(
+  { client, settings, bounded }: S3Bucket,
+  now: () => number = () => performance.now(),
+): () => Promise<boolean> {
+  let known: Promise<boolean> | undefined
+  let until = 0
+
+  async function ask(): Promise<boolean> {
+    try {
+      const endpoint = await findEndpoint(client, settings.bucket)
+      if (endpoint && AWS_HOST.test(endpoint.url.hostname)) {
+        until = Number.POSITIVE_INFINITY
+        return true
+      }
+      const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket: settings.bucket }), bounded())
+      return Status === undefined
+    } catch (error) {
+      // A store that does not know the call has no versions
+      if (isNotImplemented(error)) return true
+      if (statusOf(error) === 403) settings.onLimit?.('versioning')
+      // An error that may pass is not remembered
+      else until = 0
+      return false
+    }
+  }
+
+  return () => {
+    if (known && now() < until) return known
+    until = now() + REMEMBERED_MS
+    known = ask()
+    return known
+  }
+}
+
+/**
+ * The prefixes of keys, each once, from lists of the keys themselves; for `ObjectStore.listPrefixes`.
+ *
+ * @param list of the keys, `ObjectStore.list`
+ */
+export async function* prefixesOfKeys(
+  list: (options: ListOptions) => AsyncIterable<ListedObject[]>,
+  options: ListOptions,
+): AsyncGenerator<string[]> {
+  const { prefix, after, before } = options
+  const cut = (key: string) => {
+    const end = key.startsWith(prefix) ? key.indexOf('/', prefix.length) : -1
+    return end === -1 ? undefined : key.slice(0, end + 1)
+  }
+  // A prefix that is below `before` can have keys above it, up to its own end; "0" is the character behind "/"
+  const last = before === undefined ? undefined : cut(before)
+  const end = last === undefined || last === before ? before : `${last.slice(0, -1)}0`
+  let previous: string | undefined
+  for await (const page of list({ ...options, ...(end !== undefined && { before: end }) })) {
+    const found: string[] = []
+    for (const { key } of page) {
+      if (previous !== undefined && key.startsWith(previous)) continue
+      const next = cut(key)
+      if (next === undefined) continue
+      previous = next
+      if (after === undefined || compareKeys(next, after) > 0) found.push(next)
+    }
+    if (found.length > 0) yield found
+  }
+}
+
+/** What work resolves with, or the signal's reason if it aborts first. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work
+  signal.throwIfAborted()
+  const callbacks = callbacksOf(signal)
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    callbacks.add(abort)
+    work.then(resolve, reject).finally(() => callbacks.delete(abort))
+  })
+}

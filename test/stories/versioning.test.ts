@@ -1,0 +1,89 @@
+import t, { type Test } from 'tap'
+import { v7 } from 'uuid'
+import type { ObjectStore } from '../../src/store/object-store.ts'
+import { listStoryIds } from '../../src/stories/list.ts'
+import { listNewest } from '../../src/stories/newest.ts'
+import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { Sweeper } from '../../src/stories/sweep.ts'
+import { listKeys } from '../support/bodies.ts'
+import { engines, makeBucket } from '../support/engines.ts'
+import { putOurs, putStory } from '../support/recording-store.ts'
+import { openOnEngine, openOnStandIn, startStandIn } from '../support/stores.ts'
+
+const HOUR = 3_600_000
+const LONG_AGO = Date.UTC(2024, 0, 1)
+
+/** Buckets in which deleted objects leave versions, and with them common prefixes. */
+const versioned: [string, (t: Test) => Promise<ObjectStore>][] = (['Enabled', 'Suspended'] as const).flatMap(
+  (versioning) => [
+    [
+      `the stand-in, ${versioning}`,
+      async (t: Test) => openOnStandIn(t, await startStandIn(t, { dialect: { versioning } })),
+    ],
+    ...engines.map((engine): [string, (t: Test) => Promise<ObjectStore>] => [
+      `${engine.name}, ${versioning}`,
+      async (t) => openOnEngine(t, engine, (await makeBucket(t, { ...engine, versioning })).Bucket, ''),
+    ]),
+  ],
+)
+
+const id = (n: number) => v7({ msecs: LONG_AGO + n * HOUR })
+const foreign = '00000000-0000-4000-8000-000000000001'
+
+/** A sweeper to which all that is put now is old. */
+const lateSweeper = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 100 * HOUR)
+
+async function idsOf(store: ObjectStore, sweeper: Sweeper, after?: string): Promise<string[]> {
+  const ids: string[] = []
+  for await (const page of listStoryIds(store, sweeper.settled, after)) ids.push(...page)
+  return ids
+}
+
+for (const [name, open] of versioned) {
+  t.test(`deleted stories are in no list (${name})`, async (t) => {
+    const store = await open(t)
+    const ids = [1, 2, 3, 4].map(id)
+    for (const story of ids) await putStory(store, story, ['1.jpg', '2.jpg'])
+    await putOurs(store, `stories/${foreign}/1.jpg`)
+    const sweepers = [lateSweeper(store), lateSweeper(store)]
+    for (const sweeper of sweepers) await sweeper.sweep()
+    const [first, second, third, fourth] = ids as [string, string, string, string]
+    await removeStory(store, second, HOUR)
+    await removeStory(store, foreign, HOUR)
+    for (const sweeper of [...sweepers, new Sweeper(store, HOUR)]) {
+      t.same(await idsOf(store, sweeper), [first, third, fourth])
+      t.same(await idsOf(store, sweeper, first), [third, fourth], 'behind an id')
+      t.same(await idsOf(store, sweeper, foreign), [first, third, fourth], 'behind a deleted one')
+      await sweeper.sweep()
+      t.same(await idsOf(store, sweeper), [first, third, fourth], 'nor after a sweep')
+    }
+    const newest: string[] = []
+    for await (const page of listNewest(store, 10)) newest.push(...page.map((story) => story.id))
+    t.same(newest, [fourth, third, first])
+    await removeAllStories(store, HOUR)
+    for (const sweeper of sweepers) t.same(await idsOf(store, sweeper), [])
+    t.same(await listKeys(store), [])
+  })
+
+  t.test(`variants of deleted stories are removed by a sweep, and by a deletion of all (${name})`, async (t) => {
+    const store = await open(t)
+    const [gone, whole] = [id(1), id(2)]
+    const variant = (story: string) => `variants/${story}/1.jpg.320.webp`
+    for (const remove of [
+      () =>
+        lateSweeper(store)
+          .sweep({})
+          .then(({ variants }) => t.equal(variants, 1)),
+      () => removeAllStories(store, HOUR),
+    ]) {
+      for (const story of [gone, whole]) await putStory(store, story, ['1.jpg'])
+      await putOurs(store, variant(whole))
+      await removeStory(store, gone, HOUR)
+      // As by a server that made it while the story was deleted, and died then
+      await putOurs(store, variant(gone))
+      await remove()
+      t.notOk((await listKeys(store)).includes(variant(gone)))
+    }
+    t.same(await listKeys(store), [], 'a deletion of all leaves nothing')
+  })
+}
