@@ -6,6 +6,7 @@ import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
 
 /** Sentences for the log, on what a store does not do. */
 export const LIMITS: Readonly<Record<StoreLimit, string>> = {
+  delete_many: 'the store does not have DeleteObjects, so objects are deleted one by one',
   versioning:
     'the store does not tell this key whether the bucket has versioning (s3:GetBucketVersioning), so lists of story ids are read from keys, which takes more calls',
 }

@@ -27,9 +27,10 @@ export interface S3Settings {
 /**
  * What a store does not do, though the server works without it:
  *
+ * - `delete_many`: DeleteObjects is not implemented, so keys are deleted one by one
  * - `versioning`: the key may not read the bucket's versioning (s3:GetBucketVersioning), so lists of prefixes are read from keys
  */
-export type StoreLimit = 'versioning'
+export type StoreLimit = 'delete_many' | 'versioning'
 
 /** A bucket and the ways to it. */
 export interface S3Bucket {

@@ -1,39 +1,104 @@
-import { DeleteObjectsCommand } from '@aws-sdk/client-s3'
-import { DeleteFailure } from '../../errors.ts'
+import { createHash, getFips } from 'node:crypto'
+import {
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  type DeleteObjectsCommandInput,
+  type DeleteObjectsCommandOutput,
+} from '@aws-sdk/client-s3'
+import type { BuildMiddleware, HttpRequest } from '@smithy/types'
+import { DeleteFailure, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import { sideBySide } from '../../side-by-side.ts'
+import type { ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { storeError } from './store-error.ts'
+import { isNotImplemented, storeError } from './store-error.ts'
 
 /** Keys that one DeleteObjects call takes (AWS, "DeleteObjects"). */
 const DELETE_BATCH = 1000
 
-/** Calls of one deletion that run side by side. */
+/** Calls of one deletion that run side by side: those of many keys, and those of a single one. */
 const CALLS_AT_ONCE = 8
+const SINGLE_CALLS_AT_ONCE = 16
 
-/** `ObjectStore.delete` */
-export async function deleteObjects(bucket: S3Bucket, keys: readonly string[]): Promise<void> {
-  const failed: string[] = []
-  const causes: unknown[] = []
-  await sideBySide(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
-    try {
-      const answer = await bucket.client.send(
-        new DeleteObjectsCommand({
-          Bucket: bucket.settings.bucket,
-          Delete: { Objects: batch.map((key) => ({ Key: bucket.full(key) })), Quiet: true },
-        }),
-        bucket.bounded(),
-      )
-      // The answer is a 200 all the same
-      for (const { Key, Code, Message } of answer.Errors ?? []) {
-        if (Code === 'NoSuchKey') continue
-        failed.push(Key?.slice(bucket.settings.prefix.length) ?? '')
-        causes.push(new Error(`${Code}: ${Message}`))
-      }
-    } catch (error) {
-      throw storeError(error)
+/** `ObjectStore.delete`: many keys in one call, or one after another where the store does not have that call. */
+export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
+  let hasDeleteObjects = true
+
+  return async (keys) => {
+    const failed: string[] = []
+    let cause: unknown
+    const fail = (key: string, error: unknown) => {
+      failed.push(key)
+      cause ??= error
     }
+    /** Keys for which the store turned out not to have the call. */
+    const single: string[] = []
+    if (hasDeleteObjects) {
+      await sideBySide(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
+        if (hasDeleteObjects && (await deleteMany(bucket, batch, fail))) return
+        if (hasDeleteObjects) bucket.settings.onLimit?.('delete_many')
+        hasDeleteObjects = false
+        single.push(...batch)
+      })
+    } else single.push(...keys)
+    await sideBySide(single, SINGLE_CALLS_AT_ONCE, (key) => deleteOne(bucket, key, fail))
+    if (failed.length > 0) throw new DeleteFailure(failed).because(cause)
+  }
+}
+
+type Fail = (key: string, cause: unknown) => void
+
+/**
+ * Deletes at most 1,000 keys in one call.
+ *
+ * @param fail is told each key that the store kept, and why
+ * @returns false if the store does not have the call
+ */
+async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail): Promise<boolean> {
+  const command = new DeleteObjectsCommand({
+    Bucket: bucket.settings.bucket,
+    Delete: { Objects: keys.map((key) => ({ Key: bucket.full(key) })), Quiet: true },
   })
-  if (failed.length > 0) throw new DeleteFailure(failed).because(causes[0])
+  // After the SDK has put its own checksum there
+  command.middlewareStack.add(withContentMd5, { step: 'build', priority: 'low' })
+  try {
+    const response = await bucket.client.send(command, bucket.bounded())
+    // The status is 200 all the same
+    for (const { Key, Code, Message } of response.Errors ?? []) {
+      if (Code === 'NoSuchKey') continue
+      fail(Key?.slice(bucket.settings.prefix.length) ?? '', new Error(`${Code}: ${Message}`))
+    }
+    return true
+  } catch (error) {
+    if (isNotImplemented(error)) return false
+    throw storeError(error)
+  }
+}
+
+/** Deletes one key; a store that is out of reach ends the whole deletion, and any other refusal is about this key. */
+async function deleteOne(bucket: S3Bucket, key: string, fail: Fail): Promise<void> {
+  try {
+    const command = new DeleteObjectCommand({ Bucket: bucket.settings.bucket, Key: bucket.full(key) })
+    await bucket.client.send(command, bucket.bounded())
+  } catch (thrown) {
+    const error = storeError(thrown)
+    // AWS takes a key that is not there for deleted, others do not
+    if (error instanceof ObjectNotFound) return
+    if (!(error instanceof StoreFailure)) throw error
+    fail(key, thrown)
+  }
+}
+
+/**
+ * Sends Content-MD5 in place of the SDK's CRC32. Every store takes it, as AWS does (AWS, "DeleteObjects"); Oracle Cloud, MinIO before 2025
+ * and Zenko refuse a call without it.
+ */
+const withContentMd5: BuildMiddleware<DeleteObjectsCommandInput, DeleteObjectsCommandOutput> = (next) => (args) => {
+  const { headers, body } = args.request as HttpRequest
+  // Node.js has no MD5 in FIPS mode
+  if (getFips() === 1 || typeof body !== 'string') return next(args)
+  for (const name of Object.keys(headers)) if (/^x-amz-(sdk-)?checksum-/i.test(name)) delete headers[name]
+  headers['content-md5'] = createHash('md5').update(body).digest('base64')
+  return next(args)
 }
 
 function* batchesOf(keys: readonly string[]): Generator<readonly string[]> {

@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../object-store.ts'
 import { openBucket, type S3Settings } from './bucket.ts'
-import { deleteObjects } from './delete.ts'
+import { openDelete } from './delete.ts'
 import { getObject, headObject } from './get.ts'
 import { listPage, openLists } from './list.ts'
 import { openPrefixCheck } from './prefixes.ts'
@@ -22,7 +22,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     get: (key, options) => getObject(bucket, key, options),
     head: (key, options) => headObject(bucket, key, options?.signal),
     ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket)),
-    delete: (keys) => deleteObjects(bucket, keys),
+    delete: openDelete(bucket),
     ready: async () => void (await listPage(bucket, { prefix: settings.probe ?? '', keys: 1 })),
     close: () => bucket.close(),
   }
