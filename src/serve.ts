@@ -76,6 +76,8 @@ export async function serve(): Promise<void> {
   })
   // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
   const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
+  // In the background: a store that is away now may be back for the first upload
+  store.prepare?.().catch((err) => log?.debug({ err }, 'the store could not be probed yet'))
   const url = await app.listen({ host, port: config.PORT })
   await lock?.note(url)
   if (config.SWEEP_INTERVAL > 0) {

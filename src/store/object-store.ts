@@ -128,6 +128,11 @@ export interface ObjectStore {
    * name of each. Of stores that leave such things.
    */
   tidy?(options: TidyOptions): AsyncIterable<string>
+  /**
+   * Finds out what the store can do that differs between stores, so that the first upload need not wait for it. Writes and deletes an
+   * object. Of stores that differ.
+   */
+  prepare?(): Promise<void>
   /** Resolves when the store can serve now. */
   ready(): Promise<void>
   /** Lets go of every connection and file. */

@@ -64,6 +64,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
   }
 
   const tidy = store.tidy?.bind(store)
+  const prepare = store.prepare?.bind(store)
   return {
     putMemory: store.putMemory,
 
@@ -111,6 +112,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options), options.signal),
     delete: (keys) => timed('delete', keys[0] ?? '', store.delete(keys)),
     ...(tidy && { tidy: (options: TidyOptions) => pages('tidy', options.prefix, tidy(options)) }),
+    ...(prepare && { prepare }),
     ready: () => timed('ready', '', store.ready()),
     close: () => store.close(),
   }

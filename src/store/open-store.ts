@@ -1,11 +1,14 @@
 import type { Config } from '../config.ts'
-import { STORIES } from '../stories/key.ts'
+import { newScratchKey } from '../stories/claim-object.ts'
+import { STORIES, WRITTEN_BY_US } from '../stories/key.ts'
 import { openDiskStore } from './disk/disk-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
 
 /** Sentences for the log, on what a store does not do. */
 export const LIMITS: Readonly<Record<StoreLimit, string>> = {
+  conditional_put:
+    'the store does not honour If-None-Match, so of uploads with one Idempotency-Key that reach several servers at the same moment more than one may make a story; retries one after another, and uploads to one server, make one',
   delete_many: 'the store does not have DeleteObjects, so objects are deleted one by one',
   versioning:
     'the store does not tell this key whether the bucket has versioning (s3:GetBucketVersioning), so lists of story ids are read from keys, which takes more calls',
@@ -34,6 +37,7 @@ export async function openStore(
     timeout: config.S3_TIMEOUT,
     listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
     probe: STORIES,
+    scratch: () => ({ key: newScratchKey(), metadata: WRITTEN_BY_US }),
     ...hooks,
   })
 }

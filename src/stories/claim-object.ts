@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
@@ -15,6 +16,11 @@ import { mayBeSwept } from './leftovers.ts'
  */
 export const CLAIMS = 'idempotency/'
 export const CLAIM_NAME = /^([0-9a-f]{64})\.([1-9]\d{0,8})(\.end)?$/
+
+/** Names an object that no upload reads or writes. One that a crash leaves looks like an expired claim to a sweep, which removes it. */
+export function newScratchKey(): string {
+  return `${CLAIMS}${randomBytes(32).toString('hex')}.1`
+}
 
 /** No claim and no record is longer, in bytes: the record of 10,000 images is 1.8 MB. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -4,7 +4,7 @@ import type { ObjectStore } from '../../src/store/object-store.ts'
 import type { S3StandIn } from '../support/s3-stand-in.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { openOnStandIn } from '../support/stores.ts'
-import { get, IMAGES, listImages, post, remove, STORY_IDS, type Uploaded, until } from './client.ts'
+import { get, IMAGES, listImages, post, remove, type Uploaded, until } from './client.ts'
 import { lateSweeps } from './late-sweep.ts'
 import { standInStore, type TestStore } from './stores.ts'
 import { threeImages, wholeStories } from './whole-stories.ts'
@@ -72,9 +72,12 @@ async function storeAndServer(t: Test): Promise<{
     store,
     inside: await openOnStandIn(t, store.standIn),
     async start() {
+      const probes = () => store.standIn.calls.filter(({ operation }) => operation === 'DeleteObjects').length
+      const before = probes()
       const server = await startServer(store.environment)
-      // On a machine that is busy it refuses what comes too soon
-      await until('it serves', async () => (await get(server, STORY_IDS)).status === 200)
+      await until('it knows the store', async () => probes() > before && store.standIn.runningRequests === 0)
+      // On a machine that is busy it refuses what comes too soon. This list asks for the versioning of the bucket, for a minute
+      await until('it serves', async () => (await get(server, `${IMAGES}?order=newest&limit=1`)).status === 200)
       running.push(server)
       return server
     },

@@ -178,7 +178,8 @@ t.test('without an interval nothing is swept', async (t) => {
   const store = await standInStore(t)
   await serverOn(t, store, { SWEEP_INTERVAL: '0s' })
   await new Promise((resolve) => setTimeout(resolve, 300))
-  t.same(store.standIn.calls, [])
+  // A sweep begins with a list
+  t.notOk(store.standIn.calls.some(({ operation }) => operation === 'ListObjectsV2'))
 })
 
 const TEMPORARY = /^\.tmp\//

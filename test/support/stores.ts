@@ -10,6 +10,7 @@ import { openS3Store, type S3Settings } from '../../src/store/s3/s3-store.ts'
 import { forEach, putBytes } from './bodies.ts'
 import { type Engine, engines, makeBucket } from './engines.ts'
 import { ALL } from './extent.ts'
+import type { Dialect } from './s3-in-memory.ts'
 import { type S3StandIn, startS3StandIn } from './s3-stand-in.ts'
 
 /** A store and what can be seen of it from outside. */
@@ -29,10 +30,21 @@ export interface StoreUnderTest {
   readonly inspect: (t: Test) => Promise<InspectedStore>
 }
 
+/** What engines do that can't be started here. */
+const DIALECTS: readonly Dialect[] = [
+  { versioning: 'Enabled', ifNoneMatch: 'ignored', deleteObjects: 'md5' },
+  { versioning: 'Suspended', ifNoneMatch: 'refused', deleteObjects: 'missing' },
+]
+
 /** An empty store of each kind: what the contract suite runs against. Each goes away with its test. */
 export const storesUnderTest: readonly StoreUnderTest[] = [
   underTest('disk', inspectDisk),
   underTest('S3 stand-in', (t) => inspectStandIn(t, '')),
+  ...(ALL
+    ? DIALECTS.map((dialect) =>
+        underTest(`S3 stand-in, ${JSON.stringify(dialect)}`, (t) => inspectStandIn(t, '', true, dialect)),
+      )
+    : []),
   ...(ALL ? [underTest('S3 stand-in below a prefix', (t) => inspectStandIn(t, 'images/'))] : []),
   ...(ALL && engines.length === 0
     ? [underTest('S3 stand-in by the SDK alone', (t) => inspectStandIn(t, '', false))]
@@ -79,8 +91,13 @@ async function openFilesBelow(root: string): Promise<number> {
   return targets.filter((target) => target.startsWith(root)).length
 }
 
-async function inspectStandIn(t: Test, prefix: string, shortPath = true): Promise<InspectedStore> {
-  const standIn = await startStandIn(t)
+async function inspectStandIn(
+  t: Test,
+  prefix: string,
+  shortPath = true,
+  dialect: Dialect = {},
+): Promise<InspectedStore> {
+  const standIn = await startStandIn(t, { dialect })
   return {
     store: await openOnStandIn(t, standIn, { prefix, shortPath }),
     leftovers: async () => [...standIn.multipartUploads.values()].map((upload) => upload.key),

@@ -14,6 +14,8 @@ export interface S3Settings {
   readonly timeout: number
   /** Prefix that `ready` lists: one that the credentials may list. By default everything. */
   readonly probe?: string
+  /** Names a new object for a probe, where the credentials may put and delete; by default below no prefix. */
+  readonly scratch?: () => { readonly key: string; readonly metadata: Readonly<Record<string, string>> }
   /** Most calls that run at once for lists with a key space; by default 1, page after page. */
   readonly listConcurrency?: number
   /** Whether the hot calls take the short path. By default they do. */
@@ -27,10 +29,11 @@ export interface S3Settings {
 /**
  * What a store does not do, though the server works without it:
  *
+ * - `conditional_put`: `If-None-Match: *` is refused or ignored, so the server looks before it puts
  * - `delete_many`: DeleteObjects is not implemented, so keys are deleted one by one
  * - `versioning`: the key may not read the bucket's versioning (s3:GetBucketVersioning), so lists of prefixes are read from keys
  */
-export type StoreLimit = 'delete_many' | 'versioning'
+export type StoreLimit = 'conditional_put' | 'delete_many' | 'versioning'
 
 /** A bucket and the ways to it. */
 export interface S3Bucket {

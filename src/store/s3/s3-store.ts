@@ -5,6 +5,7 @@ import { getObject, headObject } from './get.ts'
 import { listPage, openLists } from './list.ts'
 import { openPrefixCheck } from './prefixes.ts'
 import { PUT_MEMORY, putObject } from './put.ts'
+import { openPutNew } from './put-new.ts'
 
 export type { S3Settings, StoreLimit } from './bucket.ts'
 
@@ -16,14 +17,18 @@ export type { S3Settings, StoreLimit } from './bucket.ts'
  */
 export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
   const bucket = await openBucket(settings)
+  const remove = openDelete(bucket)
+  const putNew = openPutNew(bucket, remove)
   return {
     putMemory: PUT_MEMORY,
-    put: (key, body, options) => putObject(bucket, key, body, options),
+    put: (key, body, options) =>
+      options.ifNoneMatch ? putNew.put(key, body, options) : putObject(bucket, key, body, options),
     get: (key, options) => getObject(bucket, key, options),
     head: (key, options) => headObject(bucket, key, options?.signal),
     ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket)),
-    delete: openDelete(bucket),
+    delete: remove,
     ready: async () => void (await listPage(bucket, { prefix: settings.probe ?? '', keys: 1 })),
+    prepare: async () => void (await putNew.probe()),
     close: () => bucket.close(),
   }
 }

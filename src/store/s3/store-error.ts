@@ -32,6 +32,7 @@ export function storeError(error: unknown, key = '', signal?: AbortSignal): unkn
   if (name === 'InvalidRange' || status === 416) return new RangeNotSatisfiable()
   if (FULL.has(name) || QUOTA.test(name) || status === 507) return new StoreFull().because(error)
   // Without an answer the SDK has the error of the connection: refused, reset, timed out, not found
+  if (isNotImplemented(error)) return new StoreFailure().because(error)
   if (TRY_AGAIN.has(name) || status === 429 || status >= 500 || (status === 0 && isConnectionError(error))) {
     return new StoreUnavailable().because(error)
   }
