@@ -56,7 +56,7 @@ export interface FoundObject extends ObjectHead {
 export interface ListedObject {
   readonly key: string
   readonly size: number
-  /** When it was put, as RFC 3339 in UTC: "2024-03-20T10:30:00.000Z", with or without the fraction. */
+  /** When it was put, as RFC 3339 in UTC: "2024-03-20T10:30:00.000Z", with a fraction of up to nine digits, or none. */
   readonly modified: string
 }
 

@@ -35,14 +35,16 @@ export function scanList(body: Buffer, strip = 0): ListAnswer | undefined {
       prefixes.push(prefix)
     } else if (name !== undefined && FACTS.has(name)) {
       const value = xml.leaf(name)
-      if (!value || facts.has(name)) return undefined
+      // versitygw has an empty EncodingType where names are not encoded
+      const mayBeEmpty = name === 'EncodingType'
+      if (value === undefined || (value === '' && !mayBeEmpty) || facts.has(name)) return undefined
       facts.set(name, value)
     } else if (name === undefined || !xml.skip(name)) return undefined
   }
   if (!xml.isAtEnd()) return undefined
 
   const truncated = facts.get('IsTruncated')
-  const encoding = facts.get('EncodingType')
+  const encoding = facts.get('EncodingType') || undefined
   const token = facts.get('NextContinuationToken')
   if ((truncated !== 'true' && truncated !== 'false') || (encoding !== undefined && encoding !== 'url'))
     return undefined
@@ -92,8 +94,8 @@ const FACTS = new Set(['IsTruncated', 'KeyCount', 'EncodingType', 'NextContinuat
 const STRUCTURES = new Set(['Owner', 'RestoreStatus'])
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/
 const SIZE = /^\d{1,15}$/
-/** RFC 3339, in UTC. */
-const TIME = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3})?Z$/
+/** RFC 3339, in UTC, with at most nine decimals: AWS and MinIO have three, versitygw has up to nine and none where they are zero. */
+const TIME = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z$/
 const ENCODED = /[%+]/
 /** What may not stand for itself: what is encoded, an entity, and space that a parser may change. */
 const SPECIAL = /[%+&\s]/

@@ -69,6 +69,9 @@ function shuffled<T>(items: readonly T[], random: Random): T[] {
     .map(({ item }) => item)
 }
 
+/** Of a second, as engines write them. */
+const FRACTIONS = ['', '.5', '.12', '.123', '.1234', '.123456', '.123456789', '.000']
+
 /** An answer as some engine might write it: members in any order, more of them than anybody needs, space between them. */
 function document(random: Random): string {
   const url = chance(0.7, random)
@@ -84,7 +87,7 @@ function document(random: Random): string {
     return `<Contents>${space()}${members([
       `<Key>${key()}</Key>`,
       `<Size>${Math.floor(random() ** 4 * 5e12)}</Size>`,
-      `<LastModified>${chance(0.5, random) ? time : time.replace(/\.\d+/, '')}</LastModified>`,
+      `<LastModified>${time.replace(/\.\d+/, oneOf(FRACTIONS, random))}</LastModified>`,
       ...(chance(0.7, random) ? [`<ETag>${escaped('"0123456789abcdef"', random)}</ETag>`] : []),
       ...(chance(0.7, random) ? ['<StorageClass>STANDARD</StorageClass>'] : []),
       ...(chance(0.3, random) ? ['<Owner><ID>1</ID><DisplayName/></Owner>'] : []),
@@ -101,7 +104,9 @@ function document(random: Random): string {
     `<IsTruncated>${more}</IsTruncated>`,
     ...(chance(0.8, random) ? [`<KeyCount>${objects.length + prefixes.length}</KeyCount>`] : []),
     ...(chance(0.8, random) ? ['<MaxKeys>1000</MaxKeys>'] : []),
-    ...(url ? ['<EncodingType>url</EncodingType>'] : []),
+    ...(url
+      ? ['<EncodingType>url</EncodingType>']
+      : oneOf([[], ['<EncodingType></EncodingType>'], ['<EncodingType/>']], random)),
     ...(more ? [`<NextContinuationToken>${escaped('1/a+b==&"', random)}</NextContinuationToken>`] : []),
     ...objects,
     ...prefixes,
@@ -187,6 +192,10 @@ t.test('what contradicts itself or has an unknown form is left to the SDK', asyn
     'an error': '<Error><Code>InternalError</Code></Error>',
     'no IsTruncated': list(object),
     'a count that does not fit': list(`${object}${end}<KeyCount>2</KeyCount>`),
+    'ten decimals': list(`${object.replace('.000Z', '.0000000000Z')}${end}`),
+    'two encodings': list(
+      `${object}${end}<EncodingType/><EncodingType>url</EncodingType><EncodingType>url</EncodingType>`,
+    ),
     'another encoding': list(`${object}${end}<EncodingType>base64</EncodingType>`),
     'two keys': list(`${object.replace('<Key>', '<Key>b</Key><Key>')}${end}`),
     'no key': list(`${object.replace('<Key>a</Key>', '')}${end}`),
@@ -202,4 +211,17 @@ t.test('what contradicts itself or has an unknown form is left to the SDK', asyn
   })) {
     t.equal(scanList(Buffer.from(text)), undefined, why)
   }
+})
+
+t.test('a list of versitygw is read, with an empty EncodingType and times of its file system', async (t) => {
+  const object = (key: string, time: string) =>
+    `<Contents><ETag>&#34;0123&#34;</ETag><Key>${key}</Key><LastModified>${time}</LastModified><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>`
+  const body = Buffer.from(
+    `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix></Prefix><EncodingType></EncodingType><IsTruncated>false</IsTruncated><MaxKeys>1000</MaxKeys>${object('a%2F1', '2024-03-20T10:30:00.123456789Z')}${object('b', '2024-03-20T10:30:00Z')}<KeyCount>2</KeyCount></ListBucketResult>`,
+  )
+  t.same(scanList(body)?.objects, [
+    { key: 'a%2F1', size: 1, modified: '2024-03-20T10:30:00.123456789Z' },
+    { key: 'b', size: 1, modified: '2024-03-20T10:30:00Z' },
+  ])
+  t.same(scanned(body), await readBySdk(body))
 })
