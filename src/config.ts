@@ -120,8 +120,8 @@ export const ConfigSchema = Type.Object({
   }),
   S3_ENDPOINT: optionalText('URL of an S3 server other than AWS', {
     example: 'http://localhost:9000',
-    pattern: '^https?://[^/?#@\\s]+/?$',
-    must: 'an http or https URL without path, user and password',
+    pattern: '^https?://[^/?#@\\s]+(/[^?#@\\s]*)?$',
+    must: 'an http or https URL without user, password and query',
   }),
   S3_REGION: optionalText('Region of the bucket; by default the AWS SDK’s own, or `us-east-1` with `S3_ENDPOINT`', {
     example: 'eu-central-1',

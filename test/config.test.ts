@@ -144,8 +144,18 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     valid: [
       ['http://localhost:9000', 'http://localhost:9000'],
       ['https://s3.example.org/', 'https://s3.example.org/'],
+      ['https://x.supabase.co/storage/v1/s3', 'https://x.supabase.co/storage/v1/s3'],
     ],
-    invalid: ['localhost:9000', 'ftp://a', 'http://a/b', 'http://u:p@a', 'http://a?b', 'http://'],
+    invalid: [
+      'localhost:9000',
+      'ftp://a',
+      'http://a/b?c',
+      'http://a/b#c',
+      'http://a/b@c',
+      'http://u:p@a',
+      'http://a?b',
+      'http://',
+    ],
   },
   S3_REGION: { valid: [['eu-central-1', 'eu-central-1']], invalid: ['EU', 'eu central', 'eu_1'] },
   S3_FORCE_PATH_STYLE: {

@@ -14,6 +14,7 @@ import {
   type StoredObject,
 } from './s3-in-memory.ts'
 import { type Answer, errorAnswer, failure } from './s3-wire.ts'
+import { isSigned } from './signature.ts'
 
 export type { MultipartUpload, Operation, StoredObject } from './s3-in-memory.ts'
 
@@ -103,16 +104,22 @@ export interface StandInOptions {
   /** Most keys of a page of a list. */
   readonly pageSize?: number
   readonly dialect?: Dialect
+  /** In front of the bucket in every URL, as with Supabase: "/storage/v1/s3". */
+  readonly path?: string
+  /** The secret key, when signatures are checked. */
+  readonly secret?: string
 }
 
 /**
  * An S3 engine in memory on a free loopback port, path-style, for the faults which a real engine cannot be made to have.
- * It checks digests but no signatures, and does what story-images needs of S3; anything else is answered 501.
+ * It checks digests, and signatures if it has a secret; it does what story-images needs of S3; anything else is answered 501.
  */
 export async function startS3StandIn({
   bucket: name = 'images',
   pageSize = 1000,
   dialect = {},
+  path = '',
+  secret,
 }: StandInOptions = {}): Promise<S3StandIn> {
   const bucket: Bucket = {
     name,
@@ -131,7 +138,8 @@ export async function startS3StandIn({
     running.add(response)
     response.once('close', () => running.delete(response))
 
-    const { bucketName, key, query } = readTarget(request.url ?? '/')
+    const url = request.url ?? '/'
+    const { bucketName, key, query } = readTarget(url.startsWith(`${path}/`) ? url.slice(path.length) : '/')
     const operation = operationOf(request.method ?? '', key, query)
     const early = operation === 'DeleteObjects' ? await readBody(request) : undefined
     const keys = early === undefined ? [key || (query.get('prefix') ?? '')] : keysToDelete({ body: early })
@@ -148,11 +156,12 @@ export async function startS3StandIn({
     if (fault === 'reset') return void request.socket.resetAndDestroy()
     if (fault === 'stall') return
 
+    const isRefused = secret !== undefined && !isSigned(request, secret)
     const carriedOut = () =>
       bucketName === name
         ? carryOut(operation, bucket, { key, query, headers: request.headers, body, undeletable })
         : failure('NoSuchBucket', { BucketName: bucketName })
-    const answer = errorOf(fault) ?? carriedOut()
+    const answer = errorOf(fault) ?? (isRefused ? failure('SignatureDoesNotMatch') : carriedOut())
     if (fault === 'answer-lost') return void request.socket.resetAndDestroy()
     if (fault === 'reset-mid-response-body' || fault === 'stall-mid-body') return breakOff(response, answer, fault)
     writeHead(response, answer)
@@ -184,7 +193,7 @@ export async function startS3StandIn({
   const port = await listen(0)
 
   const standIn: S3StandIn = {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: `http://127.0.0.1:${port}${path}`,
     bucket: name,
     objects: bucket.objects,
     multipartUploads: bucket.multipartUploads,

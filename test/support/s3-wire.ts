@@ -30,6 +30,7 @@ export const failures = {
   NoSuchUpload: [404, 'The specified multipart upload does not exist.'],
   NotImplemented: [501, 'The stand-in has no such operation.'],
   PreconditionFailed: [412, 'At least one of the preconditions you specified did not hold.'],
+  SignatureDoesNotMatch: [403, 'The signature that was calculated does not match the one that was provided.'],
   SlowDown: [503, 'Please reduce your request rate.'],
   XAmzContentSHA256Mismatch: [400, "The provided 'x-amz-content-sha256' header does not match what was computed."],
   /** MinIO's own: https://github.com/minio/minio/blob/master/cmd/api-errors.go */

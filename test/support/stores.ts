@@ -11,7 +11,7 @@ import { forEach, putBytes } from './bodies.ts'
 import { type Engine, engines, makeBucket } from './engines.ts'
 import { ALL } from './extent.ts'
 import type { Dialect } from './s3-in-memory.ts'
-import { type S3StandIn, startS3StandIn } from './s3-stand-in.ts'
+import { type S3StandIn, type StandInOptions, startS3StandIn } from './s3-stand-in.ts'
 
 /** A store and what can be seen of it from outside. */
 export interface InspectedStore {
@@ -40,9 +40,10 @@ const DIALECTS: readonly Dialect[] = [
 export const storesUnderTest: readonly StoreUnderTest[] = [
   underTest('disk', inspectDisk),
   underTest('S3 stand-in', (t) => inspectStandIn(t, '')),
+  underTest('S3 stand-in below a path', (t) => inspectStandIn(t, '', true, { path: '/storage/v1/s3', secret: 'any' })),
   ...(ALL
     ? DIALECTS.map((dialect) =>
-        underTest(`S3 stand-in, ${JSON.stringify(dialect)}`, (t) => inspectStandIn(t, '', true, dialect)),
+        underTest(`S3 stand-in, ${JSON.stringify(dialect)}`, (t) => inspectStandIn(t, '', true, { dialect })),
       )
     : []),
   ...(ALL ? [underTest('S3 stand-in below a prefix', (t) => inspectStandIn(t, 'images/'))] : []),
@@ -95,9 +96,9 @@ async function inspectStandIn(
   t: Test,
   prefix: string,
   shortPath = true,
-  dialect: Dialect = {},
+  options: StandInOptions = {},
 ): Promise<InspectedStore> {
-  const standIn = await startStandIn(t, { dialect })
+  const standIn = await startStandIn(t, options)
   return {
     store: await openOnStandIn(t, standIn, { prefix, shortPath }),
     leftovers: async () => [...standIn.multipartUploads.values()].map((upload) => upload.key),
