@@ -35,13 +35,13 @@ export function errorForLog(endpoint?: string): (error: unknown) => LoggedError 
 
   function described(error: unknown, depth: number, isForeseen: boolean): LoggedError {
     if (!(error instanceof Error)) return { type: typeof error, message: clean(String(error)), stack: '' }
-    const { code, syscall, keys, errors, $metadata: metadata } = error as ErrorDetails
+    const { code, syscall, path, keys, errors, $metadata: metadata } = error as ErrorDetails
     const isOurs = error instanceof ServiceError
     const foreseen = isOurs ? !(error instanceof InternalError) : isForeseen
     return {
       type: error.name,
-      // A message of the network's ends with the address
-      message: syscall === undefined ? clean(error.message) : `${syscall} ${code}`,
+      // A message of the network's ends with the address; one of the file system's has the path
+      message: syscall === undefined ? clean(error.message) : [syscall, code, path].filter(isText).join(' '),
       ...(typeof code === 'string' && { code }),
       ...(metadata && { status: metadata.httpStatusCode, storeRequest: metadata.requestId }),
       ...(keys && { keys }),
@@ -54,9 +54,13 @@ export function errorForLog(endpoint?: string): (error: unknown) => LoggedError 
   return (error) => described(error, 0, false)
 }
 
+const isText = (value: unknown): value is string => typeof value === 'string'
+
 interface ErrorDetails {
   readonly code?: unknown
   readonly syscall?: string
+  /** Of a file or folder. */
+  readonly path?: unknown
   readonly keys?: readonly string[]
   readonly errors?: readonly unknown[]
   readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string }

@@ -18,7 +18,10 @@ export function startSweeps(sweeper: Pick<Sweeper, 'sweep'>, interval: number, l
   async function run(): Promise<void> {
     while (!signal.aborted) {
       try {
-        const report = await sweeper.sweep({ signal })
+        const report = await sweeper.sweep({
+          signal,
+          onUnreadable: (_folder, err) => log.error({ err }, 'a folder can not be read, and is left alone'),
+        })
         if (report.stories + report.variants + report.kept > 0)
           log.info(report, 'removed what interrupted uploads and deletions had left')
         else log.debug(report, 'swept')

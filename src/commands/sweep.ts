@@ -14,6 +14,7 @@ export function sweep(
   return onStore(async (store, config) => {
     let marks = 0
     let files = 0
+    let unreadable = 0
     const report = await new Sweeper(store, config.UPLOAD_TIMEOUT).sweep({
       signal,
       dryRun,
@@ -27,6 +28,10 @@ export function sweep(
       onTidied(name) {
         files += 1
         console.log(json ? JSON.stringify({ tidied: name }) : `Beside objects: ${name}`)
+      },
+      onUnreadable(folder) {
+        unreadable += 1
+        console.error(`${folder} can't be read, and is left alone`)
       },
       onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
     })
@@ -43,6 +48,6 @@ export function sweep(
         ? JSON.stringify({ dry_run: dryRun, stories, keys, marks, claims, variants, files, kept })
         : `${summary}${more.join('')}${kept > 0 ? `; the store kept ${kept} keys` : ''}`,
     )
-    return kept === 0
+    return kept + unreadable === 0
   })
 }

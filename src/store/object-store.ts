@@ -68,6 +68,16 @@ export interface ListOptions {
   readonly before?: string
   /** Where keys lie, so that a store that is far away can read several parts of a long list at once. */
   readonly space?: KeySpace
+  /**
+   * Whether anything below a folder is wanted, which is what is between the prefix and the next "/", with both. A store may leave out
+   * what is not, and need not be able to read it.
+   */
+  readonly within?: (folder: string) => boolean
+  /**
+   * Is told of a folder below the prefix that can't be read, and says whether the list goes on without it. Otherwise, and when it is
+   * the folder of the prefix itself, the list rejects with that error, a `StoreFailure`. Of stores that have folders.
+   */
+  readonly onUnreadable?: (folder: string, error: unknown) => boolean
   /** Ends the list, and the call that is under way. */
   readonly signal?: AbortSignal
 }
@@ -77,6 +87,8 @@ export interface TidyOptions {
   readonly prefix: string
   /** in these parts of the list. */
   readonly ranges: readonly Pick<ListOptions, 'after' | 'before'>[]
+  /** Which folders are looked into, as for a list; one that can't be read is passed over. */
+  readonly within?: (folder: string) => boolean
   /** Milliseconds since 1970. */
   readonly olderThan: number
   /** Yields the names, and removes nothing. */

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts'
-import { newScratchKey } from '../stories/claim-object.ts'
+import { CLAIMS, newScratchKey } from '../stories/claim-object.ts'
 import { STORIES, WRITTEN_BY_US } from '../stories/key.ts'
+import { VARIANTS } from '../variants/variant.ts'
 import { openDiskStore } from './disk/disk-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
@@ -24,7 +25,7 @@ export async function openStore(
   config: Config,
   hooks: Pick<S3Settings, 'onFallback' | 'onLimit'> = {},
 ): Promise<ObjectStore> {
-  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR)
+  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, [STORIES, CLAIMS, VARIANTS])
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./s3/s3-store.ts')
   const isOwnServer = config.S3_ENDPOINT !== undefined

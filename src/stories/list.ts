@@ -4,26 +4,41 @@ import type { ListOptions, ObjectStore } from '../store/object-store.ts'
 import { type DeletionMark, MARKS, readMarks } from './deletion-mark.ts'
 import { isOwnId, isStoryId, STORIES, STORY_SPACE, type Story, StoryKeys, storyIdOf, storyPrefix } from './key.ts'
 
+/** Whether a folder is that of a story: nothing else below `stories/` is looked into. */
+const isStoryFolder = (folder: string) => storyIdOf(folder) !== undefined
+
 /**
  * Every story id that has keys below it, in id order, with what a listing shows of it: the one place that turns keys into stories.
  * Yields about one array for each page of the store; holds one page and the keys of one story.
  */
 export async function* readStoryKeys(store: ObjectStore, options: ListOptions): AsyncGenerator<StoryKeys[]> {
   let current: StoryKeys | undefined
-  for await (const page of store.list(options)) {
+  /** Ids with a folder below them that can't be read, as a NAS puts one into each. It is not of our layout, so the story may be whole. */
+  const withOthers = new Set<string>()
+  const onUnreadable = (folder: string) => {
+    const id = storyIdOf(folder)
+    if (id === undefined || folder === storyPrefix(id)) return false
+    withOthers.add(id)
+    return true
+  }
+  const completed = (keys: StoryKeys) => {
+    if (withOthers.delete(keys.id)) keys.hasOthers = true
+    return keys
+  }
+  for await (const page of store.list({ within: isStoryFolder, onUnreadable, ...options })) {
     const complete: StoryKeys[] = []
     for (const object of page) {
       if (!current?.covers(object.key)) {
         const id = storyIdOf(object.key)
         if (id === undefined) continue
-        if (current) complete.push(current)
+        if (current) complete.push(completed(current))
         current = new StoryKeys(id)
       }
       current.add(object)
     }
     yield complete
   }
-  if (current) yield [current]
+  if (current) yield [completed(current)]
 }
 
 /** A part of the stories: those whose keys are above `after` and below `before`. */
@@ -108,7 +123,8 @@ async function* settledIds(
     return
   }
   const marked = new Set(marks?.map(({ id }) => id))
-  for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, ...range })) {
+  const within = (folder: string) => folder === MARKS || isStoryFolder(folder)
+  for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, within, ...range })) {
     if (!marks && page.includes(MARKS)) {
       // From the start: what this page shows may have been deleted, and its mark too, before the marks are read
       yield* settledIds(store, settled, range, await readMarks(store))

@@ -178,7 +178,8 @@ async function* lastStories(store: ObjectStore, horizon: number, after?: string)
 
 /** Among those of uploads. Ids take one call of the store for each thousand. */
 async function* foreignStories(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
-  for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, ...range })) {
+  const within = (folder: string) => storyIdOf(folder) !== undefined
+  for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, within, ...range })) {
     const ids = page.map(storyIdOf).filter((id) => id !== undefined && !isOwnId(id)) as string[]
     if (ids.length > MOST_LOOKS) {
       const [first, last] = [ids[0], ids.at(-1)] as [string, string]

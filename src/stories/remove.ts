@@ -2,6 +2,7 @@ import { DeleteFailure, ObjectNotFound, StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
+import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { commitBeforeDeletion } from './claim-object.ts'
 import { putMark, readMarks } from './deletion-mark.ts'
@@ -117,7 +118,8 @@ export async function removeAllStories(
     return isMarked
   }
 
-  await sideBySide(readBatches(store, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
+  const readable = pastUnreadable(store, (folder, error) => removal.keep(folder, error))
+  await sideBySide(readBatches(readable, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
     const isMarked = await mark()
     const settling = stories.filter(({ id }) => isSettling(id, uploadTimeout))
     if (!isMarked) for (const { id } of settling) unmarked.add(id)
@@ -141,7 +143,7 @@ export async function removeAllStories(
     const withOthers = stories.filter(({ hasOthers }) => hasOthers)
     await sideBySide(withOthers, MARKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
   })
-  await sideBySide(orphanedVariants(store), BATCHES_AT_ONCE, (orphans) =>
+  await sideBySide(orphanedVariants(readable), BATCHES_AT_ONCE, (orphans) =>
     removal.delete(orphans.flatMap(({ objects }) => objects.map(({ key }) => key))),
   )
   removal.throwIfFailed()
@@ -258,6 +260,12 @@ export class Removal {
 
   async #deleteRecords(stories: readonly StoryKeys[]): Promise<void> {
     await this.delete(stories.flatMap(({ records }) => records))
+  }
+
+  /** Remembers what can't be deleted, since it can't be read. */
+  keep(folder: string, cause: unknown): void {
+    this.kept.add(folder)
+    this.#cause ??= cause
   }
 
   throwIfFailed(): void {

@@ -1,9 +1,10 @@
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
+import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
-import { VARIANTS } from '../variants/variant.ts'
+import { VARIANTS, variantStoryId } from '../variants/variant.ts'
 import { sweepClaims } from './claim.ts'
-import { type DeletionMark, putMark, readMarks } from './deletion-mark.ts'
+import { type DeletionMark, MARKS, putMark, readMarks } from './deletion-mark.ts'
 import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
@@ -37,6 +38,8 @@ export interface SweepOptions {
   readonly onKept?: (keys: readonly string[]) => void
   /** Is told what was removed that the store has beside objects. */
   readonly onTidied?: (name: string) => void
+  /** Is told of a folder that can't be read, which it leaves alone. */
+  readonly onUnreadable?: (folder: string, error: unknown) => void
 }
 
 export interface SweepReport {
@@ -160,11 +163,16 @@ export class Sweeper {
     const doubts = new Set<string>()
     const isFull = () => doubts.size > MOST_DOUBTS
     for (const id of (last && this.#doubts) ?? []) if (!isIn(spans, ownIdTime(id))) doubts.add(id)
+    const store = pastUnreadable(this.#store, (folder, error) => {
+      const id = storyIdOf(folder)
+      if (id !== undefined && !isFull()) doubts.add(id)
+      options.onUnreadable?.(folder, error)
+    })
     let first: number | undefined
     for (const [from, to] of spans) {
       // No hint of a key space: one page at a time
       const range = { prefix: STORIES, ...rangeOf([from, to]) }
-      for await (const found of readStoryKeys(this.#store, range)) {
+      for await (const found of readStoryKeys(store, range)) {
         signal?.throwIfAborted()
         const own = found.find(({ id }) => isOwnId(id))
         if (own) first ??= ownIdTime(own.id)
@@ -208,7 +216,7 @@ export class Sweeper {
     for (const [from, to] of spans) {
       // Most foreign ids are behind every one of ours
       const span: Span = [from, to === before ? Number.POSITIVE_INFINITY : to]
-      for await (const { storyId, keys } of oldOrphans(this.#store, span, before)) {
+      for await (const { storyId, keys } of oldOrphans(store, span, before)) {
         signal?.throwIfAborted()
         const removal = new Removal(this.#store)
         if (!dryRun) await removal.delete(keys)
@@ -232,11 +240,12 @@ export class Sweeper {
     // Marks are before every id
     const ranges: Range[] = [{ before: keyAt(0) }, ...spans.map(rangeOf)]
     const { signal, dryRun = false, onTidied } = options
-    for await (const name of this.#store.tidy?.({ prefix: STORIES, ranges, olderThan, dryRun }) ?? []) {
+    const within = (folder: string) => [folder === MARKS, storyIdOf(folder), variantStoryId(folder)].some(Boolean)
+    for await (const name of this.#store.tidy?.({ prefix: STORIES, ranges, within, olderThan, dryRun }) ?? []) {
       signal?.throwIfAborted()
       onTidied?.(name)
     }
-    const ofVariants = { prefix: VARIANTS, ranges: spans.map(rangeOf).map(variantRange), olderThan, dryRun }
+    const ofVariants = { prefix: VARIANTS, within, ranges: spans.map(rangeOf).map(variantRange), olderThan, dryRun }
     for await (const name of this.#store.tidy?.(ofVariants) ?? []) {
       signal?.throwIfAborted()
       // What is temporary is below no prefix, and comes with each

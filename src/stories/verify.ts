@@ -5,7 +5,8 @@ import { ObjectNotFound, StoreUnavailable, StoryNotFound } from '../errors.ts'
 import { CONTENT_TYPES } from '../images/types.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { imageTypeOf, isOwnId, STORIES, type StoryKeys, storyPrefix } from './key.ts'
+import { pastUnreadable } from '../store/past-unreadable.ts'
+import { imageTypeOf, isOwnId, STORIES, type StoryKeys, storyIdOf, storyPrefix } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { fingerprintOf, MAX_RECORD_BYTES, type ManifestImage } from './record.ts'
 
@@ -70,7 +71,12 @@ export async function verifyStories(store: ObjectStore, options: VerifyOptions):
   const { id, signal, onDamaged, onProgress } = options
   const report = { stories: 0, damaged: 0, foreign: 0, unfinished: 0, images: 0, bytes: 0 }
   const verification = new Verification(store, report, signal)
-  await sideBySide(storiesOf(store, id), STORIES_AT_ONCE, async (keys) => {
+  const readable = pastUnreadable(store, (folder) => {
+    report.stories += 1
+    report.damaged += 1
+    onDamaged(storyIdOf(folder) ?? folder, ["can't be read"])
+  })
+  await sideBySide(storiesOf(readable, id), STORIES_AT_ONCE, async (keys) => {
     signal?.throwIfAborted()
     if (!isOwnId(keys.id)) report.foreign += keys.images.length > 0 ? 1 : 0
     else if (keys.records.length > 0) {

@@ -27,7 +27,8 @@ export interface Orphans {
  * @param range of story ids: `after` and `before` are keys of stories
  */
 export async function* orphanedVariants(store: ObjectStore, range: Range = {}): AsyncGenerator<Orphans[]> {
-  for await (const prefixes of store.listPrefixes({ prefix: VARIANTS, ...variantRange(range) })) {
+  const within = (folder: string) => variantStoryId(folder) !== undefined
+  for await (const prefixes of store.listPrefixes({ prefix: VARIANTS, within, ...variantRange(range) })) {
     const ids = prefixes.map(variantStoryId).filter((id) => id !== undefined)
     const orphaned = await withoutObjects(store, ids)
     const [first] = orphaned
@@ -44,16 +45,23 @@ async function withoutObjects(store: ObjectStore, ids: readonly string[]): Promi
   const missing = new Set(ids)
   const [first, last] = [ids[0], ids.at(-1)]
   if (first === undefined) return missing
-  const range = { prefix: STORIES, after: `${STORIES}${first}`, before: `${STORIES}${last}0` }
-  for await (const prefixes of store.listPrefixes(range)) {
-    for (const prefix of prefixes) missing.delete(prefix.slice(STORIES.length, -1))
+  const found = (folder: string) => missing.delete(folder.slice(STORIES.length, -1))
+  const options = {
+    prefix: STORIES,
+    after: `${STORIES}${first}`,
+    before: `${STORIES}${last}0`,
+    within: (folder: string) => missing.has(folder.slice(STORIES.length, -1)),
+    // There is something, and who lists stories is told of it
+    onUnreadable: (folder: string) => found(folder),
   }
+  for await (const prefixes of store.listPrefixes(options)) for (const prefix of prefixes) found(prefix)
   return missing
 }
 
 async function* grouped(store: ObjectStore, options: ListOptions, ids: ReadonlySet<string>): AsyncGenerator<Orphans[]> {
   let last: { storyId: string; objects: ListedObject[] } | undefined
-  for await (const page of store.list(options)) {
+  const within = (folder: string) => variantStoryId(folder) !== undefined
+  for await (const page of store.list({ within, ...options })) {
     const complete: Orphans[] = []
     for (const object of page) {
       const storyId = variantStoryId(object.key)

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { BadQuery } from '../../errors.ts'
+import { LEFT_OUT, pastUnreadable } from '../../store/past-unreadable.ts'
 import { untilAborted } from '../../store/until-aborted.ts'
 import { listStories } from '../../stories/list.ts'
 import { listNewest } from '../../stories/newest.ts'
@@ -24,7 +25,8 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
     (request, reply) => {
       const { order, limit, cursor } = request.query
       if (order && limit === undefined) throw new BadQuery('limit', 'given with "order"')
-      const store = untilAborted(app.store, goneSignal(request.raw))
+      const readable = pastUnreadable(app.store, (_folder, err) => request.log.error({ err }, LEFT_OUT))
+      const store = untilAborted(readable, goneSignal(request.raw))
       // One more, which says whether there is a next page
       const stories = order ? listNewest(store, Number(limit) + 1, cursor) : listStories(store, cursor)
       return storiesReply(reply, request.query, stories, imagesJson)

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { LEFT_OUT, pastUnreadable } from '../../store/past-unreadable.ts'
 import { untilAborted } from '../../store/until-aborted.ts'
 import { listStoryIds } from '../../stories/list.ts'
 import { pageDocument } from '../documents.ts'
@@ -20,7 +21,8 @@ export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'read' },
     },
     (request, reply) => {
-      const store = untilAborted(app.store, goneSignal(request.raw))
+      const readable = pastUnreadable(app.store, (_folder, err) => request.log.error({ err }, LEFT_OUT))
+      const store = untilAborted(readable, goneSignal(request.raw))
       const ids = listStoryIds(store, app.sweeper.settled, request.query.cursor)
       return storiesReply(reply, request.query, ids, (id) => `"${id}"`)
     },

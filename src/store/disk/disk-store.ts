@@ -40,8 +40,9 @@ interface Sidecar {
  * lock.ts; the commands that sweep and verify run beside it.
  *
  * @param root the folder; made when it is missing
+ * @param folders below it, each with "/" at its end, which have to be readable and writable if they are there, or the store is not ready
  */
-export async function openDiskStore(root: string): Promise<ObjectStore> {
+export async function openDiskStore(root: string, folders: readonly string[] = []): Promise<ObjectStore> {
   const temporary = join(root, '.tmp')
   await createFolder(temporary)
   // Something else may have its name
@@ -145,13 +146,27 @@ export async function openDiskStore(root: string): Promise<ObjectStore> {
     tidy: (options) => tidyDisk(root, options),
 
     async ready() {
-      await access(root, constants.R_OK | constants.W_OK).catch((error) => {
+      try {
+        await useFolder(root)
+        for (const folder of ['.tmp', ...folders]) {
+          await useFolder(join(root, folder)).catch((error) => {
+            if (!isMissing(error)) throw error
+          })
+        }
+      } catch (error) {
         throw storeError(error)
-      })
+      }
     },
 
     async close() {},
   }
+}
+
+/** Rejects if the names in a folder can't be read, or nothing be put there. */
+async function useFolder(path: string): Promise<void> {
+  await access(path, constants.W_OK | constants.X_OK)
+  // A damaged disk gives the permission, and then no names
+  await (await opendir(path)).close()
 }
 
 /** Passes a body on, and remembers its error, since a put whose body fails has to fail with that one. */

@@ -9,6 +9,13 @@ export function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')
 }
 
+const UNREADABLE = new Set(['EACCES', 'EPERM', 'EIO', 'EUCLEAN', 'EBADMSG'])
+
+/** Whether an error says that this very file or folder can't be read, whatever becomes of others: no right to it, or damage. */
+export function isUnreadable(error: unknown): boolean {
+  return UNREADABLE.has(errorCode(error) ?? '')
+}
+
 /** The store's error for an error of the file system; an error of our own stays what it is. The reason of a signal that has aborted. */
 export function storeError(error: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason

@@ -2,7 +2,7 @@ import { lstat, opendir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareKeys, type TidyOptions } from '../object-store.ts'
 import { changeTime, removeFolderIfEmpty, unlinkIfThere } from './folder.ts'
-import { isMissing } from './store-error.ts'
+import { isMissing, isUnreadable } from './store-error.ts'
 
 /**
  * Removes what a process that died has left beside objects: temporary files, hidden files of no object, and folders with nothing
@@ -14,9 +14,11 @@ export async function* tidyDisk(root: string, options: TidyOptions): AsyncGenera
   for await (const name of eachName(join(root, options.prefix))) {
     const folder = `${options.prefix}${name}/`
     if (name.startsWith('.') || !options.ranges.some((range) => isIn(range, folder))) continue
+    if (options.within && !options.within(folder)) continue
     // Looked at first: what is removed in it changes its time
     const isOld = await isOlder(join(root, folder), options.olderThan, 'folder')
-    const names = await namesIn(join(root, folder))
+    const names = await namesIn(join(root, folder)).catch(passOver)
+    if (!names) continue
     let left = names.length
     for await (const path of tidyFiles(root, folder, options, isOrphan)) {
       left -= 1
@@ -25,6 +27,11 @@ export async function* tidyDisk(root: string, options: TidyOptions): AsyncGenera
     if (left > 0 || !isOld) continue
     if (options.dryRun || (await removeFolderIfEmpty(join(root, folder)))) yield folder
   }
+}
+
+/** A folder that can't be read is for the lists, which tell of it. */
+function passOver(error: unknown): undefined {
+  if (!isUnreadable(error)) throw error
 }
 
 function isIn({ after, before }: TidyOptions['ranges'][number], key: string): boolean {

@@ -2,7 +2,7 @@ import { access, lstat, opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
 import { isFolderOfKeys } from './path.ts'
-import { isMissing } from './store-error.ts'
+import { isMissing, isUnreadable, storeError } from './store-error.ts'
 
 /** Objects in one page of a list, as with S3. */
 const PAGE = 1000
@@ -22,12 +22,12 @@ export async function* listFolder(root: string, options: ListOptions): AsyncGene
     keys.push(key)
     if (keys.length === PAGE) {
       options.signal?.throwIfAborted()
-      const full = await described(root, keys)
+      const full = await described(root, keys, start, options)
       if (full.length > 0) yield full
       keys = []
     }
   }
-  const rest = await described(root, keys)
+  const rest = await described(root, keys, start, options)
   if (rest.length > 0) yield rest
 }
 
@@ -40,7 +40,9 @@ export async function* listFolders(root: string, options: ListOptions): AsyncGen
   for await (const name of sortedNames(root, start, options)) {
     const key = start + name
     if (!name.endsWith('/') || (after !== undefined && compareKeys(key, after) <= 0)) continue
-    const keys = walk(root, key, { prefix: key, ...(signal && { signal }) })
+    const { onUnreadable } = options
+    const below = { prefix: key, ...(signal && { signal }), ...(onUnreadable && { onUnreadable }) }
+    const keys = walk(root, key, below, false)
     const { done } = await keys.next()
     await keys.return(undefined)
     if (done) continue
@@ -77,8 +79,17 @@ async function isBelow(root: string, folder: string): Promise<boolean> {
   }
 }
 
-/** The objects of keys, with size and time; a file that went away since its name was read is left out. */
-async function described(root: string, keys: readonly string[]): Promise<ListedObject[]> {
+/**
+ * The objects of keys, with size and time; a file that went away since its name was read is left out.
+ *
+ * @param start the folder that the list begins in
+ */
+async function described(
+  root: string,
+  keys: readonly string[],
+  start: string,
+  { onUnreadable }: ListOptions,
+): Promise<ListedObject[]> {
   const found: ListedObject[] = []
   for (let at = 0; at < keys.length; at += STATS) {
     const stats = await Promise.all(
@@ -89,6 +100,9 @@ async function described(root: string, keys: readonly string[]): Promise<ListedO
           return { key, size: Number(size), modified: timeOf(Number(mtimeMs)).toISOString() }
         } catch (error) {
           if (isMissing(error)) return undefined
+          const folder = key.slice(0, key.lastIndexOf('/') + 1)
+          const isStart = folder.length <= start.length
+          if (!isStart && isUnreadable(error) && onUnreadable?.(folder, storeError(error))) return undefined
           throw error
         }
       }),
@@ -107,29 +121,38 @@ export function timeOf(mtimeMs: number): Date {
   return new Date(Math.min(Math.max(mtimeMs, FIRST_MS), LAST_MS))
 }
 
-/** Keys below `base` in order; `base` is "" or ends with "/". */
-async function* walk(root: string, base: string, options: ListOptions): AsyncGenerator<string> {
-  for await (const name of sortedNames(root, base, options)) {
+/**
+ * Keys below `base` in order; `base` is "" or ends with "/".
+ *
+ * @param isStart whether it is the folder that the list begins in, without which there is no list
+ */
+async function* walk(root: string, base: string, options: ListOptions, isStart = true): AsyncGenerator<string> {
+  for await (const name of sortedNames(root, base, options, isStart)) {
     const key = base + name
-    if (name.endsWith('/')) yield* walk(root, key, options)
+    if (name.endsWith('/')) yield* walk(root, key, options, false)
     else yield key
   }
 }
 
 /** The names in a folder that can lead to a key that is asked for, in order; those of folders end with "/". */
-async function* sortedNames(root: string, base: string, options: ListOptions): AsyncGenerator<string> {
+async function* sortedNames(root: string, base: string, options: ListOptions, isStart = true): AsyncGenerator<string> {
   let last: string | undefined
   for (;;) {
     let names: string[] = []
     let cut = false
-    for await (const name of namesOf(join(root, base))) {
-      options.signal?.throwIfAborted()
-      if (!isWanted(base + name, options) || (last !== undefined && compareKeys(name, last) <= 0)) continue
-      names.push(name)
-      if (names.length === 2 * NAMES) {
-        names = names.sort(compareKeys).slice(0, NAMES)
-        cut = true
+    try {
+      for await (const name of namesOf(join(root, base))) {
+        options.signal?.throwIfAborted()
+        if (!isWanted(base + name, options) || (last !== undefined && compareKeys(name, last) <= 0)) continue
+        names.push(name)
+        if (names.length === 2 * NAMES) {
+          names = names.sort(compareKeys).slice(0, NAMES)
+          cut = true
+        }
       }
+    } catch (error) {
+      if (!isStart && isUnreadable(error) && options.onUnreadable?.(base, storeError(error))) return
+      throw error
     }
     names.sort(compareKeys)
     if (!cut) {
@@ -156,8 +179,16 @@ async function* namesOf(path: string): AsyncGenerator<string> {
   }
 }
 
-function isWanted(key: string, { prefix, after, before }: ListOptions): boolean {
+function isWanted(key: string, { prefix, after, before, within }: ListOptions): boolean {
   const isFolder = key.endsWith('/')
+  if (
+    isFolder &&
+    within &&
+    key.startsWith(prefix) &&
+    key.indexOf('/', prefix.length) === key.length - 1 &&
+    !within(key)
+  )
+    return false
   if (!key.startsWith(prefix) && !(isFolder && prefix.startsWith(key))) return false
   if (before !== undefined && compareKeys(key, before) >= 0) return false
   return after === undefined || compareKeys(key, after) > 0 || (isFolder && after.startsWith(key))
