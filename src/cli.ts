@@ -120,6 +120,13 @@ program
   .addHelpText('after', ON_THE_STORE)
   .action(run(async (options) => (await import('./commands/verify.ts')).verify(options, signal)))
 
+program
+  .command('check')
+  .description('try what the server needs of its bucket, and say what it does not do; removes what it writes')
+  .addOption(json())
+  .addHelpText('after', ON_THE_STORE)
+  .action(run(async (options) => (await import('./commands/check.ts')).check(options, signal)))
+
 client(program.command('upload'))
   .description('upload one story')
   .argument('<files...>', 'its images, in their order; - is standard input')

@@ -9,7 +9,7 @@ import { UsageError } from './stopped.ts'
  * @throws {UsageError} for settings that can't be used
  */
 export async function onStore<Result>(work: (store: ObjectStore, config: Config) => Promise<Result>): Promise<Result> {
-  const config = settings()
+  const config = readSettings()
   const store = await openStore(config)
   try {
     console.error(`The pictures are ${placeOf(config)}`)
@@ -19,7 +19,12 @@ export async function onStore<Result>(work: (store: ObjectStore, config: Config)
   }
 }
 
-function settings(): Config {
+/**
+ * Reads the settings of the server, from the environment and `.env`.
+ *
+ * @throws {UsageError} for those that can't be used
+ */
+export function readSettings(): Config {
   try {
     loadEnvFile('.env', process.env)
     return readConfig(process.env)

@@ -28,9 +28,14 @@ export async function openStore(
   if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, [STORIES, CLAIMS, VARIANTS])
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./s3/s3-store.ts')
+  return openS3Store({ ...bucketSettings(config, config.S3_BUCKET), ...hooks })
+}
+
+/** How the configuration wants a bucket to be used. */
+export function bucketSettings(config: Config, bucket: string): S3Settings {
   const isOwnServer = config.S3_ENDPOINT !== undefined
-  return openS3Store({
-    bucket: config.S3_BUCKET,
+  return {
+    bucket,
     prefix: config.S3_PREFIX,
     endpoint: config.S3_ENDPOINT,
     region: config.S3_REGION ?? (isOwnServer ? 'us-east-1' : undefined),
@@ -39,8 +44,7 @@ export async function openStore(
     listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
     probe: STORIES,
     scratch: () => ({ key: newScratchKey(), metadata: WRITTEN_BY_US }),
-    ...hooks,
-  })
+  }
 }
 
 /** Where the pictures are, for a sentence. */

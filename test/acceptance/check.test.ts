@@ -1,0 +1,146 @@
+import { chmod, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import type { CheckedPoint } from '../../src/store/s3/check.ts'
+import { engines } from '../support/engines.ts'
+import { examplesOf, run } from '../support/examples.ts'
+import type { Dialect } from '../support/s3-in-memory.ts'
+import type { Match } from '../support/s3-stand-in.ts'
+import { CLI, runCommand } from './command.ts'
+import { engineStore, standInStore, type TestStore } from './stores.ts'
+
+t.jobs = 2
+
+async function check({ environment }: Pick<TestStore, 'environment'>) {
+  const { code, stdout, stderr } = await runCommand('check', ['--json'], environment)
+  const lines = stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+  const points = lines.slice(0, -1) as CheckedPoint[]
+  return {
+    code,
+    stderr,
+    points,
+    summary: lines.at(-1),
+    of: (name: string) => points.find((point) => point.name === name),
+  }
+}
+
+t.test('a bucket that does everything is found to, and nothing is left in it', async (t) => {
+  const store = await standInStore(t)
+  await store.place('stories/of-others.txt', Buffer.from('x'))
+  const { code, points, summary } = await check({ environment: { ...store.environment, S3_PREFIX: 'a/b/' } })
+  t.equal(code, 0)
+  t.same(summary, { usable: true, failed: 0, limited: 0, unknown: 1 })
+  t.same(
+    points.filter(({ result }) => result !== 'ok').map(({ name }) => name),
+    ['lifecycle'],
+    'the stand-in has no lifecycle rules',
+  )
+  t.equal(points.length, 11)
+  t.same(await store.content(), ['stories/of-others.txt'])
+  t.ok(store.standIn.calls.every(({ key }) => key === '' || key.startsWith('a/b/idempotency/')))
+  const { code: again, stdout } = await runCommand('check', [], store.environment)
+  t.equal(again, 0)
+  t.match(stdout, /^conditional put {11}ok {7}If-None-Match: \* is honoured$/m)
+  t.match(stdout, /\nThe server can use this bucket\.\n$/)
+})
+
+t.test('what a bucket does not do is named, with what the server does without it', async (t) => {
+  const dialects: [Dialect, Record<string, RegExp>][] = [
+    [
+      { ifNoneMatch: 'ignored', deleteObjects: 'md5', versioning: 'Enabled' },
+      {
+        'conditional put': /is ignored/,
+        'conditional puts at once': /^of 12 puts 12 succeeded$/,
+        versioning: /^Enabled, and prefixes of deleted objects are listed$/,
+      },
+    ],
+    [
+      { ifNoneMatch: 'refused', deleteObjects: 'missing', versioning: 'Suspended' },
+      {
+        'conditional put': /is refused: NotImplemented, status 501/,
+        'conditional puts at once': /^of 12 puts 0 succeeded$/,
+        'delete many': /not implemented/,
+        versioning: /^Suspended/,
+      },
+    ],
+  ]
+  for (const [dialect, expected] of dialects) {
+    const store = await standInStore(t, { dialect })
+    const { code, points, of } = await check(store)
+    t.equal(code, 0, 'the server works with it')
+    t.same(
+      points.filter(({ result }) => result === 'limited').map(({ name }) => name),
+      Object.keys(expected),
+    )
+    for (const [name, found] of Object.entries(expected)) {
+      t.match(of(name)?.found, found)
+      t.ok(of(name)?.advice)
+    }
+    t.same(await store.content(), [])
+  }
+})
+
+t.test('the example of docs/stores.md prints what it shows', async (t) => {
+  const store = await standInStore(t, { dialect: { ifNoneMatch: 'ignored' } })
+  const bin = t.testdir({ 'story-images': `#!/bin/sh\nexec "${process.execPath}" "${CLI}" "$@"\n` })
+  await chmod(join(bin, 'story-images'), 0o755)
+  const { S3_ENDPOINT = '', S3_BUCKET = '' } = store.environment
+  const example = (await examplesOf('docs/stores.md'))('check', {
+    'https://s3.example.org': S3_ENDPOINT,
+    'my-stories': S3_BUCKET,
+  })
+  const { code, stdout, stderr } = await run('sh', ['-ec', example], { env: { PATH: `${bin}:${process.env.PATH}` } })
+  t.equal(code, 0, stderr)
+  const document = await readFile(new URL('../../docs/stores.md', import.meta.url), 'utf8')
+  const rows = stdout.split('\n\n')[0]?.split('\n') ?? []
+  // The stand-in has no lifecycle rules, and says so
+  for (const row of rows.filter((row) => !row.startsWith('lifecycle'))) t.ok(document.includes(`\n${row}\n`), row)
+  t.equal(rows.length, 11)
+})
+
+t.test('what a bucket can not be used for fails the check', async (t) => {
+  const faults: [Match, name: string, found: RegExp][] = [
+    [{ operation: 'CreateMultipartUpload' }, 'multipart', /^AccessDenied, status 403$/],
+    [{ operation: 'GetObject' }, 'range', /^AccessDenied, status 403$/],
+    [{ operation: 'PutObject' }, 'put, read, delete', /^AccessDenied, status 403$/],
+  ]
+  for (const [match, name, found] of faults) {
+    const store = await standInStore(t)
+    store.standIn.fail(match, 'access-denied')
+    const { code, of, summary } = await check(store)
+    t.equal(code, 1)
+    t.equal(summary.usable, false)
+    t.match(of(name), { result: 'failed', found })
+  }
+})
+
+t.test('a store that is out of reach is the only thing that is told', async (t) => {
+  const store = await standInStore(t)
+  await store.standIn.stop()
+  const { code, points } = await check({ environment: { ...store.environment, S3_TIMEOUT: '500ms' } })
+  t.equal(code, 1)
+  t.match(points, [{ name: 'list', result: 'failed', found: /ECONNREFUSED/ }])
+})
+
+t.test('without a bucket there is nothing to check', async (t) => {
+  const { code, stdout, stderr } = await runCommand('check', [], {})
+  t.equal(code, 2)
+  t.equal(stdout, '')
+  t.match(stderr, /S3_BUCKET is not set/)
+})
+
+for (const engine of engines) {
+  t.test(`${engine.name} does all that the server needs`, async (t) => {
+    const store = await engineStore(t, engine)
+    const { code, points } = await check(store)
+    t.equal(code, 0)
+    t.same(
+      points.filter(({ result }) => result !== 'ok').map(({ name }) => name),
+      engine.versioning ? ['versioning', 'lifecycle'] : ['lifecycle'],
+    )
+    t.same(await store.content(), [])
+  })
+}
