@@ -59,7 +59,8 @@ function ahead(since = Number.MAX_SAFE_INTEGER): Record<'NODE_OPTIONS', string> 
     Date.now = () => now() + 7_200_000
     fs.lstat = async (...args) => {
       const stat = await lstat(...args)
-      for (const time of ['mtimeMs', 'ctimeMs']) if (stat[time] > ${since}) stat[time] += 7_200_000
+      for (const time of ['mtimeMs', 'ctimeMs'])
+        if (stat[time] > ${since}) stat[time] += typeof stat[time] === 'bigint' ? 7_200_000n : 7_200_000
       return stat
     }
     syncBuiltinESMExports()`
