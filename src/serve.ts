@@ -14,6 +14,9 @@ import { LIMITS, openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
 import { startSweeps } from './sweeps.ts'
 
+/** How long the start of the server waits for what it can find out about the store, in milliseconds. */
+const PROBE_MS = 2000
+
 /** How long a server that failed may take to close. */
 const FAILED_EXIT_MS = 5000
 
@@ -76,8 +79,9 @@ export async function serve(): Promise<void> {
   })
   // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
   const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
-  // In the background: a store that is away now may be back for the first upload
-  store.prepare?.().catch((err) => log?.debug({ err }, 'the store could not be probed yet'))
+  const probe = store.prepare?.().catch((err) => log?.debug({ err }, 'the store could not be probed yet'))
+  // One that is away now may be back for the first upload, which then waits for the probe
+  await Promise.race([probe, sleep(PROBE_MS, undefined, { ref: false })])
   const url = await app.listen({ host, port: config.PORT })
   await lock?.note(url)
   if (config.SWEEP_INTERVAL > 0) {
