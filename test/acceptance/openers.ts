@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import type { Teardown } from '../support/app.ts'
 import { type Engine, engines, makeBucket, serverKey } from '../support/engines.ts'
 import { ALL } from '../support/extent.ts'
+import type { Dialect } from '../support/s3-in-memory.ts'
 import { type S3StandIn, startS3StandIn } from '../support/s3-stand-in.ts'
 
 /** A store of one test's own, and a way to look into it without the server. */
@@ -96,7 +97,9 @@ export async function engineStore(t: Teardown, engine: Engine): Promise<TestStor
   return {
     name: engine.name,
     environment: {
-      S3_ENDPOINT: engine.endpoint,
+      ...(engine.isAws
+        ? { AWS_ENDPOINT_URL_S3: engine.endpoint, AWS_REGION: 'us-east-1' }
+        : { S3_ENDPOINT: engine.endpoint }),
       S3_BUCKET: Bucket,
       AWS_ACCESS_KEY_ID: key.id,
       AWS_SECRET_ACCESS_KEY: key.secret,
@@ -116,10 +119,15 @@ const [engine] = engines
 
 type Opener = readonly [string, (t: Teardown) => Promise<TestStore>]
 
-const bucket: Opener = engine ? [engine.name, (t) => engineStore(t, engine)] : ['the stand-in', standInStore]
+/** What the stand-in does otherwise than AWS, as JSON. */
+const dialect: Dialect = JSON.parse(process.env.TEST_DIALECT ?? '{}')
+
+const bucket: Opener = engine
+  ? [engine.name, (t) => engineStore(t, engine)]
+  : ['the stand-in', (t) => standInStore(t, { dialect })]
 
 /** The disk, and the first engine of TEST_ENGINES, or without one the stand-in. */
 export const allOpeners: readonly Opener[] = [['disk', diskStore], bucket]
 
-/** Those on which the built server is tried; with `npm test` the disk alone. */
-export const openers = ALL ? allOpeners : allOpeners.slice(0, 1)
+/** Those on which the built server is tried; with `npm test` the disk alone, and the bucket alone for a bucket of a kind. */
+export const openers = process.env.TEST_BUCKET_ONLY ? [bucket] : ALL ? allOpeners : allOpeners.slice(0, 1)

@@ -6,6 +6,8 @@ import type { Teardown } from './app.ts'
 
 export interface Engine {
   readonly name: string
+  /** Whether the server reaches it as it does AWS: by the SDK's variables, without S3_ENDPOINT. */
+  readonly isAws?: true
   /** Of the buckets that tests make. */
   readonly versioning?: 'Enabled' | 'Suspended'
   readonly endpoint: string
@@ -28,6 +30,13 @@ const KNOWN: Readonly<Record<string, Engine>> = {
   minio,
   'minio-versioned': { ...minio, name: 'MinIO with versioning', versioning: 'Enabled' },
   'minio-suspended': { ...minio, name: 'MinIO with versioning suspended', versioning: 'Suspended' },
+  moto: {
+    name: 'Moto',
+    isAws: true,
+    endpoint: env.MOTO_ENDPOINT ?? `http://127.0.0.1:${env.MOTO_PORT ?? 9190}`,
+    accessKeyId: 'moto-access',
+    secretAccessKey: 'moto-secret-key',
+  },
   rgw: {
     name: 'Ceph RGW',
     endpoint: env.RGW_ENDPOINT ?? `http://127.0.0.1:${env.RGW_PORT ?? 7480}`,
