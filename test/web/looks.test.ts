@@ -1,7 +1,6 @@
 import { rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Page } from 'playwright-core'
 import sharp from 'sharp'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
@@ -9,7 +8,7 @@ import { upload } from '../acceptance/client.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { skipWithoutChromium as skip } from '../support/chromium.ts'
 import { ALL, sample } from '../support/extent.ts'
-import { calm, isAccessible, openPage, screenshot, screenshotFolder } from './page.ts'
+import { calm, isAccessible, openPage, screenshot, screenshotFolder, settled } from './page.ts'
 import { picture } from './pictures.ts'
 
 /** The README's pictures are made anew when this is set. */
@@ -30,23 +29,13 @@ async function filled(t: Test): Promise<string> {
   const server = await serverOn(t, store)
   const inside = await picture(9, 1000, 750)
   const stories = join(store.environment.DATA_DIR ?? '', 'stories')
-  for (let at = 0; at < 20; at += 1) {
+  for (let at = 0; at < (ALL || WRITE_SCREENSHOTS ? 20 : 4); at += 1) {
     const count = COUNTS[at % COUNTS.length] ?? 1
     const cover = await picture(at * 11 + 1, 1000, 750)
     const { story_id: id } = await upload(server, [cover, ...Array.from({ length: count - 1 }, () => inside)])
     if (at > 2) await rename(join(stories, id), join(stories, v7({ msecs: Date.now() - at * 37 * HOUR_MS })))
   }
   return server.url
-}
-
-/** Until every thumbnail that is seen is there, and nothing moves any more. */
-async function settled(page: Page): Promise<void> {
-  await page.waitForFunction(() =>
-    [...document.querySelectorAll('.tile:not(.loaded)')].every(
-      (tile) => tile.getBoundingClientRect().top > innerHeight,
-    ),
-  )
-  await calm(page)
 }
 
 t.test('the gallery, light and dark, on a phone, a tablet and a desktop', { skip }, async (t) => {
@@ -86,50 +75,3 @@ t.test('the gallery, light and dark, on a phone, a tablet and a desktop', { skip
     }
   }
 })
-
-if (ALL)
-  t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
-    const server = await serverOn(t, await diskStore(t))
-    const page = await openPage(t, { colorScheme: 'dark' })
-    await page.goto(server.url)
-    await page.getByRole('heading', { name: 'No stories yet' }).waitFor()
-    await screenshot(page, 'empty-dark')
-    await isAccessible(t, page, 'empty, dark')
-    const file = async (name: string, seed: number) => ({
-      name,
-      mimeType: 'image/jpeg',
-      buffer: seed ? await picture(seed, 400, 300) : Buffer.from('no image'),
-    })
-    await page
-      .locator('#files')
-      .setInputFiles([await file('the forest.jpg', 1), await file('the hut.jpg', 2), await file('notes.jpg', 0)])
-    await page.locator('.picture.bad').waitFor()
-    await settled(page)
-    await screenshot(page, 'refused-dark')
-    await isAccessible(t, page, 'blocked, dark')
-    await page.getByRole('button', { name: 'Upload the other 2' }).click()
-    await page.locator('.upload[data-state=done]').waitFor()
-    await settled(page)
-    await screenshot(page, 'uploaded-dark')
-    await isAccessible(t, page, 'uploaded, dark')
-    await page.locator('.tile .more').click()
-    await screenshot(page, 'menu-dark')
-    await isAccessible(t, page, 'menu, dark')
-    await page.getByRole('menuitem', { name: 'Delete story…' }).click()
-    await page.getByRole('button', { name: 'Delete story' }).waitFor()
-    await settled(page)
-    await screenshot(page, 'question-dark')
-    await isAccessible(t, page, 'question, dark')
-    await page.keyboard.press('Escape')
-
-    await page.getByRole('button', { name: 'Dark appearance' }).click()
-    t.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)')
-    await page.reload()
-    t.equal(
-      await page.evaluate(() => getComputedStyle(document.body).backgroundColor),
-      'rgb(255, 255, 255)',
-      'it is kept',
-    )
-    await page.getByRole('button', { name: 'Dark appearance' }).click()
-    t.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(17, 18, 20)')
-  })

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import axe from 'axe-core'
-import type { BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import tap, { type Test } from 'tap'
 import { IMAGES, remove } from '../acceptance/client.ts'
 import { type Fixture, openers, openFixture, type TestStore } from '../acceptance/stores.ts'
@@ -46,8 +46,19 @@ export function inBrowser(
   }
 }
 
+let shared: Promise<BrowserContext> | undefined
+
+async function openContext(options: BrowserContextOptions): Promise<BrowserContext> {
+  const context = await (await openChromium()).newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  // What the compiler of the tests makes of functions calls this
+  await context.addInitScript('self.__name = (value) => value')
+  return context
+}
+
 /**
- * A page that fails its test when it writes an error to the console, throws one, or does something that its policy forbids.
+ * A page that fails its test when it writes an error to the console, throws one, or does something that its policy forbids. Pages
+ * without options share a context, and so the cache of the browser: a new one takes twice the processor time. Nothing that a page
+ * has kept is there for the next one.
  *
  * @param expected what may be in the console: Chromium writes each answer that is an error there
  */
@@ -56,9 +67,9 @@ export async function openPage(
   options: BrowserContextOptions = {},
   expected = /^Failed to load resource: the server responded with a status of (401|403|404|413|415|429|503|507)/,
 ): Promise<Page> {
-  const context = await (await openChromium()).newContext({ viewport: { width: 1280, height: 800 }, ...options })
-  // What the compiler of the tests makes of functions calls this
-  await context.addInitScript('self.__name = (value) => value')
+  const isShared = Object.keys(options).length === 0
+  if (isShared) shared ??= openContext({})
+  const context = await (isShared && shared ? shared : openContext(options))
   const page = await context.newPage()
   page.setDefaultTimeout(PATIENCE)
   const errors: string[] = []
@@ -67,10 +78,24 @@ export async function openPage(
     if (message.type() === 'error' && !expected.test(message.text())) errors.push(message.text())
   })
   t.teardown(async () => {
-    await context.close()
+    if (isShared) await leave(page)
+    else await context.close()
     if (errors.length > 0) throw new Error(`The page had errors: ${errors.join('; ')}`)
   })
   return page
+}
+
+/** Closes a page, and leaves its context as it was before. */
+async function leave(page: Page): Promise<void> {
+  const context = page.context()
+  await context.setOffline(false)
+  await context.clearPermissions()
+  await context.clearCookies()
+  // sessionStorage goes with its page
+  const session = await context.newCDPSession(page)
+  const { origin } = new URL(page.url())
+  if (origin !== 'null') await session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'local_storage' })
+  await page.close()
 }
 
 /** Until what appears or goes has done so. */
@@ -78,6 +103,16 @@ export async function calm(page: Page): Promise<void> {
   await page.waitForFunction(() =>
     document.getAnimations().every(({ effect }) => effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY),
   )
+}
+
+/** Waits until every thumbnail that is seen is there, and nothing moves any more. */
+export async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('.tile:not(.loaded)')].every(
+      (tile) => tile.getBoundingClientRect().top > innerHeight,
+    ),
+  )
+  await calm(page)
 }
 
 /** Looks for what WCAG 2.2 and the best practices of axe-core forbid, in the page as it is now. */
