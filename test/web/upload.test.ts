@@ -1,33 +1,9 @@
 import type { Page } from 'playwright-core'
-import type { Test } from 'tap'
 import { listImages, until } from '../acceptance/client.ts'
 import { bigImage, NOT_IMAGES } from '../support/images.ts'
-import type { ServerProcess } from '../support/server-process.ts'
-import { inBrowser, isAccessible, openPage, screenshot } from './page.ts'
+import { inBrowser, isAccessible, screenshot } from './page.ts'
 import { picture } from './pictures.ts'
-
-const UPLOADS = '**/api/v1/images/upload'
-
-interface File {
-  readonly name: string
-  readonly mimeType: string
-  readonly buffer: Buffer
-}
-
-const jpeg = async (name: string, seed: number): Promise<File> => ({
-  name,
-  mimeType: 'image/jpeg',
-  buffer: await picture(seed, 400, 300),
-})
-
-const pick = (page: Page, files: File[]) => page.locator('#files').setInputFiles(files)
-const button = (page: Page, name: string | RegExp) => page.locator('#tray').getByRole('button', { name, exact: true })
-const state = (page: Page, hasText: string | RegExp) => page.locator('.upload .state', { hasText })
-const done = (page: Page) => page.locator('.upload[data-state=done]').first().waitFor()
-
-async function storyCount(server: ServerProcess): Promise<number> {
-  return new Set((await listImages(server)).map(({ story_id }) => story_id)).size
-}
+import { button, done, jpeg, open, pick, state, storyCount, UPLOADS } from './uploads.ts'
 
 /** As on a line of so many bytes per second. */
 async function slowUplink(page: Page, uploadThroughput: number): Promise<void> {
@@ -38,13 +14,6 @@ async function slowUplink(page: Page, uploadThroughput: number): Promise<void> {
     downloadThroughput: -1,
     uploadThroughput,
   })
-}
-
-async function open(t: Test, server: ServerProcess, expected = /status of (400|413|415|507)/): Promise<Page> {
-  const page = await openPage(t, {}, expected)
-  await page.goto(server.url)
-  await page.locator('[aria-busy=false]#stories').waitFor({ state: 'attached' })
-  return page
 }
 
 inBrowser('files that are picked become one story, which is the first one then', async (t, server) => {
@@ -187,33 +156,6 @@ inBrowser('an upload whose answer is lost is sent again, and is one story', asyn
   t.equal(keys[0], keys[1], 'under the same key')
   t.equal(await storyCount(server), 1)
   t.equal(await page.locator('.tile').count(), 1)
-})
-
-inBrowser('an upload waits as long as the server asks, or until its owner does not want to wait', async (t, server) => {
-  const page = await open(t, server)
-  let requests = 0
-  await page.route(UPLOADS, (route) => {
-    requests += 1
-    if (requests > 1) return route.continue()
-    const headers = { 'retry-after': '300', 'content-type': 'application/json' }
-    return route.fulfill({ status: 507, headers, body: '{"detail":"The image store is full"}' })
-  })
-  await pick(page, [await jpeg('a.jpg', 1)])
-  await state(page, /^The image store is full\. Next try in (300|299) s\.$/).waitFor()
-  await isAccessible(t, page, 'waiting for the next try')
-  await button(page, 'Try now').click()
-  await done(page)
-  t.equal(await storyCount(server), 1)
-})
-
-inBrowser('an upload goes on when the device is online again', async (t, server) => {
-  const page = await open(t, server, /Failed to load resource: net::ERR_INTERNET_DISCONNECTED/)
-  await page.context().setOffline(true)
-  await pick(page, [await jpeg('a.jpg', 1)])
-  await state(page, /^This device is offline\. Next try in/).waitFor()
-  await page.context().setOffline(false)
-  await done(page)
-  t.equal(await storyCount(server), 1)
 })
 
 inBrowser('an error that another try does not heal is not tried again by itself', async (t, server) => {
