@@ -87,7 +87,7 @@ t.test('no form of a path leads out of the stories', async (t) => {
     targets.push(['GET', path], ['HEAD', path])
   }
   const wrong: string[] = []
-  const tried = sample(targets, 800)
+  const tried = sample(targets, 200)
   for (let at = 0; at < tried.length; at += 16) {
     const answers = await Promise.all(
       tried.slice(at, at + 16).map(async ([method, path]) => ({ method, path, ...(await raw(server, method, path)) })),

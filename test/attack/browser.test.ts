@@ -99,7 +99,7 @@ t.test('the browser would run these files, if it were let', { skip }, async (t) 
 t.test('a file that is opened in the browser is shown, and runs nothing', { skip }, async (t) => {
   const { browser, served } = await fixture()
   const { page, traces } = await watchedPage(t, browser)
-  for (const { what, type, url } of sample(served, 3)) {
+  for (const { what, type, url } of sample(served, 1)) {
     await page.goto(url)
     const about = await page.evaluate(() => ({
       type: document.contentType,
@@ -120,7 +120,7 @@ t.test('no element of a page makes a file run, of this origin or of another one'
   const { server, browser, served } = await fixture()
   for (const pageUrl of [`${server.url}/page.html`, ELSEWHERE]) {
     const { page, traces } = await watchedPage(t, browser)
-    const some = sample(served, 3)
+    const some = sample(served, 1)
     const tags = some.flatMap(({ url }) => [
       `<script src="${url}"></script>`,
       `<script type="module" src="${url}"></script>`,
@@ -204,7 +204,7 @@ t.test('an error that quotes the request is text, whatever is in it', { skip }, 
   const { page, traces } = await watchedPage(t, browser)
   const payloads = [script, image, `"}${script}`, `</pre>${image}`, `<svg/onload=window.${PWNED}=1>`]
   for (const payload of sample(payloads, 1)) {
-    for (const form of [payload, encodeURIComponent(payload)]) {
+    for (const form of sample([payload, encodeURIComponent(payload)], 1)) {
       for (const path of [
         '/',
         `${IMAGES}/`,

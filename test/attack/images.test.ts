@@ -75,7 +75,7 @@ onEachStore('what only has the name and the type of an image is refused', async 
 })
 
 onEachStore('a file that is an image and something else is an image, and nothing else', async (t, server, store) => {
-  for (const { what, type, body } of sample(await polyglots(), 10)) {
+  for (const { what, type, body } of sample(await polyglots(), 5)) {
     for (const filename of ['a.html', 'a.svg', 'a.js', 'a.php.jpg', 'a.jpg\\0.html']) {
       const answer = await post(server, [{ filename, type: 'text/html', body }])
       t.equal(answer.status, 200, `${what}: ${answer.body}`)
@@ -180,7 +180,7 @@ async function attack(t: Test, server: ServerProcess, bodies: readonly Buffer[],
       if (!isHarmless(image, typeOf(body)) || !image.body.equals(body)) wrong.push(`${index}: served wrongly`)
     } else if (![400, 413, 415].includes(answer.status)) wrong.push(`${index}: ${answer.status} ${answer.body}`)
   }
-  const tried = sample(bodies, 40)
+  const tried = sample(bodies, 16)
   for (let at = 0; at < tried.length; at += 8) {
     await Promise.all(tried.slice(at, at + 8).map((body, index) => check(body, at + index)))
   }
