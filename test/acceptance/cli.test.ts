@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { readdirSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { chmod, readFile, truncate, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,13 +10,13 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { sideBySide } from '../../src/side-by-side.ts'
 import { examplesOf, run } from '../support/examples.ts'
+import { sample } from '../support/extent.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 import {
   get,
   IMAGES,
   type ListedImage,
   listImages,
-  remove,
   STORY_IDS,
   someImages,
   type Uploaded,
@@ -24,40 +24,10 @@ import {
   upload,
 } from './client.ts'
 import { CLI, runCommand } from './command.ts'
-import { diskStore, serverOn } from './stores.ts'
+import { aServer, lines, sharedServer, someFiles } from './commands.ts'
+import { diskStore } from './stores.ts'
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/cli.md', import.meta.url))
-
-/** The server of tests that leave no stories behind. */
-let shared: ReturnType<typeof aServer> | undefined
-async function sharedServer() {
-  shared ??= aServer(t)
-  const { server } = await shared
-  await remove(server, IMAGES)
-  return shared
-}
-
-/** A server on a disk store, and what commands need to find it. */
-async function aServer(t: Test, environment: Readonly<Record<string, string>> = {}) {
-  const store = await diskStore(t)
-  const server = await serverOn(t, store, environment)
-  return { store, server, at: { STORY_IMAGES_SERVER: server.url } }
-}
-
-/** Files in a folder of the test's own. */
-async function someFiles(t: Test, bodies: readonly Uint8Array[]): Promise<string[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'story-images-files-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  const paths = bodies.map((_, index) => join(folder, `${9 - index} of "it".bin`))
-  await Promise.all(bodies.map((body, index) => writeFile(paths[index] as string, body)))
-  return paths
-}
-
-const lines = <Item>(text: string) =>
-  text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Item)
 
 t.test('files become a story in the order in which they are named, and it can be listed and deleted', async (t) => {
   const { server, at } = await sharedServer()
@@ -162,10 +132,14 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
     [['verify', '--story', 'x'], {}, 2, /It has to be the id of a story/],
     [['nothing'], {}, 2, /^Unknown command 'nothing'/],
   ] as const
-  await sideBySide(cases, 2, async ([[name, ...rest], environment, code, sentence]) => {
-    const result = await runCommand(name, rest, environment)
-    t.match(result, { code, stdout: '', stderr: sentence }, [name, ...rest].join(' '))
-  })
+  await sideBySide(
+    sample<(typeof cases)[number]>(cases, 10),
+    2,
+    async ([[name, ...rest], environment, code, sentence]) => {
+      const result = await runCommand(name, rest, environment)
+      t.match(result, { code, stdout: '', stderr: sentence }, [name, ...rest].join(' '))
+    },
+  )
 })
 
 t.test('a server that is another one has done nothing, and one that is busy is asked again', async (t) => {
@@ -278,26 +252,17 @@ t.test('an upload that is refused is not sent again, however large it is', async
   })
 })
 
-t.test('an interrupted upload ends at once and leaves no story; large files go through little memory', async (t) => {
+t.test('an interrupted upload ends at once and leaves no story', async (t) => {
   const { store, server, at } = await sharedServer()
   const [image] = await someImages(1)
   const files = await someFiles(t, [image, image, image, image] as Buffer[])
   // Behind their image there are zeros
   for (const path of files) await truncate(path, 48 * 2 ** 20)
-  const whole = spawn(process.execPath, [CLI, 'upload', ...files], { env: { PATH: process.env.PATH, ...at } })
-  let peak = 0
-  whole.stderr.on('data', async () => {
-    const status = await readFile(`/proc/${whole.pid}/status`, 'utf8').catch(() => '')
-    peak = Math.max(peak, Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024)
-  })
-  t.equal(await new Promise((resolve) => whole.once('close', resolve)), 0)
-  t.ok(peak > 20 && peak < 160, `${peak} MiB for 192 MiB of files`)
-
   const stopping = runCommand('upload', files, at)
   await until('it sends', async () => (await store.content()).some((key) => key.startsWith('.tmp/')))
   stopping.interrupt('SIGINT')
   t.match(await stopping, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
-  t.equal((await get(server, STORY_IDS)).json<string[]>().length, 1)
+  t.equal((await get(server, STORY_IDS)).json<string[]>().length, 0)
 })
 
 /** A way to a server on which no byte gets through. */
@@ -359,14 +324,17 @@ t.test('on a terminal there is a progress bar, and nothing is deleted without a 
   t.match(rest, /^(\^C)?Stopped by SIGINT\r\n$/, 'nothing of the bar is left')
   const { story_id: id } = await upload(server, [image as Buffer])
   const left = async () => (await get(server, STORY_IDS)).json<string[]>().length
-  for (const [args, typed, exit, remain] of [
-    [['rm', id], 'n\r', 1, 2],
-    [['rm', id], '\r', 1, 2],
-    [['rm', id], '\x03', 1, 2],
-    [['rm', id], 'y\r', 0, 1],
-    [['rm', '--all'], 'y\r', 1, 1],
-    [['rm', '--all'], 'delete all\r', 0, 0],
-  ] as const) {
+  for (const [args, typed, exit, remain] of sample(
+    [
+      [['rm', id], 'n\r', 1, 2],
+      [['rm', id], '\r', 1, 2],
+      [['rm', id], '\x03', 1, 2],
+      [['rm', id], 'y\r', 0, 1],
+      [['rm', '--all'], 'y\r', 1, 1],
+      [['rm', '--all'], 'delete all\r', 0, 0],
+    ] as const,
+    4,
+  )) {
     const answer = await onTerminal(args, at, typed)
     t.equal(answer.code, exit, answer.output)
     t.match(answer.output, exit === 0 ? /Deleted/ : /Nothing was deleted/)

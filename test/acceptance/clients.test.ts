@@ -5,12 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { ALL, sample } from '../support/extent.ts'
 import { bigImage, makeImage } from '../support/images.ts'
 import { get, IMAGES, type ListedImage, remove, someImages, UPLOAD, type Uploaded } from './client.ts'
 import { pythonWithRequests } from './python.ts'
 import { onEachStore } from './stores.ts'
 
 const MIB = 1024 * 1024
+const LARGE = ALL ? 40_000_000 : 12_000_000
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 onEachStore('the Python example of the contract works as it is written', async (t, server) => {
@@ -94,14 +96,14 @@ onEachStore('images of every type and kind come back as they were sent', async (
   )
 })
 
-onEachStore('images around the size of a part of S3, and one of 40 MB, come back whole', async (t, server, store) => {
+onEachStore('images around the size of a part of S3, and a large one, come back whole', async (t, server, store) => {
   const png = await makeImage({ type: 'png' })
   const sized = (bytes: number) => Buffer.concat([png, Buffer.alloc(bytes - png.length, 'story')])
   const small = await someImages(2)
-  const sizes = [5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 10 * MIB + 1].map(sized)
+  const sizes = sample([5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 10 * MIB + 1], 2).map(sized)
   await roundTrip(t, server.url, [...small, ...sizes, ...small])
-  const { story_id, image_paths } = await roundTrip(t, server.url, [await bigImage(40_000_000), ...small])
-  t.ok(Number((await get(server, image_paths[0] ?? '')).headers['content-length']) >= 40_000_000)
+  const { story_id, image_paths } = await roundTrip(t, server.url, [await bigImage(LARGE), ...small])
+  t.ok(Number((await get(server, image_paths[0] ?? '')).headers['content-length']) >= LARGE)
   t.equal((await remove(server, `${IMAGES}/${story_id}`)).status, 200)
   await remove(server, IMAGES)
   t.same(await store.content(), [])

@@ -66,7 +66,7 @@ for (const { name, isOfOldStory, act } of ACTS) {
 
     let call = 0
     for (let answered = false; !answered; ) {
-      call += ALL ? 1 : 9
+      call += ALL ? 1 : 14
       const what = `change ${call}`
       for (const entry of await readdir(folder))
         if (entry !== '.tmp') await rm(join(folder, entry), { recursive: true })

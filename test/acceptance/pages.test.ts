@@ -1,4 +1,5 @@
 import t from 'tap'
+import { sample } from '../support/extent.ts'
 import type { S3StandIn } from '../support/s3-stand-in.ts'
 import { get, IMAGES, isError, type ListedImage, listImages, remove, STORY_IDS, someImages, upload } from './client.ts'
 import { onEachStore, serverOn, standInStore } from './stores.ts'
@@ -91,7 +92,7 @@ t.test('a list whose pages a delete falls between shows each story whole or not 
   const { standIn } = store
   const ids = placeStories(standIn, 1000)
   // 4 objects each, 1,000 in a page: the first page ends with story 250
-  for (const cut of [1, 2, 3]) {
+  for (const cut of sample([1, 2, 3], 1)) {
     standIn.place(`stories/${ids[0]?.slice(0, -cut)}${'0'.repeat(cut)}/stray-${cut}`, '')
     for (const path of [IMAGES, STORY_IDS]) {
       const begin = standIn.calls.filter(({ operation }) => operation === 'ListObjectsV2').length

@@ -1,0 +1,91 @@
+import t from 'tap'
+import { v7 } from 'uuid'
+import { get, IMAGES, remove, STORY_IDS, someImages, until, upload } from './client.ts'
+import { runCommand } from './command.ts'
+import { serverOn, standInStore, type TestStore } from './stores.ts'
+
+/** Longer ago than any upload can run. */
+const LONG_AGO = new Date('2024-06-01T00:00:00Z')
+const OLD = '018fd140-8000-7000-8000-000000000001'
+
+/** Makes a story id that is in the stand-in, and its objects, old. */
+function age({ standIn }: TestStore, id: string): void {
+  for (const [key, object] of [...(standIn?.objects ?? [])]) {
+    if (!key.includes(id)) continue
+    standIn?.objects.delete(key)
+    standIn?.objects.set(key.replace(id, OLD), { ...object, lastModified: LONG_AGO })
+  }
+}
+
+t.test(
+  'a deletion of an old story that was interrupted is out of the list of ids, and is finished by a sweep',
+  async (t) => {
+    const store = await standInStore(t)
+    const { standIn } = store
+    const image = (await someImages(1))[0] as Buffer
+    const server = await serverOn(t, store, { SWEEP_INTERVAL: '24h', LOG_LEVEL: 'debug' })
+    const { story_id } = await upload(server, [image])
+    age(store, story_id)
+    const swept = await serverOn(t, store, { SWEEP_INTERVAL: '24h', LOG_LEVEL: 'debug' })
+    await until('it has swept', () => swept.log().some(({ msg }) => msg === 'swept'))
+    const begin = standIn.calls.length
+    t.same((await get(swept, STORY_IDS)).json(), [OLD])
+    t.equal(standIn.calls.length - begin, 2, 'common prefixes, and the keys of what is young')
+    standIn.fail({ operation: 'DeleteObjects', key: /\/1\.\w+$/ }, 'access-denied')
+    t.equal((await remove(server, `${IMAGES}/${OLD}`)).status, 500)
+    standIn.clearFaults()
+    t.same((await get(swept, STORY_IDS)).json(), [])
+    t.equal((await store.content()).length, 2, 'an image, and the mark of the deletion')
+    // Marks of deletions are young for an hour
+    for (const [key, object] of [...standIn.objects]) {
+      if (!key.includes('-deleting')) continue
+      standIn.objects.delete(key)
+      standIn.objects.set(key.replace(/\.[^.]+$/, `.${OLD}`), object)
+    }
+    const next = await serverOn(t, store, { SWEEP_INTERVAL: '24h' })
+    await until('it is swept', async () => (await store.content()).length === 0)
+    t.same((await get(next, STORY_IDS)).json(), [])
+  },
+)
+
+t.test('npm run sweep says what the store kept, and where it failed, and stops when it is told to', async (t) => {
+  const store = await standInStore(t, { pageSize: 100 })
+  const { standIn, environment } = store
+  const ids = Array.from({ length: 250 }, (_, n) => v7({ msecs: LONG_AGO.getTime() + n }))
+  for (const id of ids)
+    standIn.place(`stories/${id}/1.jpg`, 'x', { metadata: { 'written-by': 'story-images' }, lastModified: LONG_AGO })
+  standIn.fail({ operation: 'DeleteObjects', key: new RegExp(ids[7] as string) }, 'per-key-error')
+  standIn.fail({ operation: 'ListObjectsV2', nth: 3 }, 'access-denied', Number.POSITIVE_INFINITY)
+  const failed = await runCommand('sweep', ['--all'], environment)
+  t.equal(failed.code, 1)
+  t.match(failed.stdout, `${ids[0]}\n  stories/${ids[0]}/1.jpg\n`)
+  t.match(failed.stderr, `The store kept stories/${ids[7]}/1.jpg\n`)
+  t.match(failed.stderr, /The image store could not carry this out: .+\n$/)
+  t.notMatch(failed.stdout, /Removed/)
+
+  standIn.clearFaults()
+  standIn.fail({ operation: 'DeleteObjects', key: new RegExp(ids[7] as string) }, 'per-key-error')
+  let lists = 0
+  standIn.onCall = ({ operation }) => {
+    if (operation !== 'ListObjectsV2' || ++lists !== 3) return
+    stopping.interrupt('SIGTERM')
+    return new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  const stopping = runCommand('sweep', ['--all'], environment)
+  const stopped = await stopping
+  t.match(stopped, { code: 1, signal: null, stderr: /Stopped by SIGTERM\n$/ })
+  t.ok(standIn.objects.size > 0, `${standIn.objects.size} keys are left`)
+  standIn.onCall = undefined
+
+  const kept = await runCommand('sweep', ['--all'], environment)
+  t.equal(kept.code, 1)
+  t.match(kept.stdout, /Removed \d+ keys of \d+ stories; the store kept 1 keys\n$/)
+  t.same([...standIn.objects.keys()], [`stories/${ids[7]}/1.jpg`])
+  standIn.clearFaults()
+  // A mark of a deletion that was interrupted
+  standIn.place(`stories/-deleting/all.${OLD}`, '')
+  const done = await runCommand('sweep', [], environment)
+  t.match(done, { code: 0, stdout: /^all\n {2}stories\/-deleting\/all/m })
+  t.match(done.stdout, /Removed 1 keys of 1 stories, 1 marks of deletions\n$/)
+  t.equal(standIn.objects.size, 0)
+})
