@@ -7,6 +7,7 @@ import { readConfig } from '../../src/config.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { placeStory, smallImage, startApp, storyId } from '../support/app.ts'
+import { sample } from '../support/extent.ts'
 import { startS3StandIn } from '../support/s3-stand-in.ts'
 import { makeFolder } from '../support/stores.ts'
 
@@ -77,7 +78,7 @@ t.test('an image whose hidden file is damaged is served without what that would 
   const { folder, url, id, path } = await serve(t)
   const sidecar = join(folder, 'stories', id, '.1.png.json')
   const good = await readFile(sidecar, 'utf8')
-  for (const text of DAMAGED) {
+  for (const text of sample(DAMAGED, 4)) {
     await writeFile(sidecar, text)
     const headers = await isServed(t, url + path, text)
     t.equal(headers.get('x-image-width'), null, `${text}: no width`)
@@ -96,19 +97,10 @@ t.test('a width and height that are not numbers are left out', async (t) => {
   const { folder, url, id, path } = await serve(t)
   const sidecar = join(folder, 'stories', id, '.1.png.json')
   const good = JSON.parse(await readFile(sidecar, 'utf8'))
-  for (const side of [
-    '8\r\nX-Evil: 1',
-    '８',
-    '\0',
-    '',
-    ' 8',
-    '-8',
-    '0',
-    '8.0',
-    '1e3',
-    '9'.repeat(100),
-    '☃'.repeat(1000),
-  ]) {
+  for (const side of sample(
+    ['8\r\nX-Evil: 1', '８', '\0', '', ' 8', '-8', '0', '8.0', '1e3', '9'.repeat(100), '☃'.repeat(1000)],
+    3,
+  )) {
     for (const metadata of [
       { width: side, height: '8' },
       { width: '8', height: side },
@@ -122,6 +114,8 @@ t.test('a width and height that are not numbers are left out', async (t) => {
   }
 })
 
+const DAMAGED_TYPES = ['', 'text/html', 'image/☃', 'image/png\r\nX-Evil: 1', 'image/svg+xml', '__proto__']
+
 t.test('a variant whose type is damaged comes with the type that was asked for', async (t) => {
   const { folder, url, id, path } = await serve(t)
   for (const [format, type] of [
@@ -134,7 +128,7 @@ t.test('a variant whose type is damaged comes with the type that was asked for',
     const made = await ask(variant)
     const file = join(folder, 'variants', id, `.1.png.160.${format === 'auto' ? 'plain' : format}.json`)
     const good = JSON.parse(await readFile(file, 'utf8'))
-    for (const contentType of ['', 'text/html', 'image/☃', 'image/png\r\nX-Evil: 1', 'image/svg+xml', '__proto__']) {
+    for (const contentType of sample(DAMAGED_TYPES, 2)) {
       await writeFile(file, JSON.stringify({ ...good, contentType }))
       for (const method of ['GET', 'HEAD']) {
         const got = await ask(variant, method)

@@ -12,6 +12,7 @@ import {
   type TestApp,
   uploadHead,
 } from '../support/app.ts'
+import { ALL, sample } from '../support/extent.ts'
 
 const MIB = 1024 * 1024
 const KEY = 'the-key-of-this-test'
@@ -88,7 +89,7 @@ const FRAMINGS = {
   ],
 } as const
 
-for (const [framing, form] of Object.entries(FRAMINGS)) {
+for (const [framing, form] of sample(Object.entries(FRAMINGS), 1)) {
   t.test(`a client that sends all of 40 MiB before it reads gets the refusal, then a FIN (${framing})`, async (t) => {
     const server = await startApp(t)
     for (const { what, status, headers, body } of LARGE) {
@@ -105,7 +106,9 @@ for (const [framing, form] of Object.entries(FRAMINGS)) {
       })
     }
   })
+}
 
+for (const [framing, form] of Object.entries(FRAMINGS)) {
   t.test(`a client that reads early gets the refusal, and no request after it is processed (${framing})`, async (t) => {
     const server = await startApp(t)
     const good = multipart([filePart(image)])
@@ -235,7 +238,7 @@ t.test('bytes behind the last boundary do not harm the upload', async (t) => {
 t.test('a client of fetch reads why its upload of 40 MiB was refused', async (t) => {
   const { url } = await startApp(t)
   const file = new Blob([Uint8Array.from(image), Buffer.alloc(40 * MIB)])
-  for (let n = 0; n < 3; n++) {
+  for (let n = 0; n < (ALL ? 3 : 1); n++) {
     const form = new FormData()
     form.append('files', file, 'a.png')
     const headers = { 'X-API-Key': KEY }

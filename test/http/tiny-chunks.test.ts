@@ -4,10 +4,13 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { eventually, filePart, multipart, smallImage, startApp, storyId, uploadHead } from '../support/app.ts'
 import { MIB } from '../support/bodies.ts'
+import { ALL } from '../support/extent.ts'
 
-t.test('an image that comes in 300,000 chunks of one byte holds little memory, and comes back', async (t) => {
+const CHUNKS = ALL ? 300_000 : 60_000
+
+t.test(`an image that comes in ${CHUNKS} chunks of one byte holds little memory, and comes back`, async (t) => {
   const server = await startApp(t)
-  const image = Buffer.concat([await smallImage(), Buffer.alloc(300_000, 'x')])
+  const image = Buffer.concat([await smallImage(), Buffer.alloc(CHUNKS, 'x')])
   const body = multipart([filePart(image)])
   const client = await server.connect()
   await client.write(uploadHead('chunked'))
@@ -24,7 +27,7 @@ t.test('an image that comes in 300,000 chunks of one byte holds little memory, a
   const [path] = JSON.parse(answer.body).image_paths
   const stored = await fetch(server.url + path)
   t.ok(Buffer.from(await stored.arrayBuffer()).equals(image))
-  t.ok(peak - before < 40 * MIB, `${Math.round((peak - before) / MIB)} MiB`)
+  t.ok(peak - before < (CHUNKS / 300_000) * 40 * MIB, `${Math.round((peak - before) / MIB)} MiB`)
   t.comment(`${((peak - before) / MIB).toFixed(1)} MiB`)
 })
 
