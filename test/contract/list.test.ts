@@ -2,7 +2,7 @@ import t from 'tap'
 import { compareKeys, type ListOptions, type ObjectStore } from '../../src/store/object-store.ts'
 import { eventually } from '../support/app.ts'
 import { forEach, inChunks, listKeys, listPages, putBytes } from '../support/bodies.ts'
-import { sample } from '../support/extent.ts'
+import { ALL, sample } from '../support/extent.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
 /**
@@ -32,6 +32,9 @@ const KEYS = [
   '\u{1f600}',
 ]
 const SORTED = [...KEYS].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+
+/** More than a page. */
+const COUNT = ALL ? 2300 : 1100
 
 for (const { name, open, inspect } of storesUnderTest) {
   t.test(name, async (t) => {
@@ -100,19 +103,19 @@ for (const { name, open, inspect } of storesUnderTest) {
       t.same(await listPages(await open(t), { prefix: '' }), [])
     })
 
-    t.test('2,300 keys', async (t) => {
+    t.test(`${COUNT} keys`, async (t) => {
       const { store, held, fill } = await inspect(t)
-      const keys = Array.from({ length: 2300 }, (_, i) => `stories/${String(i).padStart(5, '0')}/${i % 10}.jpg`)
+      const keys = Array.from({ length: COUNT }, (_, i) => `stories/${String(i).padStart(5, '0')}/${i % 10}.jpg`)
       await fill(keys)
 
-      t.test('have 2,300 prefixes, which come in pages as well', async (t) => {
+      t.test(`have ${COUNT} prefixes, which come in pages as well`, async (t) => {
         const pages: string[][] = []
         for await (const page of store.listPrefixes({ prefix: 'stories/', after: 'stories/00009/' })) pages.push(page)
         t.same(
           pages.flat(),
           keys.slice(10).map((key) => key.slice(0, 14)),
         )
-        t.ok(pages.length === 3 && pages.every((page) => page.length > 0))
+        t.ok(pages.length === Math.ceil((COUNT - 10) / 1000) && pages.every((page) => page.length > 0))
         const objects: string[] = []
         for await (const page of store.listPrefixes({ prefix: 'stories/00007/' })) objects.push(...page)
         t.same(objects, [], 'an object alone is no prefix')
@@ -126,16 +129,16 @@ for (const { name, open, inspect } of storesUnderTest) {
         )
         t.same(
           pages.map((page) => page.length),
-          [1000, 1000, 300],
+          ALL ? [1000, 1000, 300] : [1000, 100],
         )
       })
 
       t.test('are cut anywhere', async (t) => {
         t.same(await listKeys(store, { prefix: 'stories/', after: keys[999] as string }), keys.slice(1000))
-        t.same(await listKeys(store, { prefix: 'stories/', after: keys[1500] as string }), keys.slice(1501))
+        t.same(await listKeys(store, { prefix: 'stories/', after: keys[1050] as string }), keys.slice(1051))
         t.same(await listKeys(store, { prefix: 'stories/', before: keys[1000] as string }), keys.slice(0, 1000))
         t.same(await listKeys(store, { prefix: 'stories/01' }), keys.slice(1000, 2000))
-        t.same(await listKeys(store, { prefix: 'stories/', after: keys[2299] as string }), [])
+        t.same(await listKeys(store, { prefix: 'stories/', after: keys.at(-1) as string }), [])
       })
 
       t.test('a reader who stops early ends the work', async (t) => {
@@ -173,13 +176,13 @@ for (const { name, open, inspect } of storesUnderTest) {
           found.push(...page.map((object) => object.key))
           pages += 1
           if (pages > 1) continue
-          await store.delete(keys.slice(500, 1500))
+          await store.delete(keys.slice(500, 1050))
           await putBytes(store, 'stories/00000/new.jpg')
           await putBytes(store, 'stories/99999/new.jpg')
         }
         t.same(found, [...found].sort(), 'still in order')
         t.equal(new Set(found).size, found.length, 'none comes twice')
-        const stayed = [...keys.slice(0, 500), ...keys.slice(1500)]
+        const stayed = [...keys.slice(0, 500), ...keys.slice(1050)]
         t.same(
           stayed.filter((key) => !found.includes(key)),
           [],

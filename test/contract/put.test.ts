@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { ObjectExists, ObjectNotFound } from '../../src/errors.ts'
 import { failing, forEach, inChunks, listKeys, MIB, putBytes, readAll } from '../support/bodies.ts'
+import { sample } from '../support/extent.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
 const IMAGE = { contentType: 'image/png', metadata: { 'written-by': 'test', width: '640' } }
@@ -26,17 +27,20 @@ for (const { name, open, inspect } of storesUnderTest) {
     t.test('every size comes back, in whatever chunks it came', async (t) => {
       const store = await open(t)
       const all = randomBytes(12_000_000)
-      for (const [size, chunk] of [
-        [0, 1],
-        [1, 1],
-        [20_000, 1],
-        [300_000, 7],
-        [5 * MIB - 1, 65_537],
-        [5 * MIB, 65_536],
-        [5 * MIB + 1, 1_000_003],
-        [10 * MIB, 10 * MIB],
-        [12_000_000, 4099],
-      ] as const) {
+      for (const [size, chunk] of sample(
+        [
+          [0, 1],
+          [1, 1],
+          [20_000, 1],
+          [300_000, 7],
+          [5 * MIB - 1, 65_537],
+          [5 * MIB, 65_536],
+          [5 * MIB + 1, 1_000_003],
+          [10 * MIB, 10 * MIB],
+          [12_000_000, 4099],
+        ] as const,
+        5,
+      )) {
         const bytes = all.subarray(0, size)
         await store.put('size', inChunks(bytes, chunk), IMAGE)
         const { size: found, body, contentType, metadata } = await store.get('size')

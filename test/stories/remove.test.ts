@@ -7,6 +7,7 @@ import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
 import { MARKS, putMark, readMarks } from '../../src/stories/deletion-mark.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
+import { ALL } from '../support/extent.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -70,7 +71,11 @@ t.test(
 t.test('a story of more images than a page of the store goes whole', async (t) => {
   const { store, fill } = await inspect(t)
   const id = v7()
-  await fill([`stories/${id}/0.2300.json`, ...Array.from({ length: 2300 }, (_, i) => `stories/${id}/${i + 1}.jpg`)])
+  const count = ALL ? 2300 : 1100
+  await fill([
+    `stories/${id}/0.${count}.json`,
+    ...Array.from({ length: count }, (_, i) => `stories/${id}/${i + 1}.jpg`),
+  ])
   await removeStory(store, id, HOUR)
   t.same(await listKeys(store), [])
 })
@@ -220,21 +225,6 @@ t.test('a list that fails on its way ends a removal of all, when what was begun 
   const left = await keysOfStories(disk)
   t.ok(left.length >= 1000 && left.length < 3000, `what was listed is gone, ${left.length} keys are left`)
   t.equal(left.filter((key) => key.endsWith('.json')).length, left.length / 2, 'stories are whole or gone')
-})
-
-t.test('a store that goes away ends a removal of all', async (t) => {
-  const { store: disk, fill } = await inMemory.inspect(t)
-  const ids = timeOrdered(20_000)
-  await fill(ids.map((id) => `stories/${id}/0.1.json`).concat(ids.map((id) => `stories/${id}/1.jpg`)))
-  let calls = 0
-  const store = recordCalls(disk, {
-    delete: async () => {
-      calls++
-      throw new StoreUnavailable()
-    },
-  })
-  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
-  t.ok(calls <= 32, `${calls} calls, not one for each of 40 batches`)
 })
 
 t.test('a removal of all that fails says so', async (t) => {

@@ -8,6 +8,7 @@ import { listStories } from '../../src/stories/list.ts'
 import { removeStory } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
+import { ALL } from '../support/extent.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
 import type { S3StandIn } from '../support/s3-stand-in.ts'
 import { openOnStandIn, startStandIn, storesUnderTest } from '../support/stores.ts'
@@ -133,14 +134,18 @@ t.test('a sweep that fails, or is stopped, settles nothing; the next one makes u
   t.equal(standIn.runningRequests, 0)
 })
 
+/** Keys in a page of the store. Five times as many stories, with two keys each, take ten pages. */
+const PAGE = ALL ? 1000 : 200
+
 t.test('sweeps read what has become old, and a slice of the rest: a day of them reads everything', async (t) => {
-  const { store, standIn } = await inMemory(t)
+  const { store, standIn } = await inMemory(t, { pageSize: PAGE })
   const start = Date.now()
   let now = start
   const sweeper = new Sweeper(store, HOUR, () => now)
   const id = (time: number) => v7({ msecs: Math.floor(time) })
   const YEAR = 365 * 24 * HOUR
-  for (let n = 0; n < 5000; n++) place(standIn, id(start - (YEAR * n) / 5000 - 2 * HOUR), ['0.1.json', '1.jpg'])
+  for (let n = 0; n < 5 * PAGE; n++)
+    place(standIn, id(start - (YEAR * n) / (5 * PAGE) - 2 * HOUR), ['0.1.json', '1.jpg'])
   const listed = async () => {
     const begin = standIn.calls.length
     await sweeper.sweep()
@@ -165,13 +170,14 @@ t.test('sweeps read what has become old, and a slice of the rest: a day of them 
 })
 
 t.test('a day of sweeps by the hour, each by another process, reads everything', async (t) => {
-  const { store, standIn } = await inMemory(t)
+  const { store, standIn } = await inMemory(t, { pageSize: PAGE })
   const start = Date.UTC(2026, 3, 10, 17)
   const id = (time: number) => v7({ msecs: Math.floor(time) })
   const YEAR = 365 * 24 * HOUR
-  for (let n = 0; n < 5000; n++) place(standIn, id(start - (YEAR * n) / 5000 - 2 * HOUR), ['0.1.json', '1.jpg'])
+  for (let n = 0; n < 5 * PAGE; n++)
+    place(standIn, id(start - (YEAR * n) / (5 * PAGE) - 2 * HOUR), ['0.1.json', '1.jpg'])
   standIn.place(`stories/00${randomUUID().slice(2)}/1.jpg`, 'foreign, and before all of ours')
-  const left = Array.from({ length: 200 }, (_, n) => id(start - (YEAR * n) / 200 - 3 * HOUR))
+  const left = Array.from({ length: PAGE / 5 }, (_, n) => id(start - (YEAR * n) / (PAGE / 5) - 3 * HOUR))
   // They become old enough in the course of the day
   for (let hour = 0; hour < 20; hour++) left.push(id(start + hour * HOUR))
   left.push(id(start - 1.2 * YEAR))

@@ -7,9 +7,11 @@ import t, { type Test } from 'tap'
 import { StoreFailure, StoreFull, StoreUnavailable } from '../../../src/errors.ts'
 import type { ObjectStore } from '../../../src/store/object-store.ts'
 import { failing, inChunks, MIB, readAll, until } from '../../support/bodies.ts'
+import { ALL, sample } from '../../support/extent.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
-const BYTES = randomBytes(12 * MIB)
+/** Three parts, or two. */
+const BYTES = randomBytes((ALL ? 12 : 7) * MIB)
 const IMAGE = { contentType: 'image/png', metadata: { width: '1' } }
 
 async function open(t: Test) {
@@ -46,7 +48,7 @@ t.test('at most a part goes in one call, more in a multipart upload', async (t) 
 for (const operation of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload'] as const) {
   t.test(`a ${operation} that fails once is tried again`, async (t) => {
     const { standIn, store } = await open(t)
-    for (const fault of ['reset', 'status-500', 'status-503', 'stall', 'reset-mid-request-body'] as const) {
+    for (const fault of sample(['reset', 'status-500', 'status-503', 'stall', 'reset-mid-request-body'] as const, 2)) {
       standIn.fail({ operation }, fault, 1)
       await putLarge(store)
       t.ok(standIn.objects.get('large')?.body.equals(BYTES), fault)
