@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
@@ -8,13 +8,14 @@ const TIMEOUT = 300_000
 
 /**
  * Runs the test files of a folder one after another in this process. What takes the most time of a small test is to load the server's
- * packages, and so they are loaded once. Each file also runs by itself.
+ * packages, and so they are loaded once. Each file also runs by itself. A clock that a file sets is set back after its tests.
  *
- * @param url of the module that calls this, which is in the folder
+ * @param url of the folder, or of a module in it, such as the one that calls this
  * @param pattern of the names that are run
  */
 export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<void> {
-  const folder = dirname(fileURLToPath(url))
+  const folder = fileURLToPath(new URL('.', url))
+  const { now } = Date
   for (const name of readdirSync(folder).filter((name) => pattern.test(name) && !/\.long\./.test(name))) {
     t.setTimeout(TIMEOUT)
     t.jobs = 1
@@ -27,5 +28,6 @@ export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<v
       await loaded
       t.ok((t.parent as typeof t).counts.total > total)
     })
+    Date.now = now
   }
 }
