@@ -100,7 +100,7 @@ inBrowser('a story is opened, and paged through by keyboard, mouse and touch', a
 
 inBrowser('a story and an image have links, and the button of the browser goes back', async (t, server) => {
   const { story_id: id, image_paths: paths } = await story(server, 1, 2)
-  await story(server, 3)
+  const { story_id: other } = await story(server, 3)
   const page = await openPage(t)
   await page.goto(`${server.url}/#${id}/2`)
   await shown(page, paths[1] ?? '')
@@ -117,11 +117,11 @@ inBrowser('a story and an image have links, and the button of the browser goes b
 
   // Deleted by somebody else
   await page.goto(server.url)
-  await page.locator('a.cover').nth(1).waitFor()
-  await fetch(`${server.url}/api/v1/images/${id}`, { method: 'DELETE' })
-  await page.locator(`a[href="#${id}"]`).click()
+  await page.locator('.tile.loaded').nth(1).waitFor()
+  await fetch(`${server.url}/api/v1/images/${other}`, { method: 'DELETE' })
+  await page.locator(`a[href="#${other}"]`).click()
   await page.getByText('This story does not exist any more.').waitFor()
-  await page.locator(`a[href="#${id}"]`).waitFor({ state: 'detached' })
+  await page.locator(`a[href="#${other}"]`).waitFor({ state: 'detached' })
   await viewer(page).waitFor({ state: 'detached' })
 
   // From elsewhere: from the page itself it would be a change of the fragment alone, no new page

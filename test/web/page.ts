@@ -7,6 +7,7 @@ import tap, { type Test } from 'tap'
 import { IMAGES, remove } from '../acceptance/client.ts'
 import { type Fixture, openers, openFixture, type TestStore } from '../acceptance/stores.ts'
 import { openChromium, skipWithoutChromium } from '../support/chromium.ts'
+import { ALL } from '../support/extent.ts'
 import { PATIENCE } from '../support/patience.ts'
 import type { ServerProcess } from '../support/server-process.ts'
 
@@ -49,7 +50,12 @@ export function inBrowser(
 let shared: Promise<BrowserContext> | undefined
 
 async function openContext(options: BrowserContextOptions): Promise<BrowserContext> {
-  const context = await (await openChromium()).newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  const context = await (await openChromium()).newContext({
+    viewport: { width: 1280, height: 800 },
+    // Each frame of a movement takes processor time
+    reducedMotion: ALL ? 'no-preference' : 'reduce',
+    ...options,
+  })
   // What the compiler of the tests makes of functions calls this
   await context.addInitScript('self.__name = (value) => value')
   return context
@@ -119,7 +125,7 @@ export async function settled(page: Page): Promise<void> {
 export async function isAccessible(t: Test, page: Page, state: string): Promise<void> {
   await calm(page)
   // Over the protocol of the debugger, which the page's policy does not bind
-  await page.evaluate(axe.source)
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe.source)
   const violations = await page.evaluate(async () => {
     const { violations } = await (window as unknown as { axe: typeof axe }).axe.run(document, {
       resultTypes: ['violations'],
