@@ -122,7 +122,7 @@ t.test('a second signal ends the server at once, in the delay and while it drain
   const [, openDisk] = openers[0] ?? []
   if (!openDisk) throw new Error('no disk')
   const store = await openDisk(t)
-  for (const delay of ['30s', '0s']) {
+  for (const delay of sample(['30s', '0s'], 1)) {
     const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: delay, SHUTDOWN_TIMEOUT: '30s' })
     const socket = connect(server.port, '127.0.0.1').on('error', () => {})
     socket.write(

@@ -1,5 +1,6 @@
+import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { forEach } from '../support/bodies.ts'
+import { forEach, until } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { get, type Uploaded, upload } from './client.ts'
@@ -10,6 +11,26 @@ t.setTimeout(120_000)
 const photo = await makeImage({ type: 'jpg', width: 2000, height: 1500, orientation: 6 })
 
 const uploaded = (server: ServerProcess, ...images: Buffer[]): Promise<Uploaded> => upload(server, images)
+
+/** The processes of a server that make pictures smaller (Linux, proc(5)). */
+function workersOf({ pid }: Pick<ServerProcess, 'pid'>): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+}
+
+t.test('a server that is told to end answers who waits for a variant, and its workers end', async (t) => {
+  const server = await startServer((await diskStore(t)).environment)
+  t.teardown(() => server.kill())
+  const { image_paths: paths } = await uploaded(server, photo)
+  const answer = get(server, `${paths[0]}?w=1920&format=avif`)
+  await until(() => workersOf(server).length > 0)
+  const [worker] = workersOf(server)
+  // As Ctrl+C and some supervisors do
+  process.kill(worker as number, 'SIGINT')
+  process.kill(worker as number, 'SIGTERM')
+  t.same(await server.stop(), { code: 0, signal: null })
+  t.equal((await answer).status, 200)
+  t.notOk(existsSync(`/proc/${worker}`))
+})
 
 t.test('uploads to a disk go on while many variants are made', async (t) => {
   const server = await startServer((await diskStore(t)).environment)

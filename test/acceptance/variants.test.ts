@@ -74,18 +74,3 @@ t.test('a killed server takes its workers with it, in the middle of their work t
     await until(() => !existsSync(`/proc/${worker}`))
   }
 })
-
-t.test('a server that is told to end answers who waits for a variant, and its workers end', async (t) => {
-  const server = await startServer((await diskStore(t)).environment)
-  t.teardown(() => server.kill())
-  const { image_paths: paths } = await uploaded(server, photo)
-  const answer = get(server, `${paths[0]}?w=1920&format=avif`)
-  await until(() => workersOf(server).length > 0)
-  const [worker] = workersOf(server)
-  // As Ctrl+C and some supervisors do
-  process.kill(worker as number, 'SIGINT')
-  process.kill(worker as number, 'SIGTERM')
-  t.same(await server.stop(), { code: 0, signal: null })
-  t.equal((await answer).status, 200)
-  t.notOk(existsSync(`/proc/${worker}`))
-})

@@ -1,9 +1,8 @@
 import { readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { ALL, sample } from '../support/extent.ts'
-import { startServer } from '../support/server-process.ts'
-import { IMAGES, remove, someImages, until, upload } from './client.ts'
+import { sample } from '../support/extent.ts'
+import { someImages, upload } from './client.ts'
 import { runCommand } from './command.ts'
 import { diskStore, onEachStore, serverOn, standInStore, type TestStore } from './stores.ts'
 import { threeImages } from './whole-stories.ts'
@@ -93,43 +92,3 @@ for (const [name, open] of sample(
     t.match(await runCommand('verify', ['--help'], {}), { code: 0, stdout: /--story <id>/ })
   })
 }
-
-t.test('what is uploaded and deleted while it runs is no damage', async (t) => {
-  const store = await standInStore(t)
-  const server = await startServer(store.environment)
-  t.teardown(() => server.stop())
-  const images = await someImages(3)
-  let stop = false
-  let deleted = 0
-  const work = async () => {
-    while (!stop) {
-      const { story_id } = await upload(server, images)
-      if (++deleted % 2) await remove(server, `${IMAGES}/${story_id}`)
-    }
-  }
-  const working = Promise.all([work(), work(), work()])
-  await until('there is something to read', () => deleted > (ALL ? 20 : 6))
-  for (let run = 0; run < (ALL ? 3 : 1); run++) {
-    const { code, stdout } = await runCommand('verify', [], store.environment)
-    t.equal(code, 0, stdout)
-  }
-  stop = true
-  await working
-  t.ok(deleted > (ALL ? 30 : 8), `${deleted} stories`)
-})
-
-t.test('a store that is out of reach, and SIGINT, end it', async (t) => {
-  const store = await standInStore(t)
-  const { standIn, environment } = store
-  const server = await serverOn(t, store)
-  await upload(server, await someImages(3))
-  standIn.fail({ operation: 'GetObject' }, 'stall')
-  const running = runCommand('verify', [], environment)
-  await until('it reads', () => standIn.calls.some(({ operation }) => operation === 'GetObject'))
-  running.interrupt('SIGINT')
-  t.match(await running, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
-  await standIn.stop()
-  t.match(await runCommand('verify', [], environment), { code: 1, stderr: /The image store is out of reach/ })
-  await standIn.start()
-  standIn.clearFaults()
-})

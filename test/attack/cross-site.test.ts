@@ -1,17 +1,12 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Browser, Page } from 'playwright-core'
-import tap, { type Test } from 'tap'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
 import { smallImage, startApp } from '../support/app.ts'
-import { launchChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { EVIL, openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
 import { sample } from '../support/extent.ts'
 import { PATIENCE } from '../support/patience.ts'
-
-/** A name that leads to this machine, as a name server that rebinds it says. */
-const EVIL = 'evil.example'
-
-let opened: Promise<Browser> | undefined
 
 /** A server with a story, and a browser that shows a page whose host name is another one. */
 async function attacked(t: Test, options: Record<string, string> = {}) {
@@ -28,8 +23,7 @@ async function attacked(t: Test, options: Record<string, string> = {}) {
     site.closeAllConnections()
     site.close()
   })
-  opened ??= launchChromium(tap, `--host-resolver-rules=MAP ${EVIL} 127.0.0.1, MAP *.${EVIL} 127.0.0.1`)
-  const page = await (await opened).newPage()
+  const page = await (await openChromium()).newPage()
   t.teardown(() => page.close())
   page.setDefaultTimeout(PATIENCE)
   // What the compiler of the tests makes of functions calls this
@@ -57,37 +51,31 @@ const ask = (page: Page, url: string, method: string, mode: 'cors' | 'no-cors' =
     { url, method, mode },
   )
 
-tap.test(
-  'a page whose host name was led to the server can neither list, nor delete, nor upload',
-  { skip },
-  async (t) => {
-    const { server, page, stories } = await attacked(t)
-    const origin = `http://${EVIL}:${server.port}`
-    // For the browser this page is of the same origin as the server
-    await page.route(`${origin}/page.html`, (route) =>
-      route.fulfill({ contentType: 'text/html', body: '<body></body>' }),
+t.test('a page whose host name was led to the server can neither list, nor delete, nor upload', { skip }, async (t) => {
+  const { server, page, stories } = await attacked(t)
+  const origin = `http://${EVIL}:${server.port}`
+  // For the browser this page is of the same origin as the server
+  await page.route(`${origin}/page.html`, (route) => route.fulfill({ contentType: 'text/html', body: '<body></body>' }))
+  await page.goto(`${origin}/page.html`)
+  for (const [method, path] of [
+    ['GET', '/api/v1/images'],
+    ['GET', '/api/v1/images/story-ids'],
+    ['GET', '/metrics'],
+    ['POST', '/api/v1/images/upload'],
+    ['DELETE', '/api/v1/images'],
+  ] as const) {
+    t.match(
+      await ask(page, path, method),
+      /^421 \{"detail":"This server does not answer to the host name/,
+      `${method} ${path}`,
     )
-    await page.goto(`${origin}/page.html`)
-    for (const [method, path] of [
-      ['GET', '/api/v1/images'],
-      ['GET', '/api/v1/images/story-ids'],
-      ['GET', '/metrics'],
-      ['POST', '/api/v1/images/upload'],
-      ['DELETE', '/api/v1/images'],
-    ] as const) {
-      t.match(
-        await ask(page, path, method),
-        /^421 \{"detail":"This server does not answer to the host name/,
-        `${method} ${path}`,
-      )
-    }
-    const shown = await page.goto(`${origin}/`)
-    t.equal(shown?.status(), 421, 'nor is there the gallery')
-    t.equal(await stories(), 1)
-  },
-)
+  }
+  const shown = await page.goto(`${origin}/`)
+  t.equal(shown?.status(), 421, 'nor is there the gallery')
+  t.equal(await stories(), 1)
+})
 
-tap.test('a page of another site can not upload or delete, by script or by form', { skip }, async (t) => {
+t.test('a page of another site can not upload or delete, by script or by form', { skip }, async (t) => {
   const { server, page, stories, sitePort } = await attacked(t)
   const upload = `${server.url}/api/v1/images/upload`
   for (const name of sample(['127.0.0.1', 'localhost', EVIL], 2)) {
@@ -115,7 +103,7 @@ tap.test('a page of another site can not upload or delete, by script or by form'
   t.equal(await stories(), 1)
 })
 
-tap.test('a frame without an origin of its own can not upload either', { skip }, async (t) => {
+t.test('a frame without an origin of its own can not upload either', { skip }, async (t) => {
   const { server, page, stories, sitePort } = await attacked(t)
   const upload = `${server.url}/api/v1/images/upload`
   await page.goto(`http://127.0.0.1:${sitePort}/`)

@@ -66,7 +66,7 @@ for (const [past, prepare, age] of sample(
     ['one that has died behind its claim', claim, SWEPT + 1],
     ['an upload that was given up a little longer ago', (store) => giveUp(store, 1), EXPIRED + 1],
   ] as readonly [string, (store: ObjectStore) => Promise<unknown>, number][],
-  2,
+  1,
 )) {
   t.test(`after ${past}, in every order of two uploads and a sweep one key makes one story`, async (t) => {
     let most = 0

@@ -24,11 +24,14 @@ const executablePath = findChromium()
 export const skipWithoutChromium =
   executablePath === undefined && !process.env.CI ? 'there is no chromium in PATH' : false
 
+/** A name that leads to this machine, in the browser of tests, as a name server that rebinds it says. */
+export const EVIL = 'evil.example'
+
 let shared: Promise<Browser> | undefined
 
 /** The browser of this process, which is closed at its end: starting one takes as long as most tests of a page. */
 export function openChromium(): Promise<Browser> {
-  shared ??= launchChromium(tap)
+  shared ??= launchChromium(tap, `--host-resolver-rules=MAP ${EVIL} 127.0.0.1`)
   return shared
 }
 
