@@ -27,7 +27,7 @@ interface Options {
   readonly urls: readonly string[]
   readonly pictures: Pictures
   readonly random: () => number
-  /** The newest keys of the store, to know ids before anybody was told of them. */
+  /** The keys of the latest uploads, in order, to know ids before anybody was told of them. */
   readonly peek: () => Promise<string[]>
 }
 
@@ -231,7 +231,7 @@ export class Clients {
   /** Looks for an image of an upload that still runs: its path answers with all of it or not at all. */
   async #peek(): Promise<void> {
     const keys = await this.#options.peek().catch(() => [])
-    const images = keys.slice(-4).filter((key) => /^stories\/[0-9a-f-]{36}\/[1-9]/.test(key))
+    const images = keys.filter((key) => /^stories\/[0-9a-f-]{36}\/[1-9]/.test(key)).slice(-4)
     const key = images[Math.floor(this.#options.random() * images.length)]
     if (key === undefined) return
     const [, id = '', name = ''] = key.split('/')

@@ -75,7 +75,12 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
       urls,
       pictures,
       random: randomFrom(seed + 1),
-      peek: () => storage.keys(`stories/${firstIdAt(Date.now() - 3000)}`),
+      // Without foreign stories, which have any id, and without variants
+      peek: async () => {
+        const keys = await storage.keys(`stories/${firstIdAt(Date.now() - 3000)}`)
+        const end = `stories/${firstIdAt(Date.now() + 1000)}`
+        return keys.filter((key) => key < end)
+      },
     })
     const placed = await placeForeign(storage, pictures, clients, random)
     const controller = new AbortController()
