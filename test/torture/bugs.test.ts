@@ -18,6 +18,6 @@ t.test('a server with a bug is built', async (t) => {
   const code = await Promise.all(
     files.filter((name) => name.endsWith('.js')).map((name) => readFile(join(out, name), 'utf8')),
   )
-  t.equal(code.filter((text) => text.includes('parts = [path, sidecarPath(path)]')).length, 1, 'with the bug in it')
+  t.equal(code.filter((text) => text.includes(': [path, sidecarPath(path)]')).length, 1, 'with the bug in it')
   t.ok(files.includes('commands/sweep.js'), 'and with the command that runs beside it')
 })

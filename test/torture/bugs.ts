@@ -71,7 +71,7 @@ export const BUGS: Readonly<Record<string, Bug>> = {
       },
     ],
   },
-  /** The disk store writes to an object's own path, and not to a temporary file that it renames. */
+  /** The disk store writes an image or record to its own path, and not to a temporary file that it renames. */
   'no-rename': {
     store: 'disk',
     rule: 'bytes',
@@ -79,7 +79,9 @@ export const BUGS: Readonly<Record<string, Bug>> = {
       {
         file: 'store/disk/disk-store.ts',
         from: 'const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const',
-        to: 'await createFolder(dirname(path)); const parts = [path, sidecarPath(path)] as const',
+        // An object that has to be new would find itself there
+        to: `await createFolder(dirname(path))
+      const parts = options.ifNoneMatch === '*' ? [join(temporary, randomUUID()), join(temporary, randomUUID())] as const : [path, sidecarPath(path)] as const`,
       },
       { file: 'store/disk/disk-store.ts', from: "open(path, 'wx', 0o640)", to: "open(path, 'w', 0o640)" },
     ],
