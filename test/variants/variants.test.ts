@@ -129,9 +129,9 @@ t.test('no more are made at once than may be, each in a process that has less th
 })
 
 t.test('who does not get a turn in time is told to come again, and what nobody waits for is not begun', async (t) => {
-  const image = await makeImage({ type: 'jpg', width: 2000, height: 1500 })
+  const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
   const { store, spec, get } = await setUp(t, image, { atOnce: 1, patience: 1 })
-  const first = get({ ...spec, form: 'avif', width: 1999 })
+  const first = get({ ...spec, form: 'avif', width: 1199 })
   await until(() => workers().length > 0)
   await t.rejects(get(), ServerBusy)
   const leaving = new AbortController()
@@ -144,13 +144,13 @@ t.test('who does not get a turn in time is told to come again, and what nobody w
 })
 
 t.test('a worker that is killed is replaced, and its picture is made by the next one', async (t) => {
-  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 2000, height: 1500 }))
+  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }))
   await get()
   const [idle] = workers()
   process.kill(idle as number, 'SIGKILL')
   await until(() => workers().length === 0)
   await get({ ...spec, width: 21 })
-  const made = get({ ...spec, form: 'avif', width: 1999 })
+  const made = get({ ...spec, form: 'avif', width: 1199 })
   const [busy] = workers()
   process.kill(busy as number, 'SIGKILL')
   t.ok((await made).length > 0)
@@ -321,10 +321,10 @@ t.test('a variant whose bytes break off before the image is known to be there sa
 })
 
 t.test('when the server closes, so do the workers, and nothing that waits is begun', async (t) => {
-  const { variants, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 2000, height: 1500 }), {
+  const { variants, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }), {
     atOnce: 1,
   })
-  const waiting = [get({ ...spec, form: 'avif', width: 1999 }), get()]
+  const waiting = [get({ ...spec, form: 'avif', width: 1199 }), get()]
   await until(() => workers().length > 0)
   const ended = Promise.allSettled(waiting)
   await variants.close()
