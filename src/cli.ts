@@ -20,7 +20,7 @@ const { signal } = stop
 function run<Arguments extends unknown[]>(command: (...args: Arguments) => Promise<boolean>) {
   return async (...args: Arguments) => {
     // Once: a second one ends the process at once
-    for (const name of ['SIGINT', 'SIGTERM'] as const)
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
       process.once(name, () => stop.abort(new Stopped(`Stopped by ${name}`)))
     // As in `story-images ls | head`: there is nobody to tell
     process.stdout.on('error', () => stop.abort(new Stopped('')))

@@ -10,7 +10,7 @@ import { NoAnswer, Refused, Server, type ServerOptions } from './server.ts'
 import { StatusLine } from './status-line.ts'
 import { UsageError } from './stopped.ts'
 
-/** How often an upload is sent at most, and the longest wait before the next time, in seconds: whoever asks for more gets no other try. */
+/** How often an upload is sent at most, and the longest wait before the next time, in seconds: a server that asks for more is not asked again. */
 const TRIES = 5
 const MOST_WAIT = 60
 
@@ -34,6 +34,8 @@ interface File {
  */
 export async function upload(paths: readonly string[], options: ServerOptions, signal: AbortSignal): Promise<boolean> {
   const server = await Server.open(options, signal)
+  // Before bytes come that would be in vain
+  await Promise.all(paths.filter((path) => path !== STANDARD_INPUT).map(describe))
   const input = paths.includes(STANDARD_INPUT) ? await keepInput(paths, signal) : undefined
   try {
     const files = paths.map((path) => (input && path === STANDARD_INPUT ? input : path))
@@ -108,7 +110,7 @@ function secondsToWait(error: unknown, tries: number): number | undefined {
   if (tries >= TRIES) return undefined
   const usual = 2 ** (tries - 1)
   if (error instanceof Refused) {
-    const wait = error.retryAfter ?? usual
+    const wait = Math.max(usual, error.retryAfter ?? 0)
     return TRY_AGAIN.has(error.status) && wait <= MOST_WAIT ? wait : undefined
   }
   if (!(error instanceof NoAnswer)) return undefined

@@ -178,7 +178,7 @@ t.test('a server that is another one has done nothing, and one that is busy is a
     code: 1,
     stdout: '',
     stderr:
-      /^Sending .*\nThe server answered 502; trying again in 1 s\nSending .*\nThe server answered 503; trying again in 2 s\nSending .*\nBusy; trying again in 0 s\nSending .*\nLater\n$/,
+      /^Sending .*\nThe server answered 502; trying again in 1 s\nSending .*\nThe server answered 503; trying again in 2 s\nSending .*\nBusy; trying again in 4 s\nSending .*\nLater\n$/,
   })
 })
 

@@ -65,7 +65,12 @@ export function openShell(t: Test, endpoint: string, key: Pick<Engine, 'accessKe
       })
       const closed = once(child, 'close')
       const stop = async () => {
-        if (child.exitCode === null) process.kill(-(child.pid ?? 0), 'SIGTERM')
+        if (child.exitCode === null && child.signalCode === null)
+          try {
+            process.kill(-(child.pid ?? 0), 'SIGTERM')
+          } catch {
+            // It has ended meanwhile
+          }
         await closed
       }
       t.teardown(stop)

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { createClient } from '../../packages/client/src/index.ts'
 import { runCommand } from '../acceptance/command.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { isInstalled, PROXIES, startProxy } from '../refusals/proxies.ts'
 import { skipWithoutChromium } from '../support/chromium.ts'
+import { examplesOf } from '../support/examples.ts'
 import { makeImage } from '../support/images.ts'
 import { openPage } from './page.ts'
 
@@ -18,8 +18,8 @@ const skip =
   skipWithoutChromium
 
 t.test('behind a prefix of nginx everything works', { skip }, async (t) => {
-  const guide = await readFile(new URL('../../docs/deployment.md', import.meta.url), 'utf8')
-  t.ok(guide.includes(`\n  ${Object.values(CHANGES).join('\n    ')}\n`), 'the guide has the same lines')
+  const example = await examplesOf('docs/deployment.md')
+  t.equal(example('nginx-prefix'), `  ${Object.values(CHANGES).join('\n    ')}\n`, 'the guide has the same lines')
   const server = await serverOn(t, await diskStore(t))
   const proxy = {
     name: 'nginx',
@@ -101,4 +101,19 @@ t.test('behind a prefix of nginx everything works', { skip }, async (t) => {
       t.match(await operation.locator('.request-url').innerText(), `${url}/api/v1/images/story-ids`)
     }
   })
+})
+
+const caddy = PROXIES.find(({ name }) => name === 'caddy')
+const noCaddy =
+  !process.env.CI && !isInstalled({ program: 'caddy' }) && 'caddy is not installed (apt-get install caddy)'
+
+t.test('Caddy strips a prefix as the guide says', { skip: noCaddy }, async (t) => {
+  const server = await serverOn(t, await diskStore(t))
+  // With the example of that name
+  const proxy = { name: 'caddy-prefix', command: caddy?.command ?? (() => []) }
+  const port = await startProxy(t, proxy, server.port, '/pictures/livez')
+  const gallery = await fetch(`http://127.0.0.1:${port}/pictures`)
+  t.equal(gallery.url, `http://127.0.0.1:${port}/pictures/`)
+  const [, script = ''] = /src="(assets\/main[^"]+)"/.exec(await gallery.text()) ?? []
+  t.equal((await fetch(new URL(script, gallery.url))).status, 200)
 })

@@ -18,17 +18,24 @@ export class ApiError extends Error {
 }
 
 /**
- * What an answer with this body says, which a proxy in between may have written.
+ * Parses the body of a response, which a proxy in between may have written.
  *
- * @throws {ApiError} for a refusal, and for what is no JSON
+ * @throws {ApiError} for a refusal, and for a body that is not what the server sends
  */
-export function contentOf<Content>(response: Response, body: string): Content {
+export function contentOf<Content>(
+  response: Response,
+  body: string,
+  isExpected: (content: unknown) => content is Content,
+): Content {
   if (!response.ok) throw errorOf(response, body)
+  let content: unknown
   try {
-    return JSON.parse(body)
+    content = JSON.parse(body)
   } catch {
     throw new ApiError(response.status, 'The answer is not JSON, so it is not one of story-images', null)
   }
+  if (!isExpected(content)) throw new ApiError(response.status, 'The answer is not one of story-images', null)
+  return content
 }
 
 function errorOf({ status, headers, type }: Response, body: string): ApiError {

@@ -71,7 +71,7 @@ export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
         parseAs: 'text',
         ...(signal && { signal }),
       })
-      yield* storiesOf(contentOf(response, data ?? JSON.stringify(error ?? null)))
+      yield* storiesOf(contentOf(response, data ?? JSON.stringify(error ?? null), isPage))
       cursor = nextCursor(response.headers.get('link'))
     } while (cursor !== undefined)
   }
@@ -86,7 +86,11 @@ export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
   }
 }
 
-/** A page holds whole stories, one behind the other. */
+function isPage(content: unknown): content is readonly Image[] {
+  return Array.isArray(content)
+}
+
+/** A page holds whole stories, one after another. */
 function* storiesOf(page: readonly Image[]): Generator<ListedStory> {
   let images: Image[] = []
   for (const image of page) {

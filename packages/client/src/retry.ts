@@ -1,3 +1,5 @@
+import { parseHttpDate } from './http-date.ts'
+
 /**
  * Statuses after which another try can help: the body stalled (408), the first upload with the key still runs (409), too many requests
  * (429), the server is busy (503), or its proxy does not reach it (502, 504).
@@ -13,7 +15,6 @@ export const TRY_AGAIN: ReadonlySet<number> = new Set([408, 409, 429, 502, 503, 
 export function parseRetryAfter(header: string | null | undefined, now = Date.now()): number | undefined {
   const text = header?.trim() ?? ''
   if (/^\d{1,9}$/.test(text)) return Number(text)
-  // Every form of an HTTP-date has letters
-  const time = /[A-Za-z]/.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(time) ? undefined : Math.max(0, Math.ceil((time - now) / 1000))
+  const time = parseHttpDate(text)
+  return time === undefined ? undefined : Math.max(0, Math.ceil((time - now) / 1000))
 }

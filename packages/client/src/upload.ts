@@ -44,7 +44,7 @@ export async function upload(
     signal?.throwIfAborted()
     try {
       const response = await send({ ...to, headers, body, signal, onProgress })
-      return contentOf(response, await response.text())
+      return contentOf(response, await response.text(), isStory)
     } catch (error) {
       const wait = waitAfter(error, attempt)
       if (signal?.aborted || attempt >= retries || wait === undefined) throw error
@@ -53,13 +53,18 @@ export async function upload(
   }
 }
 
+function isStory(content: unknown): content is Story {
+  return typeof content === 'object' && content !== null && 'image_paths' in content
+}
+
 /** Milliseconds; nothing when another try would not help. */
 function waitAfter(error: unknown, attempt: number): number | undefined {
   const usual = FIRST_WAIT_MS * 2 ** attempt * (1 + Math.random())
   if (!(error instanceof ApiError)) return usual
   const { status, retryAfter } = error
   if (!TRY_AGAIN.has(status) || (retryAfter ?? 0) > LONGEST_WAIT) return undefined
-  return retryAfter === undefined ? usual : retryAfter * 1000
+  // Not all at the same moment, and not at once when the moment has passed
+  return Math.max(usual, (retryAfter ?? 0) * 1000)
 }
 
 function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {

@@ -51,7 +51,7 @@ export const browsersPlugin = fp(
           ...CORS,
           origin: origins,
           preflight: isPreflight(request),
-          allowedHeaders: requestedHeaders(request),
+          ...(isPreflight(request) && { allowedHeaders: requestedHeaders(request) }),
         }),
     })
     app.addHook('onRequest', async (request, reply) => {
