@@ -1,4 +1,4 @@
-import { type Scan, skip, take } from './scan.ts'
+import { NO_BYTES, type Scan, skip, take } from './scan.ts'
 import type { Header } from './types.ts'
 
 /** What is read of an AVIF. */
@@ -41,27 +41,29 @@ export function* scanAvif(): Scan<Header | undefined> {
 }
 
 /**
- * Visits the boxes side by side in so many bytes, and takes those bytes, however the boxes lie; less if a visit says so.
+ * Visits each of the boxes that fill the next bytes.
  *
+ * @param length of them all
  * @param visit takes the content of a box, and returns whether to go on
+ * @returns whether all of the bytes were taken
  */
 function* scanBoxes(length: number, visit: (type: string, length: number) => Scan<boolean>): Scan<boolean> {
   let left = length
   while (left >= 8) {
     const start = yield* take(8)
     if (start.length < 8) return false
-    left -= 8
     const type = start.toString('latin1', 4)
-    let content = start.readUInt32BE() - 8
-    if (content === 1 - 8) {
+    let size = start.readUInt32BE()
+    let header = 8
+    if (size === 1) {
       const large = yield* take(8)
       if (large.length < 8) return false
-      left -= 8
-      content = Number(large.readBigUInt64BE()) - 16
-    } else if (content === -8) content = left
-    if (content < 0 || content > left) return false
-    left -= content
-    if (!(yield* visit(type, content))) return false
+      size = Number(large.readBigUInt64BE())
+      header = 16
+    } else if (size === 0) size = left
+    if (size < header || size > left) return false
+    left -= size
+    if (!(yield* visit(type, size - header))) return false
   }
   yield* skip(left)
   return true
@@ -100,17 +102,23 @@ function* scanMovie(length: number, found: Found): Scan<boolean> {
   return yield* scanBoxes(length, function* (type, length) {
     if (type !== 'trak' || found.track) return yield* passOver(length)
     let size: Size | undefined
-    return yield* scanBoxes(length, function* visit(type, length): Scan<boolean> {
-      if (type === 'mdia') return yield* scanBoxes(length, visit)
-      if (type !== 'tkhd' && type !== 'hdlr') return yield* passOver(length)
-      const content = yield* take(Math.min(length, 96))
-      if (type === 'hdlr' && ['pict', 'vide'].includes(content.toString('latin1', 8, 12))) found.track ??= size
+    return yield* scanBoxes(length, function* (type, length) {
+      if (type === 'mdia') return yield* scanBoxes(length, (type, length) => scanHandler(type, length, found, size))
+      if (type !== 'tkhd') return yield* passOver(length)
+      const header = yield* take(Math.min(length, 96))
       // The last two numbers are width and height, of 16 bits before the point
-      if (type === 'tkhd' && content.length >= 84)
-        size = { width: content.readUInt16BE(content.length - 8), height: content.readUInt16BE(content.length - 4) }
-      return yield* passOver(length - content.length)
+      if (header.length >= 84)
+        size = { width: header.readUInt16BE(header.length - 8), height: header.readUInt16BE(header.length - 4) }
+      return yield* passOver(length - header.length)
     })
   })
+}
+
+function* scanHandler(type: string, length: number, found: Found, size: Size | undefined): Scan<boolean> {
+  if (type !== 'hdlr') return yield* passOver(length)
+  const handler = yield* take(Math.min(length, 12))
+  if (['pict', 'vide'].includes(handler.toString('latin1', 8, 12))) found.track ??= size
+  return yield* passOver(length - handler.length)
 }
 
 function* passOver(length: number): Scan<boolean> {
@@ -138,12 +146,16 @@ function sizeOfPrimary({ primary, properties, associations }: Found): Size | und
   return size
 }
 
-/** The clean aperture (ISO/IEC 14496-12 section 12.1.4): width and height as fractions. One that can't be is ignored. */
+/** The clean aperture (ISO/IEC 14496-12 section 12.1.4): width, height and offset of its center as fractions. One outside is ignored. */
 function cut(size: Size, clap: Buffer): Size {
-  if (clap.length < 16) return size
-  const width = Math.round(clap.readUInt32BE(0) / clap.readUInt32BE(4))
-  const height = Math.round(clap.readUInt32BE(8) / clap.readUInt32BE(12))
-  return width >= 1 && height >= 1 && width <= size.width && height <= size.height ? { width, height } : size
+  if (clap.length < 32) return size
+  const [width, height] = [0, 8].map((at) => Math.round(clap.readUInt32BE(at) / clap.readUInt32BE(at + 4))) as [
+    number,
+    number,
+  ]
+  const [x, y] = [16, 24].map((at) => clap.readInt32BE(at) / clap.readUInt32BE(at + 4)) as [number, number]
+  const fits = (part: number, whole: number, offset: number) => part >= 1 && part / 2 + Math.abs(offset) <= whole / 2
+  return fits(width, size.width, x) && fits(height, size.height, y) ? { width, height } : size
 }
 
 /** The item number in a `pitm` box: 16 bits in its version 0, 32 bits later. */
@@ -170,5 +182,3 @@ export function readAssociations(ipma: Buffer): Map<number, number[]> {
   }
   return found
 }
-
-const NO_BYTES: Buffer = Buffer.alloc(0)

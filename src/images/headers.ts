@@ -1,6 +1,6 @@
 import { scanAvif } from './avif.ts'
 import { readOrientation } from './exif.ts'
-import { type Scan, seek, skip, take } from './scan.ts'
+import { NO_BYTES, type Scan, seek, skip, take } from './scan.ts'
 import type { Header, ImageType, Orientation } from './types.ts'
 
 /** Reads the header of an image from the first byte of the file. Returns undefined if it has no size. */
@@ -20,6 +20,7 @@ export const HEADERS: Readonly<Record<ImageType, () => Scan<Header | undefined>>
 function* scanJpeg(): Scan<Header | undefined> {
   let size: { width: number; height: number } | undefined
   let orientation: Orientation | undefined
+  let hasExif = false
   yield* skip(2)
   for (;;) {
     yield* seek(0xff)
@@ -34,7 +35,10 @@ function* scanJpeg(): Scan<Header | undefined> {
       const segment = yield* take(left)
       left -= segment.length
       // Two bytes of 0 follow the name; decoders read a fill byte of another value too
-      if (segment.toString('latin1', 0, 5) === 'Exif\0') orientation ??= readOrientation(segment.subarray(6))
+      if (!hasExif && segment.toString('latin1', 0, 5) === 'Exif\0') {
+        hasExif = true
+        orientation = readOrientation(segment.subarray(6))
+      }
     } else if (isFrameHeader(marker) && !size) {
       const frame = yield* take(Math.min(left, 5))
       left -= frame.length
@@ -60,6 +64,7 @@ function* scanPng(): Scan<Header | undefined> {
   yield* skip(8)
   const header = yield* take(25)
   if (header.length < 16 || header.toString('latin1', 4, 8) !== 'IHDR') return undefined
+  const [width, height] = [header.readUInt32BE(8), header.readUInt32BE(12)]
   let orientation: Orientation | undefined
   for (;;) {
     const start = yield* take(8)
@@ -74,7 +79,7 @@ function* scanPng(): Scan<Header | undefined> {
     }
     yield* skip(length - content.length + 4)
   }
-  return { width: header.readUInt32BE(8), height: header.readUInt32BE(12), orientation: orientation ?? 1 }
+  return { width, height, orientation: orientation ?? 1 }
 }
 
 /**
@@ -122,5 +127,3 @@ function* scanWebp(): Scan<Header | undefined> {
   if (type !== 'VP8 ' || bytes.readUIntBE(23, 3) !== 0x9d012a) return undefined
   return { width: bytes.readUInt16LE(26) & 0x3fff, height: bytes.readUInt16LE(28) & 0x3fff, orientation: 1 }
 }
-
-const NO_BYTES: Buffer = Buffer.alloc(0)

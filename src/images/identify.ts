@@ -16,7 +16,7 @@ export type Identified =
  * what the file claims to be, not that it is undamaged.
  *
  * The size is the displayed one. A quarter turn swaps width and height; respected is what browsers respect:
- * - JPEG: the Orientation of the first Exif segment that has one, before the scan;
+ * - JPEG: the Orientation of the first Exif segment, before the scan;
  * - PNG: the Orientation of an `eXIf` chunk before the pixels;
  * - AVIF: `irot` and `clap` of the primary item (HEIF readers are told to ignore Exif here);
  * - WebP: nothing, its Exif chunk comes after the pixels, where browsers do not look for an orientation;

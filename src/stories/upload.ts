@@ -1,6 +1,7 @@
 import { digestBody } from '../digest.ts'
 import { KeyInUse, KeyReused, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
-import { readHead } from '../images/read-head.ts'
+import { type Head, readHead } from '../images/read-head.ts'
+import { NO_BYTES } from '../images/scan.ts'
 import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
@@ -140,9 +141,7 @@ class RunningUpload {
   /** Resolves when the image was read; storing it goes on. */
   async takeImage(number: number, body: Body): Promise<void> {
     const chunks = body[Symbol.asyncIterator]()
-    const head = await readHead(chunks, number, this.#options.maxPixels)
-    const { type } = head
-    let { format } = head
+    let { bytes: start, format, type, readOn }: Head = await readHead(chunks, number, this.#options.maxPixels)
     await this.#room()
     const isStored = (await this.#earlier) === undefined
     const key = imageKey(this.#id, number, type)
@@ -155,7 +154,9 @@ class RunningUpload {
     const upload = this
     async function* bytes() {
       let alone = false
-      let chunk: Uint8Array | undefined = head.bytes
+      let chunk: Uint8Array | undefined = start
+      // They would be held until the image is read
+      start = NO_BYTES
       while (chunk) {
         size += chunk.length
         // A file of several parts takes the room of all the others
@@ -167,7 +168,7 @@ class RunningUpload {
         const next: IteratorResult<Uint8Array> = await upload.orFailure(chunks.next())
         chunk = next.done ? undefined : next.value
         // A size that comes after more than is held is in the record alone
-        format ??= head.readOn(chunk)
+        format ??= readOn(chunk)
       }
       upload.#unstored += size
       wasRead()

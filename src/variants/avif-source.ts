@@ -1,5 +1,6 @@
 import { readAssociations, readPrimaryItem } from '../images/avif.ts'
-import { fromCodePoints, iccProfile } from './icc.ts'
+import { NO_BYTES } from '../images/scan.ts'
+import { fromCodePoints, iccProfile, SRGB } from './icc.ts'
 import type { Source } from './source.ts'
 
 interface Box {
@@ -59,7 +60,7 @@ function bigEndian(length: number, ...values: number[]): Buffer {
 const NO_FLAGS = bigEndian(4, 0)
 
 /**
- * An AVIF as libvips has to see it. A sequence becomes an image: its primary item or, without one, its first sample. The colour space
+ * Rewrites an AVIF so that libvips sees what browsers see. A sequence becomes an image: its primary item or, without one, its first sample. The colour space
  * that `nclx` gives without an ICC profile becomes a profile.
  */
 export function avifSource(file: Buffer): Source {
@@ -112,9 +113,12 @@ function withProfile(meta: Buffer, primary: number): Buffer | undefined {
   const colours = own.map((index) => properties[index - 1]).filter((property) => property?.type === 'colr')
   const nclx = colours.find((colour) => colour?.content.toString('latin1', 0, 4) === 'nclx')?.content
   if (!nclx || nclx.length < 8 || colours.length > 1) return undefined
-  const transfer = nclx.readUInt16BE(6)
-  const space = fromCodePoints(nclx.readUInt16BE(4), TELEVISION.includes(transfer) ? SRGB : transfer)
-  if (!space) return undefined
+  const [primaries, transfer] = [nclx.readUInt16BE(4), nclx.readUInt16BE(6)]
+  const space = fromCodePoints(
+    primaries === UNSPECIFIED ? BT709 : primaries,
+    TELEVISION.includes(transfer) ? SRGB_TRANSFER : transfer,
+  )
+  if (!space || space === SRGB) return undefined
 
   const isGrey = own.some((index) => properties[index - 1]?.type === 'pixi' && properties[index - 1]?.content[4] === 1)
   const colr = makeBox('colr', Buffer.from('prof'), iccProfile(space, isGrey))
@@ -141,8 +145,10 @@ function withProfile(meta: Buffer, primary: number): Buffer | undefined {
 }
 
 /** The curves of television (ITU-T H.273 table 3), which browsers take for that of sRGB here, and not in a PNG. */
-const TELEVISION = [1, 6, 14, 15]
-const SRGB = 13
+const UNSPECIFIED = 2
+const BT709 = 1
+const TELEVISION = [1, UNSPECIFIED, 6, 14, 15]
+const SRGB_TRANSFER = 13
 
 /** Properties that a reader has to know (MIAF, AVIF section 2.2.1): the decoder's configuration, and what turns or cuts. */
 function isEssential(type = ''): boolean {
@@ -163,7 +169,7 @@ interface FirstSample {
 
 /** An image of the first sample of a sequence, and of that of its transparency. */
 function stillOf(file: Buffer): Buffer | undefined {
-  const tracks = boxesIn(find(file, 'moov') ?? NO_BOXES).filter((box) => box.type === 'trak')
+  const tracks = boxesIn(find(file, 'moov') ?? NO_BYTES).filter((box) => box.type === 'trak')
   const samples = tracks.map(({ content }) => firstSample(file, content)).filter((sample) => sample !== undefined)
   const picture = samples.find((sample) => sample.alphaOf === undefined)
   if (!picture) return undefined
@@ -220,12 +226,12 @@ function stillOf(file: Buffer): Buffer | undefined {
 function firstSample(file: Buffer, track: Buffer): FirstSample | undefined {
   const header = find(track, 'tkhd')
   const table = find(track, 'mdia', 'minf', 'stbl')
-  const entry = find((find(table, 'stsd') ?? NO_BOXES).subarray(8), 'av01')
+  const entry = find((find(table, 'stsd') ?? NO_BYTES).subarray(8), 'av01')
   const sizes = find(table, 'stsz')
-  const [offset] = readOffsets(table)
+  const offset = readOffset(table)
   if (!header || header.length < 84 || !entry || !sizes || sizes.length < 12 || offset === undefined) return undefined
   const size = sizes.readUInt32BE(4) || (sizes.length >= 16 ? sizes.readUInt32BE(12) : 0)
-  const references = boxesIn(find(track, 'tref') ?? NO_BOXES)
+  const references = boxesIn(find(track, 'tref') ?? NO_BYTES)
   const alphaOf = references.find((box) => box.type === 'auxl')?.content
   const [width, height] = [header.readUInt16BE(header.length - 8), header.readUInt16BE(header.length - 4)]
   // A visual sample entry has 78 bytes before its boxes (section 12.1.3)
@@ -243,11 +249,9 @@ function firstSample(file: Buffer, track: Buffer): FirstSample | undefined {
 }
 
 /** Where the first chunk of samples lies in the file. */
-function readOffsets(table: Buffer | undefined): number[] {
+function readOffset(table: Buffer | undefined): number | undefined {
   const short = find(table, 'stco')
-  if (short && short.length >= 12) return [short.readUInt32BE(8)]
+  if (short && short.length >= 12) return short.readUInt32BE(8)
   const long = find(table, 'co64')
-  return long && long.length >= 16 ? [Number(long.readBigUInt64BE(8))] : []
+  return long && long.length >= 16 ? Number(long.readBigUInt64BE(8)) : undefined
 }
-
-const NO_BOXES: Buffer = Buffer.alloc(0)

@@ -6,8 +6,8 @@ const PIXEL = Buffer.from('21f90405000000002c00000000010001008000000000000002024
 const PIXEL_LEFT = 9
 
 /**
- * A GIF as libvips has to see it, which makes the canvas as large as its frames where the screen has one of some usual sizes, and what no
- * frame covers black. Where the first frame is not the whole canvas, one transparent pixel comes before it, in the far corner.
+ * Rewrites a GIF so that libvips sees the canvas that browsers see: libvips shrinks some sizes of screens to the frames, and paints black
+ * what no frame covers. If the first frame is not the whole canvas, a frame of one transparent pixel goes before it, in the far corner.
  */
 export function gifSource(file: Buffer, canvas: { readonly width: number; readonly height: number }): Source {
   const flags = file[10] ?? 0

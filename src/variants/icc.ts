@@ -10,10 +10,9 @@ const D65 = [0.3127, 0.329] as const
 const BT709 = [0.64, 0.33, 0.3, 0.6, 0.15, 0.06, ...D65]
 const BT601 = [0.63, 0.34, 0.31, 0.595, 0.155, 0.07, ...D65]
 
-/** H.273 table 2. 1 and 2 ("unspecified") are those of sRGB. */
+/** H.273 table 2. */
 const PRIMARIES: Readonly<Record<number, readonly number[]>> = {
   1: BT709,
-  2: BT709,
   4: [0.67, 0.33, 0.21, 0.71, 0.14, 0.08, 0.31, 0.316],
   5: [0.64, 0.33, 0.29, 0.6, 0.15, 0.06, ...D65],
   6: BT601,
@@ -30,7 +29,6 @@ const power = (gamma: number) => (value: number) => value ** gamma
 /** H.273 table 3; those of television for a display, as BT.1886 has it. */
 const TRANSFERS: Readonly<Record<number, (value: number) => number>> = {
   1: power(2.4),
-  2: srgbToLinear,
   4: power(2.2),
   5: power(2.8),
   6: power(2.4),
@@ -44,18 +42,24 @@ const TRANSFERS: Readonly<Record<number, (value: number) => number>> = {
   18: (value) => toneMap(1000 * hlgToScene(value) ** 1.2),
 }
 
-/** The colour space of code points; undefined if it is sRGB already, or not known. */
+/** What needs no profile. */
+export const SRGB: ColourSpace = { primaries: BT709, toLinear: srgbToLinear }
+
+/** The colour space of code points; undefined if it is not known. */
 export function fromCodePoints(primaries: number, transfer: number): ColourSpace | undefined {
   const found = PRIMARIES[primaries]
   const toLinear = TRANSFERS[transfer]
-  if (!found || !toLinear || (found === BT709 && toLinear === srgbToLinear)) return undefined
-  return { primaries: found, toLinear }
+  if (!found || !toLinear) return undefined
+  return found === BT709 && toLinear === srgbToLinear ? SRGB : { primaries: found, toLinear }
 }
 
-/** The colour space of a PNG's `gAMA` and `cHRM` (PNG third edition, section 11.3.2), in hundred-thousandths. */
-export function fromGamma(gamma: number, primaries?: readonly number[]): ColourSpace | undefined {
-  if (gamma === 0) return undefined
-  return { primaries: primaries?.map((number) => number / 100_000) ?? BT709, toLinear: power(100_000 / gamma) }
+/**
+ * The colour space of a PNG's `gAMA` and `cHRM` (PNG third edition, section 11.3.2), in hundred-thousandths. Undefined if they can't be
+ * true: browsers ignore both then.
+ */
+export function fromGamma(gamma: number, chromaticities?: readonly number[]): ColourSpace | undefined {
+  const primaries = chromaticities?.map((number) => number / 100_000) ?? BT709
+  return gamma > 0 && arePossible(primaries) ? { primaries, toLinear: power(100_000 / gamma) } : undefined
 }
 
 function srgbToLinear(value: number): number {
@@ -142,6 +146,14 @@ function xyz(values: readonly number[]): Buffer {
 }
 
 type Vector = [number, number, number]
+
+/** Whether white is a mixture of the primaries. */
+function arePossible(primaries: readonly number[]): boolean {
+  const [rx = 0, ry = 1, gx = 0, gy = 1, bx = 0, by = 1, wx = 0, wy = 1] = primaries
+  const columns = [fromXy(rx, ry), fromXy(gx, gy), fromXy(bx, by)] as const
+  // Less than a hundredth of one is no real primary
+  return solve(columns, fromXy(wx, wy)).every((amount) => amount > 0.01 && amount < 100)
+}
 
 /** X, Y and Z of the full primaries, adapted from their white to D50 by the Bradford transform (ICC.1:2022 annex E). */
 function toD50(primaries: readonly number[]): [Vector, Vector, Vector] {

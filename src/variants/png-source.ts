@@ -1,5 +1,5 @@
 import { crc32, deflateSync } from 'node:zlib'
-import { type ColourSpace, fromCodePoints, fromGamma, iccProfile } from './icc.ts'
+import { type ColourSpace, fromCodePoints, fromGamma, iccProfile, SRGB } from './icc.ts'
 import type { Source } from './source.ts'
 
 interface Chunk {
@@ -30,38 +30,44 @@ function makeChunk(type: string, ...content: Buffer[]): Buffer {
   return bytes
 }
 
+/** Whether a chunk has the checksum that it should have (section 5.5). */
+function isIntact(chunk: Buffer): boolean {
+  return crc32(chunk.subarray(4, -4)) === chunk.readUInt32BE(chunk.length - 4)
+}
+
 /** Chunks that say what colours the numbers are. */
 const COLOUR_CHUNKS = ['cICP', 'iCCP', 'sRGB', 'gAMA', 'cHRM']
 
 /**
- * A PNG as libvips has to see it, which looks at neither of these: the colour space that a chunk gives without an ICC profile becomes
- * a profile; and of an animation whose default image is no frame the first frame is the image.
+ * Rewrites a PNG so that libvips sees what browsers see. The colour space that a chunk gives without an ICC profile becomes a profile,
+ * and an animation whose default image is not one of its frames becomes its first frame.
  */
 export function pngSource(file: Buffer): Source {
   const head = new Map<string, Buffer>()
-  let isFrame = true
   let pixels: Buffer | undefined
   for (const { type, content, whole } of chunksOf(file)) {
     if (type === 'IDAT') {
       pixels = whole
       break
     }
-    if (!head.has(type)) head.set(type, content)
+    // One that is damaged, or comes late, counts for nothing
+    const isIgnored = COLOUR_CHUNKS.includes(type) && (!isIntact(whole) || head.has('PLTE'))
+    if (!head.has(type) && !isIgnored) head.set(type, content)
   }
   const header = head.get('IHDR')
   if (!header || header.length < 13 || !pixels) return { bytes: file }
-  if (head.has('acTL') && !head.has('fcTL')) isFrame = false
   const space = colourSpaceOf(head)
-  const frame = isFrame ? undefined : firstFrame(file)
-  if (!space && !frame) return { bytes: file }
+  const frame = head.has('acTL') && !head.has('fcTL') ? firstFrame(file) : undefined
+  const isConverted = space !== undefined && (space !== SRGB || head.has('iCCP'))
+  if (!isConverted && !frame) return { bytes: file }
 
   const colourType = header[9] ?? 0
-  const profile = space && iccProfile(space, (colourType & 2) === 0)
+  const profile = isConverted && space !== SRGB ? iccProfile(space, (colourType & 2) === 0) : undefined
   const before: Buffer[] = [file.subarray(0, 8)]
   for (const { type, content, whole } of chunksOf(file)) {
     if (type === 'IDAT') break
     if (type === 'IHDR' && frame) before.push(makeChunk('IHDR', frame.size, content.subarray(8)))
-    else if (!(profile && COLOUR_CHUNKS.includes(type)) && type !== 'acTL') before.push(whole)
+    else if (!(isConverted && COLOUR_CHUNKS.includes(type)) && type !== 'acTL') before.push(whole)
     if (type === 'IHDR' && profile)
       before.push(makeChunk('iCCP', Buffer.from('colour\0\0', 'latin1'), deflateSync(profile)))
   }
@@ -85,9 +91,7 @@ function colourSpaceOf(head: ReadonlyMap<string, Buffer>): ColourSpace | undefin
   const value = gamma.readUInt32BE()
   if (!chromaticities || chromaticities.length < 32) return value === SRGB_GAMMA ? undefined : fromGamma(value)
   const [wx = 0, wy = 0, ...rgb] = Array.from({ length: 8 }, (_, index) => chromaticities.readUInt32BE(4 * index))
-  const primaries = [...rgb, wx, wy]
-  if (primaries.some((number, index) => number === 0 && index % 2 === 1)) return fromGamma(value)
-  return fromGamma(value, primaries)
+  return fromGamma(value, [...rgb, wx, wy])
 }
 
 /** What a `gAMA` chunk has for sRGB (section 11.3.2.5). */

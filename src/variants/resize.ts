@@ -92,7 +92,8 @@ async function resizeSource(
   // sharp turns an image before it extends it, and libvips would write the orientation of the source into an AVIF
   const isTurnedLast = orientation > 1 && !isWhole
   const hasOtherOrientation = encoder === 'avif' && (about.orientation ?? 1) > 1
-  const held = source.isPremultiplied ? 8 : isTurnedLast || hasOtherOrientation ? 4 : 0
+  const isPremultiplied = source.isPremultiplied === true && about.hasAlpha
+  const held = isPremultiplied ? 8 : isTurnedLast || hasOtherOrientation ? 4 : 0
   const plan = { size: source.bytes.length, about, canvas, isTurned, frames, encoder, held }
   const box = { width: Math.min(width, mostWidth(plan)), height: MOST_HEIGHT }
   const scale = Math.min(1, box.width / shownWidth, box.height / shownHeight)
@@ -100,11 +101,14 @@ async function resizeSource(
 
   const scaled = (pixels: number) => Math.max(1, Math.round(pixels * scale))
   const target = { width: scaled(canvas.width), height: scaled(canvas.height) }
+  // sharp takes 16 bits for P3 otherwise, and grey ones for sRGB
+  const depth = about.space === 'rgb16' ? 'srgb' : about.space === 'grey16' ? 'b-w' : undefined
+  const inDepth = (picture: Sharp) => (depth ? picture.pipelineColourspace(depth) : picture)
   const open = () =>
-    sharp(source.bytes, { page: firstPage, pages: isAnimated ? -1 : 1, limitInputPixels: MOST_PIXELS, failOn })
+    inDepth(sharp(source.bytes, { page: firstPage, pages: isAnimated ? -1 : 1, limitInputPixels: MOST_PIXELS, failOn }))
   const size = isWhole ? target : { width: scaled(frame.width), height: scaled(frame.height) }
   let picture: Sharp
-  if (source.isPremultiplied) picture = await unpremultiplied(open, size)
+  if (isPremultiplied) picture = await unpremultiplied(open, size)
   else {
     picture = open()
     if (about.width > frame.width || about.height > frame.height) picture.extract({ left: 0, top: 0, ...frame })
@@ -114,7 +118,9 @@ async function resizeSource(
   if (isTurnedLast) picture = fromRaw(await raw(picture))
   turn(picture, orientation)
   if (hasOtherOrientation) picture = fromRaw(await raw(picture))
-  const { data, info } = await encode(picture, encoder).toBuffer({ resolveWithObject: true })
+  const { data, info } = await encode(picture, encoder, about.delay?.slice(firstPage)).toBuffer({
+    resolveWithObject: true,
+  })
   return {
     bytes: data,
     contentType: `image/${info.format === 'heif' ? 'avif' : info.format}`,
@@ -172,9 +178,9 @@ function plainForm(animated: boolean, hasAlpha: boolean): Encoder {
 }
 
 /** docs/variants.md says what these numbers cost and bring. */
-function encode(picture: Sharp, form: Encoder): Sharp {
+function encode(picture: Sharp, form: Encoder, delay?: number[]): Sharp {
   if (form === 'jpeg') return picture.flatten({ background: 'white' }).jpeg({ quality: 80 })
-  if (form === 'webp') return picture.webp({ quality: 80, effort: 2 })
+  if (form === 'webp') return picture.webp({ quality: 80, effort: 2, ...(delay && { delay }) })
   if (form === 'avif') return picture.avif({ quality: 50, effort: 0 })
-  return form === 'gif' ? picture.gif({ effort: 1 }) : picture.png()
+  return form === 'gif' ? picture.gif({ effort: 1, ...(delay && { delay }) }) : picture.png()
 }

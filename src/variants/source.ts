@@ -3,7 +3,7 @@ import { avifSource } from './avif-source.ts'
 import { gifSource } from './gif-source.ts'
 import { pngSource } from './png-source.ts'
 
-/** What the decoder is given of an image, and what it does not know about it. */
+/** The bytes of an image for the decoder, and what it can't read from them. */
 export interface Source {
   readonly bytes: Buffer
   /** Where the frame lies on the canvas, whose rest is transparent; at the top left if it is not said. */

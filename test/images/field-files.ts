@@ -22,6 +22,18 @@ export async function fieldFiles(): Promise<Map<string, Buffer>> {
   for (const [primaries, transfer] of CODE_POINTS)
     files.set(`AVIF, nclx ${primaries}/${transfer}`, withCodePoints(caseFile('a-nclx-p3.avif'), primaries, transfer))
   files.set('APNG whose first frame is smaller and no default image', animatedPng(10, 20, 30, 20))
+  for (const [name, chunks] of Object.entries(DEEP)) {
+    files.set(`16-bit PNG with ${name}`, png(2, chunks, [200, 100, 50], 16))
+    files.set(`16-bit grey PNG with ${name}`, png(0, chunks, [128], 16))
+    files.set(`16-bit grey PNG with alpha and ${name}`, png(4, chunks, [128, 200], 16))
+  }
+  const patch = { create: { width: 64, height: 48, channels: 3 as const, background: '#c86432' } }
+  for (const profile of ['srgb', 'p3']) {
+    const tagged = sharp(patch).withIccProfile(profile)
+    files.set(`16-bit PNG with a profile of ${profile}`, await tagged.clone().toColourspace('rgb16').png().toBuffer())
+    files.set(`10-bit AVIF with a profile of ${profile}`, await tagged.clone().avif({ bitdepth: 10 }).toBuffer())
+  }
+  files.set('AVIF with premultiplied colours and no alpha', withText(caseFile('a-alpha-prem.avif'), 'auxl', 'auxx'))
   const jpeg = await sharp({ create: { width: 64, height: 48, channels: 3, background: '#c86432' } })
     .jpeg()
     .toBuffer()
@@ -146,6 +158,13 @@ const COLOURS: Readonly<Record<string, readonly Buffer[]>> = {
   'gAMA of sRGB, cHRM of P3': [gamma(45_455), P3],
   'gAMA 100000': [gamma(100_000)],
   'gAMA 0': [gamma(0)],
+  'a damaged gAMA': [withText(gamma(100_000), 'gAMA', 'gAMA', 1)],
+  'gAMA and a cHRM that can not be': [
+    gamma(55_556),
+    pngChunk('cHRM', long(31_270, 32_900, 64_000, 33_000, 64_000, 33_000, 64_000, 33_000)),
+  ],
+  'cICP 12/2': [cicp(12, 2)],
+  'cICP 2/8': [cicp(2, 8)],
   'cHRM alone': [P3],
   'gAMA beside sRGB': [gamma(100_000), SRGB],
 }
@@ -155,12 +174,24 @@ export function greyPng(level: number, transfer: number): Buffer {
   return png(2, [cicp(1, transfer)], [level, level, level])
 }
 
+const DEEP: Readonly<Record<string, readonly Buffer[]>> = {
+  'gAMA 100000': [gamma(100_000)],
+  'cICP 12/13': [cicp(12, 13)],
+  'nothing besides': [],
+}
+
 /** A PNG of one colour. */
-function png(colourType: 0 | 2, chunks: readonly Buffer[], colour = colourType === 0 ? [128] : [200, 100, 50]): Buffer {
-  const row = Buffer.from([0, ...Array.from({ length: 16 }, () => colour).flat()])
+function png(
+  colourType: 0 | 2 | 4,
+  chunks: readonly Buffer[],
+  colour = colourType === 0 ? [128] : [200, 100, 50],
+  depth: 8 | 16 = 8,
+): Buffer {
+  const samples = Array.from({ length: 16 }, () => colour).flat()
+  const row = Buffer.from([0, ...(depth === 8 ? samples : samples.flatMap((sample) => [sample, sample]))])
   return Buffer.concat([
     PNG_SIGNATURE,
-    pngChunk('IHDR', Buffer.concat([long(16, 8), Buffer.from([8, colourType, 0, 0, 0])])),
+    pngChunk('IHDR', Buffer.concat([long(16, 8), Buffer.from([depth, colourType, 0, 0, 0])])),
     ...chunks,
     pngChunk('IDAT', deflateSync(Buffer.concat(Array(8).fill(row)))),
     pngChunk('IEND', Buffer.alloc(0)),
@@ -193,6 +224,23 @@ function withCodePoints(avif: Buffer, primaries: number, transfer: number): Buff
   const at = copy.indexOf('nclx') + 4
   copy.writeUInt16BE(primaries, at)
   copy.writeUInt16BE(transfer, at + 2)
+  return copy
+}
+
+/** A copy with another text in the place of one, and its last byte changed by so much. */
+function withText(file: Buffer, text: string, other: string, change = 0): Buffer {
+  const copy = Buffer.from(file)
+  copy.write(other, copy.indexOf(text), 'latin1')
+  copy.writeUInt8((copy.readUInt8(copy.length - 1) + change) & 255, copy.length - 1)
+  return copy
+}
+
+/** An AVIF whose clean aperture is so many pixels to the right. */
+export function withOffset(avif: Buffer, pixels: number): Buffer {
+  const copy = Buffer.from(avif)
+  const at = copy.indexOf('clap') + 4 + 16
+  copy.writeInt32BE(pixels, at)
+  copy.writeUInt32BE(1, at + 4)
   return copy
 }
 

@@ -3,6 +3,7 @@ import t from 'tap'
 import { type Identified, Identifier, identifyImage } from '../../src/images/identify.ts'
 import { CONTENT_TYPES, type ImageType, type Orientation } from '../../src/images/types.ts'
 import { bigImage, box, fileType, type ImageOptions, makeImage, NOT_IMAGES } from '../support/images.ts'
+import { caseFile, withOffset } from './field-files.ts'
 
 const TYPES: ImageType[] = ['jpg', 'png', 'gif', 'webp', 'avif']
 const ORIENTATIONS: Orientation[] = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -297,10 +298,10 @@ t.test('Exif data that makes no sense turns nothing', async (t) => {
   }
 })
 
-t.test('the first Exif segment with an orientation counts', async (t) => {
+t.test('the first Exif segment alone counts', async (t) => {
   t.same(identifyImage(await jpgWith(exif(tiff()), exif(tiff({ orientation: 1 })))), TURNED)
   t.same(identifyImage(await jpgWith(exif(tiff({ orientation: 1 })), exif(tiff()))), UPRIGHT)
-  t.same(identifyImage(await jpgWith(exif(tiff({ entries: 0 })), exif(tiff()))), TURNED)
+  t.same(identifyImage(await jpgWith(exif(tiff({ entries: 0 })), exif(tiff()))), UPRIGHT)
   const xmp = segment(0xe1, Buffer.from('http://ns.adobe.com/xap/1.0/\0'))
   t.same(identifyImage(await jpgWith(xmp, exif(tiff()))), TURNED)
 })
@@ -374,6 +375,16 @@ t.test('an avif is turned by a rotation of its primary item alone', async (t) =>
   t.same(identifyImage(avif({ rotation: Buffer.alloc(0) })), image('avif', 40, 30))
 })
 
+t.test('a clean aperture counts if it lies in the image', async (t) => {
+  for (const [offset, width, height] of [
+    [-10, 60, 40],
+    [10, 60, 40],
+    [11, 80, 60],
+    [-100, 80, 60],
+  ] as const)
+    t.same(identifyImage(withOffset(caseFile('a-clap.avif'), offset)), image('avif', width, height), String(offset))
+})
+
 t.test('item and property numbers of every width are read', async (t) => {
   const pitm = Buffer.concat([Buffer.from([1, 0, 0, 0]), number(7, 4)])
   const ipma = Buffer.concat([Buffer.from([1, 0, 0, 1]), number(1, 4), number(7, 4), Buffer.from([2, 0, 1, 0x80, 2])])
@@ -410,6 +421,38 @@ t.test('an avif made to keep its reader busy is refused early', async (t) => {
     const start = process.cpuUsage()
     t.same(identifyPart(Buffer.concat([fileType('avif'), boxes])), { kind: 'broken', type: 'avif' }, name)
     t.ok(millisecondsSince(start) < 1000)
+  }
+})
+
+t.test('boxes in each other cost no more than boxes side by side, and end no reader', async (t) => {
+  for (const depth of [1800, 20_000]) {
+    const inside = Buffer.alloc(8 * 90_000, box('free'))
+    const heads = Buffer.alloc(8 * depth)
+    for (let level = 0; level < depth; level++) {
+      heads.writeUInt32BE(heads.length - 8 * level + inside.length, 8 * level)
+      heads.write('mdia', 8 * level + 4, 'latin1')
+    }
+    const file = Buffer.concat([fileType('avis', 'msf1'), box('moov', box('trak', heads, inside))])
+    const start = process.cpuUsage()
+    t.same(identifyImage(file), { kind: 'broken', type: 'avif' })
+    t.ok(millisecondsSince(start) < 1000, `${depth}: ${millisecondsSince(start)} ms`)
+  }
+})
+
+t.test('what has been pushed may be used again', async (t) => {
+  for (const type of TYPES) {
+    const file = await makeImage({ type, orientation: 6, ...(type === 'gif' ? {} : { profileBytes: 3000 }) })
+    for (const size of [1, 7, 64, 1000]) {
+      const identifier = new Identifier()
+      const memory = Buffer.alloc(size)
+      let found: Identified | undefined
+      for (let at = 0; at < file.length && !found; at += size) {
+        const part = memory.subarray(0, file.copy(memory, 0, at, at + size))
+        found = identifier.push(part)
+        memory.fill(0x41)
+      }
+      t.same(found ?? identifier.end(), identifyImage(file), `${type} by ${size}`)
+    }
   }
 })
 

@@ -5,6 +5,7 @@ import { resize } from '../../src/variants/resize.ts'
 import type { Form } from '../../src/variants/variant.ts'
 import { caseFile, fieldFiles, greyPng, withBrand } from '../images/field-files.ts'
 import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
+import { makeImage } from '../support/images.ts'
 
 const FORMS: readonly Form[] = ['plain', 'webp', 'avif', 'jpeg']
 
@@ -88,6 +89,23 @@ t.test('a sequence has the same variants whatever its major brand', async (t) =>
     t.match(identifyImage(file), { kind: 'image', format: { type: 'avif', width: 64, height: 64 } }, brand)
     for (const form of FORMS) t.match(await resize(file, 32, form), { width: 32, height: 32 }, `${brand} as ${form}`)
   }
+})
+
+t.test('an animation keeps its delays and loops, also where its first frame is smaller than its canvas', async (t) => {
+  const whole = await sharp(await makeImage({ type: 'gif', animated: true, width: 60, height: 40 }), { animated: true })
+    .gif({ delay: [100, 200, 300], loop: 2 })
+    .toBuffer()
+  const larger = Buffer.from(whole)
+  larger.writeUInt16LE(90, 6)
+  for (const [file, width] of [
+    [whole, 60],
+    [larger, 90],
+  ] as const)
+    for (const form of ['webp', 'plain'] as const) {
+      const made = await resize(file, 100, form)
+      if (typeof made === 'string') throw new Error(made)
+      t.match(await sharp(made.bytes).metadata(), { width, pages: 3, delay: [100, 200, 300], loop: 2 }, form)
+    }
 })
 
 t.test('a JPEG that ends before its scan does has no variant', async (t) => {
