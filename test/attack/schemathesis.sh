@@ -30,4 +30,4 @@ done
 if [[ -z $url ]]; then echo "The server did not start" && exit 1; fi
 
 SCHEMATHESIS_HOOKS=$PWD/schemathesis_hooks.py PYTHONDONTWRITEBYTECODE=1 \
-  "$work/venv/bin/schemathesis" --config-file "$PWD/schemathesis.toml" run "$url/openapi.json" --checks all --max-time 45 --no-color "$@"
+  "$work/venv/bin/schemathesis" --config-file "$PWD/schemathesis.toml" run "$url/openapi.json" --url "$url" --checks all --max-time 45 --no-color "$@"
