@@ -14,9 +14,12 @@ import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 const BYTES = randomBytes((ALL ? 12 : 7) * MIB)
 const IMAGE = { contentType: 'image/png', metadata: { width: '1' } }
 
+/** Long beside what a call takes on a busy machine, and short enough to wait for one that stalls. */
+const TIMEOUT = 3000
+
 async function open(t: Test) {
   const standIn = await startStandIn(t)
-  return { standIn, store: await openOnStandIn(t, standIn, { timeout: 500 }) }
+  return { standIn, store: await openOnStandIn(t, standIn, { timeout: TIMEOUT }) }
 }
 
 /** A store on a server that answers only as this test needs it. */
