@@ -34,12 +34,12 @@ interface File {
  */
 export async function upload(paths: readonly string[], options: ServerOptions, signal: AbortSignal): Promise<boolean> {
   const server = await Server.open(options, signal)
-  // Before bytes come that would be in vain
-  await Promise.all(paths.filter((path) => path !== STANDARD_INPUT).map(describe))
+  // First, so that a path that can't be read is told before standard input is
+  const named = await Promise.all(paths.map((path) => (path === STANDARD_INPUT ? undefined : describe(path))))
   const input = paths.includes(STANDARD_INPUT) ? await keepInput(paths, signal) : undefined
   try {
-    const files = paths.map((path) => (input && path === STANDARD_INPUT ? input : path))
-    return await sendAgain(server, await Promise.all(files.map(describe)), options, signal)
+    const files = await Promise.all(named.map((file, index) => file ?? describe(input ?? (paths[index] as string))))
+    return await sendAgain(server, files, options, signal)
   } finally {
     if (input) await rm(dirname(input), { recursive: true, force: true })
   }

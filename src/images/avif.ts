@@ -106,9 +106,7 @@ function* scanMovie(length: number, found: Found): Scan<boolean> {
       if (type === 'mdia') return yield* scanBoxes(length, (type, length) => scanHandler(type, length, found, size))
       if (type !== 'tkhd') return yield* passOver(length)
       const header = yield* take(Math.min(length, 96))
-      // The last two numbers are width and height, of 16 bits before the point
-      if (header.length >= 84)
-        size = { width: header.readUInt16BE(header.length - 8), height: header.readUInt16BE(header.length - 4) }
+      size = readTrackSize(header) ?? size
       return yield* passOver(length - header.length)
     })
   })
@@ -156,6 +154,12 @@ function cut(size: Size, clap: Buffer): Size {
   const [x, y] = [16, 24].map((at) => clap.readInt32BE(at) / clap.readUInt32BE(at + 4)) as [number, number]
   const fits = (part: number, whole: number, offset: number) => part >= 1 && part / 2 + Math.abs(offset) <= whole / 2
   return fits(width, size.width, x) && fits(height, size.height, y) ? { width, height } : size
+}
+
+/** The size in a `tkhd` box (ISO/IEC 14496-12 section 8.3.2): its last two numbers, of 16 bits before the point. */
+export function readTrackSize(tkhd: Buffer): Size | undefined {
+  if (tkhd.length < 84) return undefined
+  return { width: tkhd.readUInt16BE(tkhd.length - 8), height: tkhd.readUInt16BE(tkhd.length - 4) }
 }
 
 /** The item number in a `pitm` box: 16 bits in its version 0, 32 bits later. */

@@ -121,6 +121,11 @@ export function storyIdOf(key: string): string | undefined {
   return key.startsWith(STORIES) && key[ID_END] === '/' && STORY_ID.test(id) ? id : undefined
 }
 
+/** Whether a folder is that of a story: nothing else below `stories/` is looked into. */
+export function isStoryFolder(folder: string): boolean {
+  return storyIdOf(folder) !== undefined
+}
+
 /** What a listing shows of one story id: the keys of our layout, whether or not they make a story. */
 export class StoryKeys {
   readonly records: string[] = []

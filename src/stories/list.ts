@@ -2,10 +2,17 @@ import { StoryNotFound } from '../errors.ts'
 import { sideBySide } from '../side-by-side.ts'
 import type { ListOptions, ObjectStore } from '../store/object-store.ts'
 import { type DeletionMark, MARKS, readMarks } from './deletion-mark.ts'
-import { isOwnId, isStoryId, STORIES, STORY_SPACE, type Story, StoryKeys, storyIdOf, storyPrefix } from './key.ts'
-
-/** Whether a folder is that of a story: nothing else below `stories/` is looked into. */
-const isStoryFolder = (folder: string) => storyIdOf(folder) !== undefined
+import {
+  isOwnId,
+  isStoryFolder,
+  isStoryId,
+  STORIES,
+  STORY_SPACE,
+  type Story,
+  StoryKeys,
+  storyIdOf,
+  storyPrefix,
+} from './key.ts'
 
 /**
  * Every story id that has keys below it, in id order, with what a listing shows of it: the one place that turns keys into stories.

@@ -1,5 +1,5 @@
 import type { ObjectStore } from '../store/object-store.ts'
-import { isOwnId, ownIdTime, STORIES, STORY_SPACE, type Story, storyIdOf, storyPrefix } from './key.ts'
+import { isOwnId, isStoryFolder, ownIdTime, STORIES, STORY_SPACE, type Story, storyIdOf, storyPrefix } from './key.ts'
 import { behind, lookUp, PAGE_IMAGES, type Range, storiesIn } from './list.ts'
 
 /**
@@ -178,8 +178,12 @@ async function* lastStories(store: ObjectStore, horizon: number, after?: string)
 
 /** Among those of uploads. Ids take one call of the store for each thousand. */
 async function* foreignStories(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
-  const within = (folder: string) => storyIdOf(folder) !== undefined
-  for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, within, ...range })) {
+  for await (const page of store.listPrefixes({
+    prefix: STORIES,
+    space: STORY_SPACE,
+    within: isStoryFolder,
+    ...range,
+  })) {
     const ids = page.map(storyIdOf).filter((id) => id !== undefined && !isOwnId(id)) as string[]
     if (ids.length > MOST_LOOKS) {
       const [first, last] = [ids[0], ids.at(-1)] as [string, string]

@@ -1,4 +1,4 @@
-import { readAssociations, readPrimaryItem } from '../images/avif.ts'
+import { readAssociations, readPrimaryItem, readTrackSize } from '../images/avif.ts'
 import { NO_BYTES } from '../images/scan.ts'
 import { fromCodePoints, iccProfile, SRGB } from './icc.ts'
 import type { Source } from './source.ts'
@@ -229,18 +229,18 @@ function firstSample(file: Buffer, track: Buffer): FirstSample | undefined {
   const entry = find((find(table, 'stsd') ?? NO_BYTES).subarray(8), 'av01')
   const sizes = find(table, 'stsz')
   const offset = readOffset(table)
-  if (!header || header.length < 84 || !entry || !sizes || sizes.length < 12 || offset === undefined) return undefined
+  const picture = header && readTrackSize(header)
+  if (!header || !picture || !entry || !sizes || sizes.length < 12 || offset === undefined) return undefined
   const size = sizes.readUInt32BE(4) || (sizes.length >= 16 ? sizes.readUInt32BE(12) : 0)
   const references = boxesIn(find(track, 'tref') ?? NO_BYTES)
   const alphaOf = references.find((box) => box.type === 'auxl')?.content
-  const [width, height] = [header.readUInt16BE(header.length - 8), header.readUInt16BE(header.length - 4)]
   // A visual sample entry has 78 bytes before its boxes (section 12.1.3)
   const inEntry = entry.subarray(78)
   return {
     id: header.readUInt32BE(header[0] === 1 ? 20 : 12),
     alphaOf: alphaOf && alphaOf.length >= 4 ? alphaOf.readUInt32BE() : undefined,
     isPremultiplied: references.some((box) => box.type === 'prem'),
-    size: bigEndian(4, width, height),
+    size: bigEndian(4, picture.width, picture.height),
     properties: boxesIn(inEntry)
       .filter((box) => ['av1C', 'colr', 'pasp'].includes(box.type))
       .map(({ start, end }) => inEntry.subarray(start, end)),

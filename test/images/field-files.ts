@@ -17,7 +17,7 @@ export async function fieldFiles(): Promise<Map<string, Buffer>> {
     files.set(`GIF, screen ${screen.join(' × ')}, frames ${frames.join(' and ')}`, gif(screen, frames))
   for (const [name, chunks] of Object.entries(COLOURS)) {
     files.set(`PNG with ${name}`, png(2, chunks))
-    if (!name.includes('iCCP')) files.set(`grey PNG with ${name}`, png(0, chunks))
+    files.set(`grey PNG with ${name}`, png(0, chunks))
   }
   for (const [primaries, transfer] of CODE_POINTS)
     files.set(`AVIF, nclx ${primaries}/${transfer}`, withCodePoints(caseFile('a-nclx-p3.avif'), primaries, transfer))
@@ -34,9 +34,7 @@ export async function fieldFiles(): Promise<Map<string, Buffer>> {
     files.set(`10-bit AVIF with a profile of ${profile}`, await tagged.clone().avif({ bitdepth: 10 }).toBuffer())
   }
   files.set('AVIF with premultiplied colours and no alpha', withText(caseFile('a-alpha-prem.avif'), 'auxl', 'auxx'))
-  const jpeg = await sharp({ create: { width: 64, height: 48, channels: 3, background: '#c86432' } })
-    .jpeg()
-    .toBuffer()
+  const jpeg = await sharp(patch).jpeg().toBuffer()
   files.set('JPEG without its end, and zeros instead', Buffer.concat([jpeg.subarray(0, -2), Buffer.alloc(100)]))
   const progressive = await sharp(jpeg).jpeg({ progressive: true }).toBuffer()
   files.set('progressive JPEG without its end', progressive.subarray(0, -2))

@@ -10,14 +10,13 @@ const TIMEOUT = 300_000
 
 /**
  * Runs the test files of a folder one after another in this process. What takes the most time of a small test is to load the server's
- * packages, and so they are loaded once. Each file also runs by itself. A clock that a file sets is set back after its tests.
+ * packages, and so they are loaded once. Each file also runs by itself.
  *
  * @param url of the folder, or of a module in it, such as the one that calls this
  * @param pattern of the names that are run
  */
 export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<void> {
   const folder = fileURLToPath(new URL('.', url))
-  const { now } = Date
   for (const name of readdirSync(folder).filter((name) => pattern.test(name) && !/\.long\./.test(name))) {
     t.setTimeout(TIMEOUT)
     t.jobs = 1
@@ -34,6 +33,5 @@ export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<v
         await sleep(5)
       t.ok(counts.total > total)
     })
-    Date.now = now
   }
 }
