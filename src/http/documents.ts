@@ -184,7 +184,7 @@ const variantQuery = (widths: readonly number[]) =>
       Type.Unsafe<number>({
         type: 'integer',
         enum: widths,
-        description: 'Asks for a smaller form of the image, of at most so many pixels in width',
+        description: 'Returns a variant of the image, at most this many pixels wide',
         examples: [widths[0]],
       }),
     ),

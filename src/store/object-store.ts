@@ -69,8 +69,8 @@ export interface ListOptions {
   /** Where keys lie, so that a store that is far away can read several parts of a long list at once. */
   readonly space?: KeySpace
   /**
-   * Whether anything below a folder is wanted, which is what is between the prefix and the next "/", with both. A store may leave out
-   * what is not, and need not be able to read it.
+   * Returns whether keys below a folder are wanted; the folder is the prefix and what follows up to the next "/". A store may leave out
+   * other folders, and need not be able to read them.
    */
   readonly within?: (folder: string) => boolean
   /**
@@ -130,7 +130,8 @@ export interface ObjectStore {
   list(options: ListOptions): AsyncIterable<ListedObject[]>
   /**
    * What is between the prefix and the next "/" of keys, each once and with both: of "a/b/1", "a/b/2", "a/c/d/1" and "a/2" below
-   * "a/" these are "a/b/" and "a/c/". Below each there is an object, not only a version of one that was deleted. `after` and `before` are compared with them, not with keys. Otherwise like `list`.
+   * "a/" these are "a/b/" and "a/c/". Below each there is an object, not only a version of one that was deleted. `after` and `before`
+   * are compared with them, not with keys. Otherwise like `list`.
    */
   listPrefixes(options: ListOptions): AsyncIterable<string[]>
   /** Any number of keys; one that is not there is fine. Rejects with `DeleteFailure`, naming the keys that are left. */

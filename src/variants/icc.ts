@@ -80,7 +80,7 @@ function hlgToScene(value: number): number {
 
 /**
  * How bright light of a high dynamic range is on a display without one. Measured in Chromium 156 with greys of PQ and HLG, which this
- * meets to within 6 of 255: up to half of 400 candela per square metre as it is, and from there slowly to 1 at 1,000.
+ * meets to within 10 of 255: up to half of 400 candela per square metre as it is, and from there slowly to 1 at 1,000.
  */
 function toneMap(nits: number): number {
   const light = nits / 400

@@ -1753,7 +1753,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Asks for a smaller form of the image, of at most so many pixels in width
+                 * @description Returns a variant of the image, at most this many pixels wide
                  * @example 160
                  */
                 w?: 160 | 320 | 640 | 1280 | 1920;
@@ -2110,7 +2110,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Asks for a smaller form of the image, of at most so many pixels in width
+                 * @description Returns a variant of the image, at most this many pixels wide
                  * @example 160
                  */
                 w?: 160 | 320 | 640 | 1280 | 1920;

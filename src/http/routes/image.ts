@@ -125,7 +125,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   ): Promise<Found> {
     const { metadata } = found
     if (metadata.width !== undefined || !isWrittenByUs(metadata)) return found
-    // It may break off meanwhile, which whoever reads it will see
+    // The body may fail before it is read; its reader still gets the error
     found.body?.on('error', () => {})
     try {
       const size = await readRecordedSize(store, key, signal)

@@ -11,7 +11,7 @@ export function isMissing(error: unknown): boolean {
 
 const UNREADABLE = new Set(['EACCES', 'EPERM', 'EIO', 'EUCLEAN', 'EBADMSG'])
 
-/** Whether an error says that this very file or folder can't be read, whatever becomes of others: no right to it, or damage. */
+/** Returns whether an error is about one file or folder alone, which is damaged or not open to this user. */
 export function isUnreadable(error: unknown): boolean {
   return UNREADABLE.has(errorCode(error) ?? '')
 }

@@ -124,7 +124,7 @@ export function timeOf(mtimeMs: number): Date {
 /**
  * Keys below `base` in order; `base` is "" or ends with "/".
  *
- * @param isStart whether it is the folder that the list begins in, without which there is no list
+ * @param isStart whether `base` is the folder that the list begins in: if it can't be read, the list fails
  */
 async function* walk(root: string, base: string, options: ListOptions, isStart = true): AsyncGenerator<string> {
   for await (const name of sortedNames(root, base, options, isStart)) {

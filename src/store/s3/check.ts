@@ -80,7 +80,7 @@ export async function* checkBucket(
 
 interface Trial {
   readonly bucket: S3Bucket
-  /** Of this check alone. */
+  /** What the keys that this check writes begin with. */
   readonly prefix: string
   readonly remove: ObjectStore['delete']
   readonly list: ObjectStore['list']
@@ -226,7 +226,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       const { Rules = [] } = await bucket.client.send(command, bucket.bounded())
       const on = Rules.filter(({ Status }) => Status === 'Enabled')
       const found = `${on.length} rules that are on`
-      // Of images, which nothing may expire but a deletion
+      // Rules that reach images: only a deletion may remove those
       if (on.some(({ Expiration }) => Expiration?.Days !== undefined || Expiration?.Date !== undefined))
         return {
           result: 'limited',
