@@ -8,38 +8,39 @@ export abstract class ServiceError extends Error {
   readonly retryAfter: number | undefined
   /** Further header fields of the answer. */
   headers: Readonly<Record<string, string>> = {}
-
-  /** Keeps what led here for the log; the client never sees it. */
-  because(cause: unknown): this {
-    this.cause = cause
-    return this
-  }
 }
 
-function failure<Args extends unknown[]>(
+/**
+ * Makes the class of one error.
+ *
+ * @param detail the sentence that the client reads, made of the constructor's arguments. The last argument may be `{ cause }` (ES2022),
+ *   which only the log shows
+ * @param retryAfter seconds
+ */
+function defineError<Args extends unknown[]>(
   name: string,
   status: number,
-  sentence: (...args: Args) => string,
+  detail: (...args: Args) => string,
   retryAfter?: number,
 ) {
   return class extends ServiceError {
     override readonly status = status
     override readonly retryAfter = retryAfter
-    constructor(...args: Args) {
-      super(sentence(...args))
-      // This class has no name, and classes made of it have their own
+    constructor(...args: [...Args, ErrorOptions?]) {
+      super(detail(...(args.slice(0, detail.length) as Args)), args[detail.length] as ErrorOptions | undefined)
+      // The class itself has no name, and a subclass has its own
       this.name = new.target.name || name
     }
   }
 }
 
 // Uploads that we refuse
-export const NotMultipart = failure(
+export const NotMultipart = defineError(
   'NotMultipart',
   415,
   () => 'Send the pictures as multipart/form-data, one file part named "files" per picture',
 )
-export class CompressedBody extends failure(
+export class CompressedBody extends defineError(
   'CompressedBody',
   415,
   () => 'The body has a Content-Encoding; send it without compression',
@@ -47,135 +48,135 @@ export class CompressedBody extends failure(
   // RFC 9110 section 15.5.16
   override headers = { 'accept-encoding': 'identity' }
 }
-export const NoBoundary = failure('NoBoundary', 400, () => 'The Content-Type header has no multipart boundary')
-export const NoFiles = failure('NoFiles', 400, () => 'No files provided')
-export const WrongPartName = failure(
+export const NoBoundary = defineError('NoBoundary', 400, () => 'The Content-Type header has no multipart boundary')
+export const NoFiles = defineError('NoFiles', 400, () => 'No files provided')
+export const WrongPartName = defineError(
   'WrongPartName',
   400,
   (number: number) => `File part ${number} is not named "files"; every picture has to be a file part of that name`,
 )
-export const FilesAsText = failure(
+export const FilesAsText = defineError(
   'FilesAsText',
   400,
   () => 'A text field is called "files"; send each picture as a file part, with a filename in its Content-Disposition',
 )
-export const EmptyFile = failure('EmptyFile', 400, (number: number) => `File ${number} is empty`)
-export const BrokenMultipart = failure(
+export const EmptyFile = defineError('EmptyFile', 400, (number: number) => `File ${number} is empty`)
+export const BrokenMultipart = defineError(
   'BrokenMultipart',
   400,
   () => 'The multipart body is broken or ends before its last boundary',
 )
-export const UnusablePart = failure(
+export const UnusablePart = defineError(
   'UnusablePart',
   400,
   (number: number, limit: number) =>
     `The headers of part ${number} can't be used: each part needs Content-Disposition: form-data with a name, and at most ${bytes(limit)} of headers, in lines that end with CRLF`,
 )
-export const ReservedName = failure(
+export const ReservedName = defineError(
   'ReservedName',
   400,
   () => 'A part has a reserved name, such as "constructor" or "__proto__"; give it another one',
 )
-export const InvalidJsonField = failure(
+export const InvalidJsonField = defineError(
   'InvalidJsonField',
   400,
   (limit: number) => `A text field of type application/json is no JSON, or larger than ${bytes(limit)}`,
 )
-export const UnsupportedImage = failure(
+export const UnsupportedImage = defineError(
   'UnsupportedImage',
   415,
   (number: number) => `File ${number} is not a JPEG, PNG, GIF, WebP or AVIF image`,
 )
-export const HeicImage = failure(
+export const HeicImage = defineError(
   'HeicImage',
   415,
   (number: number) => `File ${number} is a HEIC image, which browsers can't show; send it as JPEG or AVIF instead`,
 )
-export const SvgImage = failure(
+export const SvgImage = defineError(
   'SvgImage',
   415,
   (number: number) => `File ${number} is an SVG document, which can run scripts; send it as PNG or WebP instead`,
 )
-export const BrokenImage = failure(
+export const BrokenImage = defineError(
   'BrokenImage',
   415,
   (number: number, type: string) =>
     `File ${number} starts like an image/${type.replace('jpg', 'jpeg')}, but its width and height can't be read`,
 )
-export const FileTooLarge = failure(
+export const FileTooLarge = defineError(
   'FileTooLarge',
   413,
   (number: number, limit: number) => `File ${number} is larger than ${bytes(limit)}, the limit for one file`,
 )
-export const UploadTooLarge = failure(
+export const UploadTooLarge = defineError(
   'UploadTooLarge',
   413,
   (files: number, limit: number) =>
     `The body is larger than any upload can be: the limit is ${files} files of ${bytes(limit)} each`,
 )
-export const TooManyFiles = failure(
+export const TooManyFiles = defineError(
   'TooManyFiles',
   413,
   (limit: number) => `There are more than ${limit} files, the limit for one story`,
 )
-export const TooManyFields = failure(
+export const TooManyFields = defineError(
   'TooManyFields',
   413,
   (limit: number) => `There are more than ${limit} text fields, the limit for one request`,
 )
-export const FieldTooLarge = failure(
+export const FieldTooLarge = defineError(
   'FieldTooLarge',
   413,
   (limit: number) => `A text field is larger than ${bytes(limit)}, the limit for one field`,
 )
-export const TooManyPixels = failure(
+export const TooManyPixels = defineError(
   'TooManyPixels',
   413,
   (number: number, width: number, height: number, limit: number) =>
     `File ${number} has ${width} × ${height} pixels; the limit is ${limit} pixels for one image`,
 )
-export const UploadStalled = failure(
+export const UploadStalled = defineError(
   'UploadStalled',
   408,
   (milliseconds: number) => `No bytes of the upload arrived for ${milliseconds / 1000} seconds`,
 )
-export const UploadTooSlow = failure(
+export const UploadTooSlow = defineError(
   'UploadTooSlow',
   408,
   (rate: number, milliseconds: number) =>
     `The upload brought less than ${bytes(rate)} per second for ${milliseconds / 1000} seconds`,
 )
-export const UploadTimeout = failure(
+export const UploadTimeout = defineError(
   'UploadTimeout',
   408,
   (milliseconds: number) => `The upload took longer than ${milliseconds / 1000} seconds, the limit for one upload`,
 )
-export const UploadSwept = failure(
+export const UploadSwept = defineError(
   'UploadSwept',
   503,
   () =>
     'The upload ran for so long that it was taken for interrupted and removed; nothing of it is stored, send it again',
   5,
 )
-export const ClientGone = failure('ClientGone', 400, () => 'The connection closed before the upload was complete')
-export const UploadsBusy = failure(
+export const ClientGone = defineError('ClientGone', 400, () => 'The connection closed before the upload was complete')
+export const UploadsBusy = defineError(
   'UploadsBusy',
   503,
   () => 'Too many uploads are under way; try again in a few seconds',
   5,
 )
-export const KeyInUse = failure(
+export const KeyInUse = defineError(
   'KeyInUse',
   409,
   () => 'The first upload with this Idempotency-Key is still running, or was interrupted; try again later',
   10,
 )
-export const KeyReused = failure(
+export const KeyReused = defineError(
   'KeyReused',
   422,
   () => 'This Idempotency-Key was used for an upload with other pictures; use a new key for each story',
 )
-export const OutcomeUnknown = failure(
+export const OutcomeUnknown = defineError(
   'OutcomeUnknown',
   503,
   () =>
@@ -185,17 +186,17 @@ export const OutcomeUnknown = failure(
 
 // Who may do what: RFC 6750 section 3
 const CHALLENGE = 'Bearer realm="story-images"'
-export class KeyMissing extends failure(
+export class KeyMissing extends defineError(
   'KeyMissing',
   401,
   () => 'This needs an API key, as "Authorization: Bearer KEY" or "X-API-Key: KEY"',
 ) {
   override headers = { 'www-authenticate': CHALLENGE }
 }
-export class KeyUnknown extends failure('KeyUnknown', 401, () => 'There is no such API key') {
+export class KeyUnknown extends defineError('KeyUnknown', 401, () => 'There is no such API key') {
   override headers = { 'www-authenticate': `${CHALLENGE}, error="invalid_token"` }
 }
-export class ScopeMissing extends failure(
+export class ScopeMissing extends defineError(
   'ScopeMissing',
   403,
   (scope: string) => `This API key does not have the scope "${scope}"`,
@@ -205,33 +206,33 @@ export class ScopeMissing extends failure(
     this.headers = { 'www-authenticate': `${CHALLENGE}, error="insufficient_scope", scope="${scope}"` }
   }
 }
-export const TicketInvalid = failure(
+export const TicketInvalid = defineError(
   'TicketInvalid',
   403,
   () => 'This upload ticket is not valid; ask for a new one whoever gave it to you',
 )
-export const TicketExpired = failure(
+export const TicketExpired = defineError(
   'TicketExpired',
   403,
   () => 'This upload ticket has expired; ask for a new one whoever gave it to you',
 )
-export const TicketTooManyFiles = failure(
+export const TicketTooManyFiles = defineError(
   'TicketTooManyFiles',
   413,
   (limit: number) => `There are more than ${limit} files, the limit of this upload ticket`,
 )
-export const TicketTooManyBytes = failure(
+export const TicketTooManyBytes = defineError(
   'TicketTooManyBytes',
   413,
   (limit: number) => `The files are larger than ${bytes(limit)} together, the limit of this upload ticket`,
 )
-export const SignatureInvalid = failure(
+export const SignatureInvalid = defineError(
   'SignatureInvalid',
   403,
   () => 'The signature of this URL is not valid: the path, "expires" or "signature" is not what was signed',
 )
-export const SignatureExpired = failure('SignatureExpired', 403, () => 'This signed URL has expired')
-export class TooManyRequests extends failure(
+export const SignatureExpired = defineError('SignatureExpired', 403, () => 'This signed URL has expired')
+export class TooManyRequests extends defineError(
   'TooManyRequests',
   429,
   (seconds: number) => `Too many requests; try again in ${seconds} seconds`,
@@ -244,13 +245,13 @@ export class TooManyRequests extends failure(
 
 // Pages of other sites, where there are no keys
 /** RFC 9110 section 15.5.20. */
-export const UnknownHost = failure(
+export const UnknownHost = defineError(
   'UnknownHost',
   421,
   (host: string) =>
     `This server does not answer to the host name ${quoted(host)}; if it is one of its own, put it into ALLOWED_HOSTS`,
 )
-export const WrongOrigin = failure(
+export const WrongOrigin = defineError(
   'WrongOrigin',
   403,
   (method: string, origin: string | undefined) =>
@@ -258,24 +259,24 @@ export const WrongOrigin = failure(
 )
 
 // Bodies of JSON
-export const NotJson = failure('NotJson', 415, () => 'Send the body as application/json')
-export const BrokenJson = failure('BrokenJson', 400, () => 'The body is not the JSON of an object')
-export const JsonTooLarge = failure(
+export const NotJson = defineError('NotJson', 415, () => 'Send the body as application/json')
+export const BrokenJson = defineError('BrokenJson', 400, () => 'The body is not the JSON of an object')
+export const JsonTooLarge = defineError(
   'JsonTooLarge',
   413,
   (limit: number) => `The body is larger than ${bytes(limit)}, the limit for this request`,
 )
-export const JsonTimeout = failure(
+export const JsonTimeout = defineError(
   'JsonTimeout',
   408,
   (milliseconds: number) => `The body took longer than ${milliseconds / 1000} seconds to arrive`,
 )
-export const BadMember = failure(
+export const BadMember = defineError(
   'BadMember',
   400,
   (name: string, allowed: string) => `The member ${quoted(name)} of the body has to be ${allowed}`,
 )
-export const UnknownMember = failure(
+export const UnknownMember = defineError(
   'UnknownMember',
   400,
   (name: string, known: readonly string[]) =>
@@ -283,20 +284,20 @@ export const UnknownMember = failure(
 )
 
 // Requests for what is not there, or not understood
-export const StoryNotFound = failure('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
-export const ImageNotFound = failure('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
-export const PreconditionFailed = failure(
+export const StoryNotFound = defineError('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
+export const ImageNotFound = defineError('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
+export const PreconditionFailed = defineError(
   'PreconditionFailed',
   412,
   () => 'The image is not the one that If-Match or If-Unmodified-Since asks for',
 )
-export const RouteNotFound = failure(
+export const RouteNotFound = defineError(
   'RouteNotFound',
   404,
   (method: string, path: string) => `There is no route ${method} ${quoted(path)}`,
 )
 /** Of a path that has routes, for other methods; `Allow` names those (RFC 9110 section 15.5.6). */
-export class MethodNotAllowed extends failure(
+export class MethodNotAllowed extends defineError(
   'MethodNotAllowed',
   405,
   (method: string, path: string, allowed: readonly string[]) =>
@@ -307,83 +308,93 @@ export class MethodNotAllowed extends failure(
     this.headers = { allow: allowed.join(', ') }
   }
 }
-export const BadQuery = failure(
+export const BadQuery = defineError(
   'BadQuery',
   400,
   (name: string, allowed: string) => `The query parameter "${name}" has to be ${allowed}`,
 )
-export const BadRequest = failure('BadRequest', 400, (what: string) => what)
-export const MissingHost = failure('MissingHost', 400, () => 'An HTTP/1.1 request needs a Host header, and only one')
-export const ExpectationFailed = failure(
+export const BadRequest = defineError('BadRequest', 400, (what: string) => what)
+export const MissingHost = defineError(
+  'MissingHost',
+  400,
+  () => 'An HTTP/1.1 request needs a Host header, and only one',
+)
+export const ExpectationFailed = defineError(
   'ExpectationFailed',
   417,
   () => 'The only expectation that this server meets is "100-continue"',
 )
-export const HeadersTooLarge = failure(
+export const HeadersTooLarge = defineError(
   'HeadersTooLarge',
   431,
   () => 'The request headers are larger than 16 KiB, or too many',
 )
 /** What is stored under the name of an image can't be decoded. */
-export const UnreadableImage = failure(
+export const UnreadableImage = defineError(
   'UnreadableImage',
   422,
   () => 'The image is broken, so it can not be made smaller; without "w" it is sent as it is',
 )
 /** It would take more memory or time than there is for one image. */
-export const HugeImage = failure(
+export const HugeImage = defineError(
   'HugeImage',
   422,
   () =>
     'The image is too large to be made smaller: it has too many bytes, pixels or frames, or a side of more than 65535 pixels, or would take too much memory or time; without "w" it is sent as it is',
 )
-export const RangeNotSatisfiable = failure(
+export const RangeNotSatisfiable = defineError(
   'RangeNotSatisfiable',
   416,
   () => 'The requested range lies outside of the image',
 )
 
 // What the server or its store could not do
-export const ServerBusy = failure(
+export const ServerBusy = defineError(
   'ServerBusy',
   503,
   () => 'The server has more to do than it can; try again in a few seconds',
   5,
 )
-export const ShuttingDown = failure('ShuttingDown', 503, () => 'The server is shutting down', 5)
+export const ShuttingDown = defineError('ShuttingDown', 503, () => 'The server is shutting down', 5)
 /** Every connection to the store is taken. */
-export const StoreBusy = failure(
+export const StoreBusy = defineError(
   'StoreBusy',
   503,
   () => 'The image store has more to do than it can; try again in a few seconds',
   5,
 )
-export const StoreUnavailable = failure(
+export const StoreUnavailable = defineError(
   'StoreUnavailable',
   503,
   () => 'The image store is out of reach; try again in a few seconds',
   5,
 )
-export const StoreFull = failure('StoreFull', 507, () => 'The image store is full', 300)
+export const StoreFull = defineError('StoreFull', 507, () => 'The image store is full', 300)
 /** The store answered, but not as it should: no bucket, no permission, a file system error. */
-export const StoreFailure = failure('StoreFailure', 500, () => 'The image store could not carry this out')
+export const StoreFailure = defineError('StoreFailure', 500, () => 'The image store could not carry this out')
 /** Some keys could not be deleted; `keys` names them for the log. */
 export class DeleteFailure extends StoreFailure {
-  constructor(readonly keys: readonly string[]) {
-    super()
+  constructor(
+    readonly keys: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(options)
   }
 }
 /** The key can't be a key of this store, for instance because it would leave the store's folder. */
-export const InvalidKey = failure('InvalidKey', 500, () => 'The image store can not hold such a key')
+export const InvalidKey = defineError('InvalidKey', 500, () => 'The image store can not hold such a key')
 /** Something is stored under the key already, or is being stored at this moment. */
-export const ObjectExists = failure('ObjectExists', 409, () => 'There is such an object already')
+export const ObjectExists = defineError('ObjectExists', 409, () => 'There is such an object already')
 /** There is no object under the key. */
-export class ObjectNotFound extends failure('ObjectNotFound', 404, () => 'There is no such object') {
-  constructor(readonly key: string) {
-    super()
+export class ObjectNotFound extends defineError('ObjectNotFound', 404, () => 'There is no such object') {
+  constructor(
+    readonly key: string,
+    options?: ErrorOptions,
+  ) {
+    super(options)
   }
 }
-export const InternalError = failure('InternalError', 500, () => 'The server failed to answer this request')
+export const InternalError = defineError('InternalError', 500, () => 'The server failed to answer this request')
 
 /** What came from the client, cut to a length that fits a sentence. */
 function quoted(text: string): string {

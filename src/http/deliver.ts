@@ -24,7 +24,7 @@ export function deliver(
   readerTimeout = reply.server.config.READER_TIMEOUT,
 ): FastifyReply {
   const { raw, request } = reply
-  if (body.errored) throw new StoreUnavailable().because(body.errored)
+  if (body.errored) throw new StoreUnavailable({ cause: body.errored })
   // What the hooks that Fastify would call do: a body that was not read can't be told from the next request
   if (!request.raw.complete || !reply.server.server.listening) reply.header('connection', 'close')
   try {

@@ -322,8 +322,8 @@ function multipartError(error: unknown, maxFiles: number): unknown {
       return new InvalidJsonField(MAX_FIELD_BYTES)
     case 'FST_MP_PREMATURE_CLOSE':
     case 'ECONNRESET':
-      return new ClientGone().because(error)
+      return new ClientGone({ cause: error })
   }
   if (error.message === 'Multipart: Boundary not found') return new NoBoundary()
-  return new BrokenMultipart().because(error)
+  return new BrokenMultipart({ cause: error })
 }

@@ -70,7 +70,7 @@ export async function readJson<T>(store: ObjectStore, key: string): Promise<T> {
   try {
     return JSON.parse(Buffer.concat(chunks).toString()) as T
   } catch (error) {
-    throw new Unreadable().because(error)
+    throw new Unreadable({ cause: error })
   }
 }
 

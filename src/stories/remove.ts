@@ -269,7 +269,7 @@ export class Removal {
   }
 
   throwIfFailed(): void {
-    if (this.kept.size > 0) throw new DeleteFailure([...this.kept]).because(this.#cause)
+    if (this.kept.size > 0) throw new DeleteFailure([...this.kept], { cause: this.#cause })
   }
 
   async delete(keys: readonly string[]): Promise<void> {

@@ -228,7 +228,7 @@ class RunningUpload {
     if (mayBeSwept(age) && !(await isLasting(this.#store, this.#id))) throw new UploadSwept()
     await this.#claim?.commit().catch((error) => {
       // The record is there, and whoever sends the upload again finds it
-      throw error instanceof KeyInUse ? error : new OutcomeUnknown().because(error)
+      throw error instanceof KeyInUse ? error : new OutcomeUnknown({ cause: error })
     })
   }
 
@@ -246,7 +246,7 @@ class RunningUpload {
     try {
       if (this.#claim && !(await this.#claim.giveUp())) return false
     } catch (failure) {
-      if (this.#isRecordSent) throw new OutcomeUnknown().because(failure)
+      if (this.#isRecordSent) throw new OutcomeUnknown({ cause: failure })
     }
     await this.undo()
     return true
@@ -261,12 +261,12 @@ class RunningUpload {
     if (!this.#isStored) return
     if (this.#isRecordSent) {
       await this.#store.delete([recordKey(this.#id, this.keys.length, this.#claim !== undefined)]).catch((deletion) => {
-        throw new OutcomeUnknown().because(deletion)
+        throw new OutcomeUnknown({ cause: deletion })
       })
     }
     await this.#store.delete(this.keys).catch((deletion) => {
       this.#options.onLeftover(deletion)
-      if (this.#isRecordSent) throw new OutcomeUnknown().because(deletion)
+      if (this.#isRecordSent) throw new OutcomeUnknown({ cause: deletion })
     })
   }
 

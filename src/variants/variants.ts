@@ -110,7 +110,7 @@ export class Variants {
         return this.#joinJob(spec, key, wish)
       })
     }
-    throw new StoreFailure().because(new Error('a variant was gone as often as it was made'))
+    throw new StoreFailure({ cause: new Error('a variant was gone as often as it was made') })
   }
 
   /** Ends the work: who still waits for it gets an error. */
@@ -197,7 +197,7 @@ export class Variants {
       body.destroy()
       if (thrown instanceof WorkerDied && !isLast) return false
       this.#observe('failed', seconds())
-      const error = thrown instanceof WorkerDied ? new UnreadableImage().because(thrown) : thrown
+      const error = thrown instanceof WorkerDied ? new UnreadableImage({ cause: thrown }) : thrown
       const [broken, huge] = problemKeys(spec, source)
       if (error instanceof UnreadableImage) this.#remember(broken, error)
       if (error instanceof HugeImage) this.#remember(huge, error)

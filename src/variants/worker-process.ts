@@ -137,7 +137,7 @@ export class WorkerProcess {
       if (!this.#bytes.write(chunk)) await once(this.#bytes, 'drain', { signal }).catch(() => this.ended)
     }
     // With fewer bytes the worker would wait for the rest
-    if (left !== 0) throw new StoreFailure().because(new Error(`${left} bytes are missing`))
+    if (left !== 0) throw new StoreFailure({ cause: new Error(`${left} bytes are missing`) })
     const timer = setTimeout(() => this.#lose(new HugeImage()), this.#workMs)
     const [answer] = await answered.finally(() => clearTimeout(timer))
     this.#memory = answer.memory
@@ -168,7 +168,7 @@ export class WorkerProcess {
 }
 
 function reasonOf(code: number | null, signal: NodeJS.Signals | null): Error {
-  if (code === NOT_STARTED) return new ServerBusy().because(new Error('Node.js could not be started'))
+  if (code === NOT_STARTED) return new ServerBusy({ cause: new Error('Node.js could not be started') })
   return ABORTED.includes(signal) ? new HugeImage() : new WorkerDied('The worker is gone')
 }
 
@@ -193,7 +193,7 @@ function start(mostData: number): ChildProcess {
     // Why there is none is said later, and nobody else listens
     child.on('error', () => {})
   } catch (cause) {
-    throw new ServerBusy().because(cause)
+    throw new ServerBusy({ cause })
   }
-  throw new ServerBusy().because(new Error('no process could be started'))
+  throw new ServerBusy({ cause: new Error('no process could be started') })
 }

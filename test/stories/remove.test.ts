@@ -179,7 +179,7 @@ t.test('a removal of all names every key that the store kept, and deletes all th
     delete: async (keys) => {
       await disk.delete(keys.filter((key) => !stuck.has(key)))
       const kept = keys.filter((key) => stuck.has(key))
-      if (kept.length > 0) throw new DeleteFailure(kept).because(cause)
+      if (kept.length > 0) throw new DeleteFailure(kept, { cause })
     },
   })
   const error = await removeAllStories(store, HOUR).catch((error) => error)

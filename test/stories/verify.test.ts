@@ -297,7 +297,7 @@ t.test('a store that fails now and then is asked again; one that is away ends it
   })
   await t.rejects(verified(away), StoreUnavailable)
   const broken = failing((key) => {
-    if (key === `stories/${id}/1.jpg`) throw new StoreFailure().because(new Error('EIO: i/o error, read'))
+    if (key === `stories/${id}/1.jpg`) throw new StoreFailure({ cause: new Error('EIO: i/o error, read') })
   })
   t.same((await verified(broken)).damaged, { [id]: ["1.jpg can't be read: EIO: i/o error, read"] })
   const unlisted = failing((key) => {

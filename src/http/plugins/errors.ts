@@ -157,7 +157,7 @@ function serviceError(error: FastifyError | ServiceError, request: FastifyReques
   if (error.statusCode === 415 && request.routeOptions.schema?.consumes) return new NotMultipart()
   if (error.statusCode === 415) return new BadRequest('The Content-Type header is not the name of a media type')
   if (error.statusCode !== undefined && error.statusCode < 500) {
-    return new BadRequest('This request can not be understood').because(error)
+    return new BadRequest('This request can not be understood', { cause: error })
   }
-  return new InternalError().because(error)
+  return new InternalError({ cause: error })
 }

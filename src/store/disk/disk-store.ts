@@ -140,7 +140,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
           cause = error
         }
       })
-      if (failed.length > 0) throw new DeleteFailure(failed).because(cause)
+      if (failed.length > 0) throw new DeleteFailure(failed, { cause })
     },
 
     tidy: (options) => tidyDisk(root, options),

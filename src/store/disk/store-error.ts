@@ -23,11 +23,11 @@ export function storeError(error: unknown, signal?: AbortSignal): unknown {
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new StoreFull().because(error)
+      return new StoreFull({ cause: error })
     case 'EMFILE':
     case 'ENFILE':
-      return new StoreUnavailable().because(error)
+      return new StoreUnavailable({ cause: error })
     default:
-      return new StoreFailure().because(error)
+      return new StoreFailure({ cause: error })
   }
 }

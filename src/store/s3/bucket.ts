@@ -71,7 +71,7 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
   const client = newClient(settings)
   const downloads = newClient(settings)
   await client.config.region().catch((error) => {
-    throw new StoreFailure().because(error)
+    throw new StoreFailure({ cause: error })
   })
   const open = () => openShortPath(client, settings.bucket, settings.timeout)
   const [path, downloadPath] = settings.shortPath === false ? [] : await Promise.all([open(), open()])

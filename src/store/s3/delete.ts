@@ -41,7 +41,7 @@ export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
       })
     } else single.push(...keys)
     await sideBySide(single, SINGLE_CALLS_AT_ONCE, (key) => deleteOne(bucket, key, fail))
-    if (failed.length > 0) throw new DeleteFailure(failed).because(cause)
+    if (failed.length > 0) throw new DeleteFailure(failed, { cause })
   }
 }
 

@@ -263,7 +263,7 @@ async function readPage<Entry>(
     for (const entry of entries) {
       const key = kind.keyOf(entry)
       if (last !== undefined && compareKeys(key, last) <= 0) {
-        throw new StoreFailure().because(new Error('The store does not list keys in order, or repeats itself'))
+        throw new StoreFailure({ cause: new Error('The store does not list keys in order, or repeats itself') })
       }
       last = key
     }
@@ -276,7 +276,7 @@ async function readPage<Entry>(
     }
     if (last !== after || !answer.truncated) return { entries, last, more: answer.truncated, token: answer.token }
     if ((answer.token ?? token) === token) {
-      throw new StoreFailure().because(new Error('The store says that there is more, but not where'))
+      throw new StoreFailure({ cause: new Error('The store says that there is more, but not where') })
     }
     token = answer.token
   }
@@ -333,7 +333,7 @@ export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAn
 
 /** The same from the SDK's answer. */
 function answerOf(answer: ListObjectsV2CommandOutput, strip: number): ListAnswer {
-  if (answer.IsTruncated === undefined) throw new StoreFailure().because(new Error('The answer is no list'))
+  if (answer.IsTruncated === undefined) throw new StoreFailure({ cause: new Error('The answer is no list') })
   const decode = (name = '') => (answer.EncodingType === 'url' ? decodeName(name) : name).slice(strip)
   return {
     objects: (answer.Contents ?? []).map(({ Key, Size = 0, LastModified = new Date(0) }) => ({

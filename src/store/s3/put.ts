@@ -70,7 +70,7 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
     if (bodyFailure) throw bodyFailure.error
     const failure = storeError(error, key)
     // Of a put it says that there is no bucket
-    throw failure instanceof ObjectNotFound ? new StoreFailure().because(error) : failure
+    throw failure instanceof ObjectNotFound ? new StoreFailure({ cause: error }) : failure
   } finally {
     // Not awaited: with a read under way it ends only with the sender's next bytes
     chunks.return?.().catch(() => {})

@@ -28,15 +28,15 @@ export function storeError(error: unknown, key = '', signal?: AbortSignal): unkn
   const status = statusOf(error)
   if (name === 'NoSuchKey' || name === 'NotFound') return new ObjectNotFound(key)
   // The second one: somebody else is writing it at this moment (AWS, "Add preconditions to S3 operations with conditional requests")
-  if (name === 'PreconditionFailed' || name === 'ConditionalRequestConflict') return new ObjectExists().because(error)
+  if (name === 'PreconditionFailed' || name === 'ConditionalRequestConflict') return new ObjectExists({ cause: error })
   if (name === 'InvalidRange' || status === 416) return new RangeNotSatisfiable()
-  if (FULL.has(name) || QUOTA.test(name) || status === 507) return new StoreFull().because(error)
+  if (FULL.has(name) || QUOTA.test(name) || status === 507) return new StoreFull({ cause: error })
   // Without an answer the SDK has the error of the connection: refused, reset, timed out, not found
-  if (isNotImplemented(error)) return new StoreFailure().because(error)
+  if (isNotImplemented(error)) return new StoreFailure({ cause: error })
   if (TRY_AGAIN.has(name) || status === 429 || status >= 500 || (status === 0 && isConnectionError(error))) {
-    return new StoreUnavailable().because(error)
+    return new StoreUnavailable({ cause: error })
   }
-  return new StoreFailure().because(error)
+  return new StoreFailure({ cause: error })
 }
 
 function isConnectionError(error: unknown): boolean {
