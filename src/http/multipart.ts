@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { BLOCK_BYTES, takeBlock } from '../blocks.ts'
@@ -23,6 +23,7 @@ import {
 } from '../errors.ts'
 import type { Body } from '../store/object-store.ts'
 import { Delimiters, type PartLimits } from './delimiters.ts'
+import { withoutPadding } from './transport-padding.ts'
 
 /** What a request may hold beside its images. */
 const MAX_FIELDS = 16
@@ -86,11 +87,19 @@ const BOUNDARY = /;\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/i
  * The images of an upload, each the body of a file part, in the order of the parts. Names and types that the client sends along
  * are not looked at. Each body has to be read to its end before the next one is asked for.
  *
+ * @param signal ends the wait for the first bytes
  * @throws {ServiceError} for a request that is not as the contract says
  */
-export async function* readImages(request: FastifyRequest, limits: UploadLimits): AsyncGenerator<Body> {
-  const body = new MultipartBody(request)
-  const parts = request.parts({
+export async function* readImages(
+  request: FastifyRequest,
+  limits: UploadLimits,
+  signal: AbortSignal,
+): AsyncGenerator<Body> {
+  const boundary = boundaryOf(request)
+  const raw = await withoutPadding(request.raw, boundary, signal)
+  const body = new MultipartBody(raw, boundary)
+  const source: FastifyRequest = raw === request.raw ? request : Object.create(request, { raw: { value: raw } })
+  const parts = source.parts({
     isPartAFile(name?: string, type?: string, filename?: string) {
       if (name !== undefined || filename !== undefined) body.shown += 1
       return filename !== undefined || type === 'application/octet-stream'
@@ -141,7 +150,7 @@ export async function* readImages(request: FastifyRequest, limits: UploadLimits)
 class MultipartBody {
   /** Parts that the parser has shown, with a name. */
   shown = 0
-  readonly #raw: IncomingMessage
+  readonly #raw: Readable
   readonly #delimiters: Delimiters
   #failure: { readonly error: unknown } | undefined
   #endWait: ((error: unknown) => void) | undefined
@@ -149,11 +158,9 @@ class MultipartBody {
   #unread: number | undefined = 0
   #isHeld = false
 
-  /** @throws {NoBoundary} */
-  constructor(request: FastifyRequest) {
-    const { raw } = request
+  constructor(raw: Readable, boundary: string) {
     this.#raw = raw
-    this.#delimiters = new Delimiters(boundaryOf(request), PART_LIMITS)
+    this.#delimiters = new Delimiters(boundary, PART_LIMITS)
     raw.on('data', this.#onData)
   }
 

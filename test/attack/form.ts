@@ -23,9 +23,14 @@ export function readForm(bytes: Buffer, boundary: string): Form {
     const from = at + delimiter.length
     if (body.toString('latin1', from, from + 2) === '--') return { isComplete: true, parts }
     at = body.indexOf(delimiter, from, 'latin1')
-    if (at >= 0) parts.push(readPart(body.subarray(from, at)))
+    if (at >= 0) parts.push(readPart(body.subarray(from + paddingAt(body, from), at)))
   }
   return { isComplete: false, parts }
+}
+
+/** The length of what a sender may put after a boundary ("transport-padding"). */
+function paddingAt(body: Buffer, at: number): number {
+  return /^[ \t]*/.exec(body.toString('latin1', at, at + 2000))?.[0].length ?? 0
 }
 
 function readPart(bytes: Buffer): FormPart {

@@ -74,6 +74,22 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
   ['a text field beside the file', multipart([textPart('title', 'x'), FILE, textPart('more', 'y')]), 200],
   ['a preamble and an epilogue', multipart([FILE], { preamble: 'Hello\r\n', epilogue: '\r\nBye\r\n' }), 200],
   ['an epilogue with boundaries', multipart([FILE], { epilogue: '\r\n--XX\r\n--XX-\r\n--XX--\r\n' }), 200],
+  ['a space after each boundary', multipart([FILE, FILE], { padding: ' ' }), 200],
+  [
+    'spaces and tabs after each boundary, the last one too',
+    multipart([textPart('title', 'x'), FILE, FILE], { padding: ' \t  ', epilogue: '\t \r\n' }),
+    200,
+  ],
+  ['1,024 spaces after each boundary', multipart([FILE, FILE], { padding: ' '.repeat(1024) }), 200],
+  ['a space and a letter after each boundary', multipart([FILE], { padding: ' x' }), 400, UNUSABLE],
+  [
+    'a space after the second boundary alone',
+    Buffer.concat([multipart([FILE], { last: false }), multipart([FILE], { padding: ' ' })]),
+    400,
+    /^The headers of part 2 can't be used/,
+  ],
+  ['a missing last boundary after others with spaces', multipart([FILE], { padding: ' ', last: false }), 400, BROKEN],
+  ['nothing but the beginning of a boundary', Buffer.from('--X'), 400, BROKEN],
   ['nothing behind the last boundary', multipart([FILE], { epilogue: '' }), 200],
   // The parser keeps fields in an object and so refuses these names
   ['a field called __proto__', multipart([textPart('__proto__', '{"a":1}'), FILE]), 400, RESERVED],
@@ -321,18 +337,19 @@ t.test('a body may be cut into chunks at every place', async (t) => {
   t.notOk(whole.includes(false), 'every image is whole')
 })
 
-t.test('a body may come byte by byte', async (t) => {
-  const server = await startApp(t)
-  const body = multipart([FILE])
-  const client = await server.connect()
-  for (const byte of Buffer.concat([Buffer.from(uploadHead(body.length)), body])) {
-    await client.write(Buffer.of(byte))
-    await new Promise(setImmediate)
-  }
-  t.equal((await client.answer()).status, 200)
-  const [entry] = await listed(server)
-  t.ok(Buffer.from(await (await fetch(server.url + entry?.path)).arrayBuffer()).equals(image))
-})
+for (const padding of ['', ' \t'])
+  t.test(`a body may come byte by byte${padding && ', with padding after its boundaries'}`, async (t) => {
+    const server = await startApp(t)
+    const body = multipart([FILE], { padding })
+    const client = await server.connect()
+    for (const byte of Buffer.concat([Buffer.from(uploadHead(body.length)), body])) {
+      await client.write(Buffer.of(byte))
+      await new Promise(setImmediate)
+    }
+    t.equal((await client.answer()).status, 200)
+    const [entry] = await listed(server)
+    t.ok(Buffer.from(await (await fetch(server.url + entry?.path)).arrayBuffer()).equals(image))
+  })
 
 const chunk = (bytes: Uint8Array, size = bytes.length.toString(16)) =>
   Buffer.concat([Buffer.from(`${size}\r\n`), bytes, Buffer.from('\r\n')])
@@ -377,6 +394,19 @@ t.test('a Content-Length that is too long waits no longer than UPLOAD_IDLE_TIMEO
   t.equal(answer.status, 408)
   t.match(JSON.parse(answer.body).detail, /No bytes of the upload arrived for 0.3 seconds/)
   t.comment(`after ${Date.now() - start} ms`)
+  await leavesNothing(t, server)
+})
+
+t.test('an upload that stalls in its first boundary is discarded when it goes on after the response', async (t) => {
+  const server = await startApp(t, { UPLOAD_IDLE_TIMEOUT: '300ms' })
+  const body = multipart([FILE, filePart(Buffer.alloc(2_000_000))])
+  const client = await server.connect()
+  await client.write(uploadHead(body.length))
+  await client.write(body.subarray(0, 3))
+  t.equal((await client.answer()).status, 408)
+  await client.write(body.subarray(3))
+  client.socket.end()
+  await client.end()
   await leavesNothing(t, server)
 })
 

@@ -229,11 +229,11 @@ export const textPart = (name: string, body: string): Part => ({
 /** A multipart body (RFC 2046 section 5.1.1), as it should be or not. */
 export function multipart(
   parts: readonly Part[],
-  { boundary = 'XX', eol = '\r\n', last = true, preamble = '', epilogue = '\r\n' } = {},
+  { boundary = 'XX', padding = '', eol = '\r\n', last = true, preamble = '', epilogue = '\r\n' } = {},
 ): Buffer {
   const pieces: (string | Uint8Array)[] = [preamble]
   for (const { headers, body } of parts) {
-    pieces.push(`--${boundary}${eol}`, ...headers.map((header) => header + eol), eol, body, eol)
+    pieces.push(`--${boundary}${padding}${eol}`, ...headers.map((header) => header + eol), eol, body, eol)
   }
   if (last) pieces.push(`--${boundary}--${epilogue}`)
   return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)))

@@ -58,7 +58,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         request.facts.waited = Math.round(performance.now() - asked)
         try {
           const { ticket } = request.access
-          const images = readImages(request, limits)
+          const images = readImages(request, limits, signal)
           const story = await uploadStory(store, ticket ? withinTicket(images, ticket) : images, {
             maxPixels: config.MAX_PIXELS,
             readAhead: reservation.readAhead,
