@@ -1,78 +1,78 @@
 import { UploadsBusy } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { Room, type RoomOptions } from './room.ts'
+import { FairQueue, type FairQueueOptions } from './fair-queue.ts'
 
 const MIB = 1024 * 1024
 
-/** Uploads of at most this many bytes have a lane of their own. None of their images is a multipart upload to the bucket. */
+/** Largest upload of the small pool, in bytes. None of its images is a multipart upload to the bucket. */
 export const SMALL_BYTES = 5 * MIB
 
 /**
- * What an upload holds beside the bytes of its images, at most: nine of them are in the process at once, in blocks of 16 KiB, or of
+ * What an upload holds besides the bytes of its images, at most: nine images are in the process at once, in blocks of 16 KiB, or of
  * 256 KiB if they are larger; and what the parser holds.
  */
-const LEAST_BYTES = 160 * 1024
-const MOST_PER_BYTE = 16
+const BASE_BYTES = 160 * 1024
+const MAX_PER_BYTE = 16
 const SLACK_BYTES = 2.5 * MIB
 
-/** What an upload may hold. */
+/** Memory that an upload may use. */
 export interface Reservation {
-  /** Whether it may read on while a part is on its way to the store. */
+  /** Whether the upload may read on while it sends a part to the store. */
   readonly readAhead: boolean
-  /** Whether others wait for what it holds. */
-  isWanted(): boolean
-  /** Gives the room back; calling it again does nothing. */
+  /** Returns whether other uploads wait for this memory. */
+  hasWaiters(): boolean
+  /** Gives the memory back; calling it again does nothing. */
   release(): void
 }
 
 export interface Sender {
-  /** Of several senders the one that holds least comes next. */
-  readonly who?: string
-  /** Resolves when the body has begun to arrive; asked only when room is scarce. */
-  readonly begun?: () => Promise<void>
+  /** The queue is fair between clients. */
+  readonly clientId?: string
+  /** Resolves when the body has begun to arrive; called only when memory is scarce. */
+  readonly bodyStarted?: () => Promise<void>
 }
 
 /**
  * Memory for the bytes of all uploads of this process. An upload reserves once, before its body is read, and never asks for
- * more, so uploads cannot deadlock on each other; its sender's bytes wait in the socket meanwhile. Whoever does not fit
- * waits. Small uploads have a quarter of the memory for themselves, so that large slow ones do not hold them up. Once half of the
- * rest is taken, large ones send one part at a time, so that more of them run at once.
+ * more, so uploads cannot deadlock on each other. An upload that does not fit waits; the bytes of its client stay in the socket
+ * meanwhile. A quarter of the memory is a pool of its own for small uploads, so that large slow ones do not hold them up. Once half of
+ * the large pool is taken, large uploads send one part at a time, so that more of them run at once.
  *
- * While at least half is free, nobody is asked for anything. Beyond that only an upload whose body has begun to arrive gets room:
- * thousands of senders who open an upload and drip do not keep the others out.
+ * While at least half of a pool is free, it takes every upload. After that it takes only uploads whose body has begun to arrive:
+ * thousands of clients that open an upload and send a byte a second do not keep the others out.
  */
 export class UploadBudget {
-  readonly #small: Lane
-  readonly #large: Lane
+  readonly #small: Pool
+  readonly #large: Pool
   readonly #putMemory: ObjectStore['putMemory']
 
   /**
    * @param bytes memory for all uploads
    * @param putMemory what one large image on its way to the store holds
-   * @param patience milliseconds after which a waiting upload is refused
-   * @param waiting most uploads that may wait for each half of the house, the small and the large ones
+   * @param timeoutMs after which a waiting upload is refused
+   * @param maxQueued most uploads that may wait for each pool
    */
-  constructor(bytes: number, putMemory: ObjectStore['putMemory'], patience: number, waiting: number) {
+  constructor(bytes: number, putMemory: ObjectStore['putMemory'], timeoutMs: number, maxQueued: number) {
     this.#putMemory = putMemory
     const quarter = Math.floor(bytes / 4)
-    const options = { patience, waiting, busy: () => new UploadsBusy() }
-    this.#small = new Lane(quarter, options)
-    this.#large = new Lane(bytes - quarter, options)
+    const options = { timeoutMs, maxQueued, refusal: () => new UploadsBusy() }
+    this.#small = new Pool(quarter, options)
+    this.#large = new Pool(bytes - quarter, options)
   }
 
-  /** The memory of small uploads, and that of large ones, in bytes. */
-  get rooms(): { readonly small: Room; readonly large: Room } {
-    return { small: this.#small.room, large: this.#large.room }
+  /** The queues for the memory of small and large uploads, in bytes. */
+  get queues(): { readonly small: FairQueue; readonly large: FairQueue } {
+    return { small: this.#small.queue, large: this.#large.queue }
   }
 
   /**
-   * Waits for room. Rejects with `UploadsBusy` when there is none in time, or with the signal's reason.
+   * Waits for memory. Rejects with `UploadsBusy` when there is none in time, or with the signal's reason.
    *
-   * @param length bytes of the request's body, if it says so
+   * @param length of the request's body in bytes; undefined if it is unknown
    */
   async reserve(length: number | undefined, signal: AbortSignal, sender: Sender = {}): Promise<Reservation> {
     if (length !== undefined && length <= SMALL_BYTES) {
-      const bytes = LEAST_BYTES + Math.min(MOST_PER_BYTE * length, length + SLACK_BYTES)
+      const bytes = BASE_BYTES + Math.min(MAX_PER_BYTE * length, length + SLACK_BYTES)
       return this.#small.reserve(bytes, bytes, signal, sender)
     }
     // A store may copy what it holds
@@ -83,27 +83,36 @@ export class UploadBudget {
   }
 }
 
-class Lane {
-  readonly room: Room
+class Pool {
+  readonly queue: FairQueue
   readonly #half: number
 
-  constructor(bytes: number, options: RoomOptions) {
-    this.room = new Room(bytes, options)
+  constructor(bytes: number, options: FairQueueOptions) {
+    this.queue = new FairQueue(bytes, options)
     this.#half = bytes / 2
   }
 
-  async reserve(lean: number, window: number, signal: AbortSignal, { who = '', begun }: Sender): Promise<Reservation> {
-    const { room } = this
-    if (begun && room.free - lean < this.#half) await begun()
-    await room.take(lean, who, signal)
-    const more = window - lean
-    const readAhead = more === 0 || (room.free - more >= this.#half && room.tryTake(more, who))
-    let held = readAhead ? window : lean
+  /**
+   * @param minBytes that the upload needs
+   * @param maxBytes with which it can read ahead
+   */
+  async reserve(
+    minBytes: number,
+    maxBytes: number,
+    signal: AbortSignal,
+    { clientId = '', bodyStarted }: Sender,
+  ): Promise<Reservation> {
+    const { queue } = this
+    if (bodyStarted && queue.free - minBytes < this.#half) await bodyStarted()
+    await queue.take(minBytes, clientId, signal)
+    const more = maxBytes - minBytes
+    const readAhead = more === 0 || (queue.free - more >= this.#half && queue.tryTake(more, clientId))
+    let held = readAhead ? maxBytes : minBytes
     return {
       readAhead,
-      isWanted: () => held > 0 && room.isScarce,
+      hasWaiters: () => held > 0 && queue.hasWaiters,
       release: () => {
-        room.give(held, who)
+        queue.give(held, clientId)
         held = 0
       },
     }

@@ -1,11 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@platformatic/prom-client'
 import type { SweepReport } from '../stories/sweep.ts'
 
-/** What there is only so much of, in units of its own, and how many wait for it. */
-export interface Scarce {
-  readonly units: number
+/** A queue for a capacity, of requests or of bytes. */
+export interface Queue {
+  readonly capacity: number
   readonly free: number
-  readonly waiting: number
+  /** Requests that wait. */
+  readonly length: number
 }
 
 /** A request that is over. */
@@ -46,11 +47,11 @@ export class Metrics {
   readonly #replays = this.#counter('uploads_replayed_total', 'Uploads answered with the story of an earlier one')
   readonly #imagesStored = this.#counter('images_stored_total', 'Images of the stories that uploads have made')
   readonly #imagesSent = this.#counter('images_sent_total', 'Images, and ranges of images, that were sent whole')
-  readonly #used = this.#gauge('room_used', 'Requests that have a place, of which there are only so many', 'room')
-  readonly #limit = this.#gauge('room_limit', 'How many places there are', 'room')
-  readonly #usedBytes = this.#gauge('room_used_bytes', 'Memory that requests have been given', 'room')
-  readonly #limitBytes = this.#gauge('room_limit_bytes', 'How much of it there is', 'room')
-  readonly #waiting = this.#gauge('room_waiting', 'Requests that wait for a place, or for memory', 'room')
+  readonly #used = this.#gauge('capacity_used', 'Requests that are running, of those with a limit', 'queue')
+  readonly #limit = this.#gauge('capacity_limit', 'Most requests that may run at once', 'queue')
+  readonly #usedBytes = this.#gauge('capacity_used_bytes', 'Memory that requests have reserved', 'queue')
+  readonly #limitBytes = this.#gauge('capacity_limit_bytes', 'Most memory that requests may reserve', 'queue')
+  readonly #queueLength = this.#gauge('queue_length', 'Requests that wait for capacity', 'queue')
   readonly #calls = this.#counter('store_calls_total', 'Calls to the store, by how they ended', 'call', 'outcome')
   readonly #callDurations = this.#histogram('store_call_duration_seconds', 'How long the store took to answer', 'call')
   readonly #bytes = this.#counter('store_bytes_total', 'Bytes of objects that were stored or read whole', 'call')
@@ -65,21 +66,14 @@ export class Metrics {
   readonly #variants = this.#counter('variants_total', 'Variants of images, by what became of them', 'outcome')
   readonly #variantDurations = this.#histogram('variant_duration_seconds', 'How long making a variant took')
   readonly #build = this.#gauge('build_info', 'Always 1', 'version', 'store')
-  readonly #rooms = new Map<
-    string,
-    { readonly room: Scarce; readonly used: Gauge<'room'>; readonly limit: Gauge<'room'> }
-  >()
+  readonly #queues: (() => void)[] = []
 
   /** Of the text that `/metrics` answers with. */
   readonly contentType = this.#registry.contentType
 
   /** The Prometheus text format, version 0.0.4. */
   text(): Promise<string> {
-    for (const [name, { room, used, limit }] of this.#rooms) {
-      used.set({ room: name }, room.units - room.free)
-      limit.set({ room: name }, room.units)
-      this.#waiting.set({ room: name }, room.waiting)
-    }
+    for (const measure of this.#queues) measure()
     return this.#registry.metrics()
   }
 
@@ -93,14 +87,14 @@ export class Metrics {
     this.#build.set({ version, store }, 1)
   }
 
-  /** @param name one of few, for places that requests take */
-  watchRoom(name: string, room: Scarce): void {
-    this.#rooms.set(name, { room, used: this.#used, limit: this.#limit })
-  }
-
-  /** @param name one of few, for bytes that requests take */
-  watchMemory(name: string, room: Scarce): void {
-    this.#rooms.set(name, { room, used: this.#usedBytes, limit: this.#limitBytes })
+  /** @param name one of few */
+  watchQueue(name: string, queue: Queue, unit: 'requests' | 'bytes' = 'requests'): void {
+    const [used, limit] = unit === 'bytes' ? [this.#usedBytes, this.#limitBytes] : [this.#used, this.#limit]
+    this.#queues.push(() => {
+      used.set({ queue: name }, queue.capacity - queue.free)
+      limit.set({ queue: name }, queue.capacity)
+      this.#queueLength.set({ queue: name }, queue.length)
+    })
   }
 
   requestBegins(operation = NO_ROUTE): void {

@@ -48,7 +48,7 @@ for (const [name, open] of openers) {
     }
     await until('every place is free', async () => {
       const { body } = await get(server, '/metrics')
-      return !/^story_images_room_(used|waiting)\S* [^0]/m.test(body.toString())
+      return !/^story_images_(capacity_used|queue_length)\S* [^0]/m.test(body.toString())
     })
     for (const served of [path, `${path}?w=160`, IMAGES, STORY_IDS]) t.equal((await get(server, served)).status, 200)
   })

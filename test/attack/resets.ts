@@ -405,7 +405,7 @@ async function takenIn(server: ServerProcess): Promise<string[]> {
   return body
     .toString()
     .split('\n')
-    .filter((line) => /^story_images_(room_(used|waiting)|http_requests_running)/.test(line))
+    .filter((line) => /^story_images_(capacity_used|queue_length|http_requests_running)/.test(line))
     .filter((line) => !/ 0$/.test(line) && line !== 'story_images_http_requests_running{operation="getMetrics"} 1')
 }
 

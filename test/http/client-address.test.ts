@@ -172,19 +172,19 @@ async function serveHeld(t: Test, method: 'list' | 'get' | 'head' | 'put') {
 const image = await smallImage()
 const IMAGE = `/images/stories/${storyId(1)}/1.png`
 
-for (const { what, room, operation, method, path, status } of sample(
+for (const { what, queue, operation, method, path, status } of sample(
   [
-    { what: 'lists', room: 'lists', operation: 'listImages', method: 'list', path: '/api/v1/images', status: 200 },
-    { what: 'images', room: 'images', operation: 'getImage', method: 'get', path: IMAGE, status: 404 },
+    { what: 'lists', queue: 'lists', operation: 'listImages', method: 'list', path: '/api/v1/images', status: 200 },
+    { what: 'images', queue: 'images', operation: 'getImage', method: 'get', path: IMAGE, status: 404 },
     {
       what: 'uploads',
-      room: 'small_uploads',
+      queue: 'small_uploads',
       operation: 'uploadStory',
       method: 'put',
       path: '/api/v1/images/upload',
       status: 200,
     },
-    { what: 'variants', room: 'variants', operation: 'getImage', method: 'head', path: `${IMAGE}?w=160`, status: 404 },
+    { what: 'variants', queue: 'variants', operation: 'getImage', method: 'head', path: `${IMAGE}?w=160`, status: 404 },
   ] as const,
   1,
 )) {
@@ -202,7 +202,7 @@ for (const { what, room, operation, method, path, status } of sample(
     const busy = Array.from({ length: 300 }, async (_, n) =>
       statuses.push(await ask(`2001:db8:1:2::${n.toString(16)}`)),
     )
-    const waiting = () => gauge('room_waiting', `room="${room}"`)
+    const waiting = () => gauge('queue_length', `queue="${queue}"`)
     const isFull = async () => {
       const running = await gauge('http_requests_running', `operation="${operation}"`)
       return running + statuses.length === 300 && (await waiting()) === 50

@@ -51,7 +51,7 @@ async function sumOf({ app }: Awaited<ReturnType<typeof startApp>>, gauge: strin
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
-for (const [room, path] of [
+for (const [queue, path] of [
   ['lists', IMAGES],
   ['lists', `${STORY_IDS}?limit=5`],
   ['images', IMAGE],
@@ -61,8 +61,8 @@ for (const [room, path] of [
     const server = await heldServer(t)
     const client = await server.connect()
     await client.write(request(path).repeat(TOGETHER))
-    const used = () => sumOf(server, `room_used{room="${room}"}`)
-    const waiting = () => sumOf(server, `room_waiting{room="${room}"}`)
+    const used = () => sumOf(server, `capacity_used{queue="${queue}"}`)
+    const waiting = () => sumOf(server, `queue_length{queue="${queue}"}`)
     t.ok(await eventually(async () => (await waiting()) === TOGETHER - PLACES, LONG), 'the last ones wait')
     t.equal(await used(), PLACES)
     client.socket.resetAndDestroy()
@@ -81,7 +81,7 @@ t.test('an upload that was sent after another request ends with its connection',
   await client.write(request(IMAGES))
   await client.write(uploadHead(body.length))
   await client.write(body.subarray(0, -10))
-  const memory = () => sumOf(server, 'room_used_bytes')
+  const memory = () => sumOf(server, 'capacity_used_bytes')
   t.ok(await eventually(async () => (await memory()) > 0, LONG), 'it has got memory')
   client.socket.resetAndDestroy()
   server.go()

@@ -161,7 +161,7 @@ t.test('a body that the route wants is asked for, then the request is answered',
 
 t.test('an upload that waits for memory is asked for its body first', async (t) => {
   const server = await startApp(t, { UPLOAD_MEMORY: '48MiB' })
-  // Each large one holds at least a seventh of the room for large ones, and the rest wait for theirs
+  // Each large one holds at least a seventh of the memory for large ones, and the rest wait for theirs
   for (let n = 0; n < 8; n++) {
     const client = await server.connect()
     await client.write(head(UPLOAD, FORM, key('write'), `Content-Length: ${20 * 1024 * 1024}`))

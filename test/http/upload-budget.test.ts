@@ -10,11 +10,11 @@ const LARGE = 1_000_000_000
 
 const PUT_MEMORY = { readAhead: 21 * MIB, lean: 16 * MIB }
 /** With what the rest of an upload takes. */
-const [WINDOW_BYTES, LEAN_BYTES] = [23.5 * MIB, 18.5 * MIB]
-/** Room for two large uploads that read ahead and one that does not, and for a quarter of all in small ones. */
-const ROOM = 2 * WINDOW_BYTES + LEAN_BYTES
-const makeBudget = (patience = 1000) => new UploadBudget(Math.ceil((ROOM * 4) / 3), PUT_MEMORY, patience, 1000)
-const QUARTER = Math.floor(Math.ceil((ROOM * 4) / 3) / 4)
+const [MAX_BYTES, MIN_BYTES] = [23.5 * MIB, 18.5 * MIB]
+/** Memory for two large uploads that read ahead and one that does not, and for a quarter of all in small ones. */
+const MEMORY = 2 * MAX_BYTES + MIN_BYTES
+const makeBudget = (timeoutMs = 1000) => new UploadBudget(Math.ceil((MEMORY * 4) / 3), PUT_MEMORY, timeoutMs, 1000)
+const QUARTER = Math.floor(Math.ceil((MEMORY * 4) / 3) / 4)
 
 /** Whether the promise is settled once all that can go on went on. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -27,9 +27,9 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled
 }
 
-/** A budget whose lane for large uploads is taken, by as many as there are reservations. */
-async function full(patience?: number) {
-  const budget = makeBudget(patience)
+/** A budget whose large pool is taken, by as many as there are reservations. */
+async function full(timeoutMs?: number) {
+  const budget = makeBudget(timeoutMs)
   const taken = [await budget.reserve(LARGE, never)]
   for (;;) {
     const next = budget.reserve(LARGE, AbortSignal.timeout(2)).catch(() => undefined)
@@ -40,7 +40,7 @@ async function full(patience?: number) {
 }
 
 t.test(
-  'a large upload gets a window while half of the memory is free, then less; so does one of unknown length',
+  'a large upload reads ahead while half of the memory is free, then not; so does one of unknown length',
   async (t) => {
     const { taken } = await full()
     t.same(
@@ -53,14 +53,14 @@ t.test(
   },
 )
 
-t.test('small uploads have room of their own', async (t) => {
+t.test('small uploads have memory of their own', async (t) => {
   const { budget, taken } = await full()
   const waiting = budget.reserve(SMALL_BYTES + 1, never)
   t.notOk(await isSettled(waiting))
   const small = []
   const size = 100_000
   const taken16 = 160 * 1024 + 16 * size
-  for (let room = QUARTER; room >= taken16; room -= taken16) small.push(await budget.reserve(size, never))
+  for (let free = QUARTER; free >= taken16; free -= taken16) small.push(await budget.reserve(size, never))
   t.ok(small.every((reservation) => reservation.readAhead))
   const another = budget.reserve(size, never)
   t.notOk(await isSettled(another), 'the quarter is taken')
@@ -85,11 +85,11 @@ t.test('who does not fit waits in order, also behind one that is larger', async 
   t.same(order, ['large', 'less'])
 })
 
-t.test('only so many wait, of small and of large ones; the next one is refused at once', async (t) => {
+t.test('the queues of small and of large uploads are bounded; the next one is refused at once', async (t) => {
   const budget = new UploadBudget(48 * 1024 * 1024, PUT_MEMORY, 10_000, 1)
   const controller = new AbortController()
-  const rooms = { large: LARGE, small: SMALL_BYTES }
-  for (const [what, length] of Object.entries(rooms)) {
+  const lengths = { large: LARGE, small: SMALL_BYTES }
+  for (const [what, length] of Object.entries(lengths)) {
     const results = Array.from({ length: 20 }, () =>
       budget.reserve(length, controller.signal).then(
         () => 'in',
@@ -104,21 +104,22 @@ t.test('only so many wait, of small and of large ones; the next one is refused a
   controller.abort()
 })
 
-t.test('when room is scarce an upload whose body has not begun takes none, and keeps nobody waiting', async (t) => {
+t.test('when memory is scarce an upload whose body has not begun takes none, and keeps nobody waiting', async (t) => {
   const budget = makeBudget()
   const asked: string[] = []
   const dripping = async (name: string) => {
     asked.push(name)
     await new Promise(() => {})
   }
-  await budget.reserve(LARGE, never, { begun: () => dripping('first') })
+  await budget.reserve(LARGE, never, { bodyStarted: () => dripping('first') })
   t.same(asked, [], 'there is plenty')
-  for (const name of ['second', 'third', 'fourth']) void budget.reserve(LARGE, never, { begun: () => dripping(name) })
+  for (const name of ['second', 'third', 'fourth'])
+    void budget.reserve(LARGE, never, { bodyStarted: () => dripping(name) })
   t.same(asked, ['second', 'third', 'fourth'])
-  t.ok(await budget.reserve(LARGE, never, { begun: async () => {} }), 'the next one gets room')
+  t.ok(await budget.reserve(LARGE, never, { bodyStarted: async () => {} }), 'the next one gets memory')
 })
 
-t.test('room that is given back twice counts once', async (t) => {
+t.test('memory that is released twice counts once', async (t) => {
   const { budget, taken } = await full()
   const waiting = [budget.reserve(LARGE, never), budget.reserve(LARGE, never)] as const
   taken[1]?.release()
@@ -165,10 +166,10 @@ t.test('whoever was admitted is not refused later, and nothing keeps listening',
   await sleep(30)
   controller.abort()
   reservation.release()
-  await t.resolves(budget.reserve(LARGE, never), 'and it gives its room back')
+  await t.resolves(budget.reserve(LARGE, never), 'and it releases its memory')
 })
 
-t.test('a thousand uploads at once all get their turn, and never more than there is room for', async (t) => {
+t.test('a thousand uploads at once all get their turn, and never more than the memory holds', async (t) => {
   const budget = makeBudget(10_000)
   const { signal } = new AbortController()
   // Each upload has a signal of its own in the server
@@ -179,7 +180,7 @@ t.test('a thousand uploads at once all get their turn, and never more than there
     Array.from({ length: 1000 }, async (_, i) => {
       const length = SMALL_BYTES + 1 + i * 10_000
       const reservation = await budget.reserve(length, signal)
-      const held = Math.min(length, reservation.readAhead ? WINDOW_BYTES : LEAN_BYTES)
+      const held = Math.min(length, reservation.readAhead ? MAX_BYTES : MIN_BYTES)
       taken += held
       most = Math.max(most, taken)
       await null
@@ -188,5 +189,5 @@ t.test('a thousand uploads at once all get their turn, and never more than there
     }),
   )
   t.equal(taken, 0)
-  t.ok(most <= ROOM && most > ROOM / 2, `${most} of ${ROOM}`)
+  t.ok(most <= MEMORY && most > MEMORY / 2, `${most} of ${MEMORY}`)
 })

@@ -6,7 +6,7 @@ import sharp from 'sharp'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, UnreadableImage } from '../../src/errors.ts'
-import { Room } from '../../src/http/room.ts'
+import { FairQueue } from '../../src/http/fair-queue.ts'
 import type { FoundObject, ObjectStore } from '../../src/store/object-store.ts'
 import { WRITTEN_BY_US } from '../../src/stories/key.ts'
 import { removeStory } from '../../src/stories/remove.ts'
@@ -40,14 +40,14 @@ async function setUp(
   {
     change,
     atOnce = 2,
-    patience = 10_000,
-  }: { change?: (store: ObjectStore) => Changes; atOnce?: number; patience?: number } = {},
+    timeoutMs = 10_000,
+  }: { change?: (store: ObjectStore) => Changes; atOnce?: number; timeoutMs?: number } = {},
 ): Promise<Setting> {
   const bare = await open(t)
   const store = recordCalls(bare, change?.(bare))
-  const room = new Room(atOnce, { patience, waiting: 1000, busy: () => new ServerBusy() })
+  const queue = new FairQueue(atOnce, { timeoutMs, maxQueued: 1000, refusal: () => new ServerBusy() })
   const outcomes: string[] = []
-  const variants = new Variants(store, room, MOST_BYTES, (outcome) => outcomes.push(outcome))
+  const variants = new Variants(store, queue, MOST_BYTES, (outcome) => outcomes.push(outcome))
   t.teardown(() => variants.close())
   const storyId = v7()
   const spec: VariantSpec = { storyId, source: `stories/${storyId}/1.jpg`, width: 20, form: 'webp' }
@@ -130,7 +130,7 @@ t.test('no more are made at once than may be, each in a process that has less th
 
 t.test('who does not get a turn in time is told to come again, and what nobody waits for is not begun', async (t) => {
   const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
-  const { store, spec, get } = await setUp(t, image, { atOnce: 1, patience: 1 })
+  const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1 })
   const first = get({ ...spec, form: 'avif', width: 1199 })
   await until(() => workers().length > 0)
   await t.rejects(get(), ServerBusy)
@@ -279,7 +279,7 @@ for (const moment of ['before', 'after'] as const) {
     const store = recordCalls(bare, changes)
     const variants = new Variants(
       store,
-      new Room(1, { patience: 1, waiting: 1, busy: () => new ServerBusy() }),
+      new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
       MOST_BYTES,
     )
     t.teardown(() => variants.close())
@@ -314,7 +314,11 @@ t.test('a variant whose bytes break off before the image is known to be there sa
       return store.head(key)
     },
   })
-  const others = new Variants(slow, new Room(1, { patience: 1, waiting: 1, busy: () => new ServerBusy() }), MOST_BYTES)
+  const others = new Variants(
+    slow,
+    new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
+    MOST_BYTES,
+  )
   t.teardown(() => others.close())
   const { body } = await others.find(spec, broken, wish)
   await t.rejects(readAll(body), { message: 'the store went away' })

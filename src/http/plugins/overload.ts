@@ -5,18 +5,18 @@ import type { FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { ServerBusy } from '../../errors.ts'
 import { endWhenUnread } from '../deliver.ts'
-import { Room } from '../room.ts'
+import { FairQueue } from '../fair-queue.ts'
 import { asksForVariant } from '../variant-request.ts'
 import { goneSignal } from './connections.ts'
 
 /** How long a list or an image may wait for its turn, in milliseconds. */
-const PATIENCE_MS = 10_000
+const QUEUE_TIMEOUT_MS = 10_000
 
 /**
- * Smaller forms of images that are on their way at once. Apart from images, since they may have to be made first. Each looks into the
- * store twice at a time: of its connections there are left some for uploads and images.
+ * Most responses with a variant at once. They are counted apart from images, since a variant may have to be made first. Each makes two
+ * calls to the store at a time, so some connections to the store are left for uploads and images.
  */
-const VARIANTS_AT_ONCE = 100
+const MAX_VARIANTS = 100
 
 /** How often the event loop's delay is measured, and how often it is looked at, in milliseconds. */
 const RESOLUTION_MS = 20
@@ -30,8 +30,8 @@ declare module 'fastify' {
 }
 
 /**
- * Refuses what would be too much, before those that are under way suffer: everything but `/livez` and `/metrics` while the event loop is late, and
- * lists and images beyond what may be on its way at once, once their queue is full. Uploads have the UploadBudget.
+ * Refuses requests before those that are running suffer: all except `/livez` and `/metrics` while the event loop is late, and lists and
+ * images once as many as may run at once are running and their queue is full. Uploads have the UploadBudget.
  */
 export const overloadPlugin = fp(
   async (app) => {
@@ -59,29 +59,31 @@ export const overloadPlugin = fp(
       delay.disable()
     })
 
-    const options = { patience: PATIENCE_MS, waiting: config.MAX_WAITING, busy: () => new ServerBusy() }
-    const listRoom = new Room(config.MAX_LISTS, options)
-    const imageRoom = new Room(config.MAX_DOWNLOADS, options)
-    const variantRoom = new Room(VARIANTS_AT_ONCE, options)
-    app.metrics.watchRoom('lists', listRoom)
-    app.metrics.watchRoom('images', imageRoom)
-    app.metrics.watchRoom('variants', variantRoom)
-    const lists = new Answers(listRoom)
-    const answers = new Map([
+    const options = {
+      timeoutMs: QUEUE_TIMEOUT_MS,
+      maxQueued: config.MAX_WAITING,
+      refusal: () => new ServerBusy(),
+    }
+    const limit = (name: string, capacity: number) => {
+      const queue = new FairQueue(capacity, options)
+      app.metrics.watchQueue(name, queue)
+      return new RunningResponses(queue)
+    }
+    const lists = limit('lists', config.MAX_LISTS)
+    const variants = limit('variants', MAX_VARIANTS)
+    const byOperation = new Map([
       ['listImages', lists],
       ['listStoryIds', lists],
-      ['getImage', new Answers(imageRoom)],
+      ['getImage', limit('images', config.MAX_DOWNLOADS)],
     ])
-    const variants = new Answers(variantRoom)
     const isImage = ({ operationId = '' }: FastifySchema) => operationId === 'getImage' || operationId === 'headImage'
     app.addHook('onRequest', (request, reply, done) => {
       if (isLate && !request.routeOptions.config.isAlwaysServed) return done(new ServerBusy())
       const { schema = {} } = request.routeOptions
       const isVariant = isImage(schema) && asksForVariant(request.query)
-      const own = isVariant ? variants : answers.get(schema.operationId ?? '')
-      if (!own) return done()
-      if (own.tryEnter(request.clientId, reply.raw)) return done()
-      own.enter(request.clientId, reply.raw).then(() => done(), done)
+      const running = isVariant ? variants : byOperation.get(schema.operationId ?? '')
+      if (!running || running.tryEnter(request.clientId, reply.raw)) return done()
+      running.enter(request.clientId, reply.raw).then(() => done(), done)
     })
 
     // A list, which Fastify sends
@@ -93,52 +95,55 @@ export const overloadPlugin = fp(
   { name: 'overload', dependencies: ['connections'] },
 )
 
-/** Answers that are on their way, of which there is room for so many. */
-class Answers {
-  readonly #room: Room
-  /** By address, the oldest first. */
-  readonly #running = new Map<string, Set<ServerResponse>>()
+/** Responses that are being sent, as many at once as the queue has units. */
+class RunningResponses {
+  readonly #queue: FairQueue
+  /** By client, the oldest first. */
+  readonly #byClient = new Map<string, Set<ServerResponse>>()
 
-  constructor(room: Room) {
-    this.#room = room
+  constructor(queue: FairQueue) {
+    this.#queue = queue
   }
 
-  /** Takes a place, if one is free; it is free again when the answer is over. */
-  tryEnter(who: string, raw: ServerResponse): boolean {
-    if (!this.#room.tryTake(1, who)) return false
-    this.#begin(who, raw)
+  /** Takes a unit until the response is over, if one is free. */
+  tryEnter(clientId: string, raw: ServerResponse): boolean {
+    if (!this.#queue.tryTake(1, clientId)) return false
+    this.#begin(clientId, raw)
     return true
   }
 
-  /** Waits for a place. */
-  async enter(who: string, raw: ServerResponse): Promise<void> {
-    this.#endOne(who)
-    await this.#room.take(1, who, goneSignal(raw.req))
-    this.#begin(who, raw)
+  /** Waits for a unit, and takes it until the response is over. */
+  async enter(clientId: string, raw: ServerResponse): Promise<void> {
+    this.#endOne(clientId)
+    await this.#queue.take(1, clientId, goneSignal(raw.req))
+    this.#begin(clientId, raw)
   }
 
-  #begin(who: string, raw: ServerResponse): void {
+  #begin(clientId: string, raw: ServerResponse): void {
     if (raw.destroyed) {
-      this.#room.give(1, who)
+      this.#queue.give(1, clientId)
       return
     }
-    const own = this.#running.get(who) ?? new Set()
-    this.#running.set(who, own.add(raw))
+    const own = this.#byClient.get(clientId) ?? new Set()
+    this.#byClient.set(clientId, own.add(raw))
     raw.on('close', () => {
       own.delete(raw)
-      if (own.size === 0) this.#running.delete(who)
-      this.#room.give(1, who)
+      if (own.size === 0) this.#byClient.delete(clientId)
+      this.#queue.give(1, clientId)
     })
   }
 
-  /** Of the address that has most answers, if that is another one, the oldest that waits for its reader ends for a newcomer. */
-  #endOne(newcomer: string): void {
+  /**
+   * Ends the oldest response that waits for its reader, of the client with the most responses. Ends none if the new client would then
+   * have as many.
+   */
+  #endOne(newClientId: string): void {
     let most = new Set<ServerResponse>()
-    for (const answers of this.#running.values()) if (answers.size > most.size) most = answers
-    if (most.size <= (this.#running.get(newcomer)?.size ?? 0) + 1) return
+    for (const responses of this.#byClient.values()) if (responses.size > most.size) most = responses
+    if (most.size <= (this.#byClient.get(newClientId)?.size ?? 0) + 1) return
     for (const raw of most) {
       if (raw.writableLength === 0) continue
-      // One that is queued after another has no connection of its own yet
+      // A response that is queued after another has no socket of its own yet
       raw.req.socket.destroy()
       return
     }

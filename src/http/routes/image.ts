@@ -13,8 +13,8 @@ import { readRecordedSize } from '../../stories/record.ts'
 import { Variants } from '../../variants/variants.ts'
 import { deliver } from '../deliver.ts'
 import { imageDocument, imageHeadDocument } from '../documents.ts'
+import { FairQueue } from '../fair-queue.ts'
 import { goneSignal } from '../plugins/connections.ts'
-import { Room } from '../room.ts'
 import { errors, ImageParams } from '../schemas.ts'
 import { readVariant, type VariantRequest } from '../variant-request.ts'
 
@@ -24,18 +24,18 @@ interface Route {
 
 const URL = '/images/stories/:story_id/:name'
 
-/** Longest wait for a worker, in milliseconds. What waits meanwhile is bounded by the requests that are: see overload.ts. */
-const PATIENCE_MS = 10_000
+/** Longest wait for a worker, in milliseconds. How many wait is bounded by the requests that run: see overload.ts. */
+const QUEUE_TIMEOUT_MS = 10_000
 
 /** An image itself, or a smaller form of it, as a CDN fetches it. */
 export const imageRoutes: FastifyPluginAsync = async (app) => {
   const { config, store } = app
-  const turns = new Room(config.VARIANT_CONCURRENCY, {
-    patience: PATIENCE_MS,
-    waiting: Number.POSITIVE_INFINITY,
-    busy: () => new ServerBusy(),
+  const queue = new FairQueue(config.VARIANT_CONCURRENCY, {
+    timeoutMs: QUEUE_TIMEOUT_MS,
+    maxQueued: Number.POSITIVE_INFINITY,
+    refusal: () => new ServerBusy(),
   })
-  const variants = new Variants(store, turns, config.MAX_FILE_SIZE, (outcome, seconds) =>
+  const variants = new Variants(store, queue, config.MAX_FILE_SIZE, (outcome, seconds) =>
     app.metrics.variant(outcome, seconds),
   )
   app.addHook('onClose', () => variants.close())

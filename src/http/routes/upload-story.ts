@@ -26,8 +26,8 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
   const budget = new UploadBudget(config.UPLOAD_MEMORY, store.putMemory, config.UPLOAD_WAIT, config.MAX_WAITING)
   const limits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
-  app.metrics.watchMemory('small_uploads', budget.rooms.small)
-  app.metrics.watchMemory('large_uploads', budget.rooms.large)
+  app.metrics.watchQueue('small_uploads', budget.queues.small, 'bytes')
+  app.metrics.watchQueue('large_uploads', budget.queues.large, 'bytes')
 
   app.post(
     '/api/v1/images/upload',
@@ -51,10 +51,10 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         const { signal } = deadline
         const asked = performance.now()
         const reservation = await budget.reserve(contentLength(request), signal, {
-          who: request.clientId,
-          begun: () => begun(request.raw, signal),
+          clientId: request.clientId,
+          bodyStarted: () => bodyStarted(request.raw, signal),
         })
-        deadline.isWanted = reservation.isWanted
+        deadline.hasWaiters = reservation.hasWaiters
         request.facts.waited = Math.round(performance.now() - asked)
         try {
           const { ticket } = request.access
@@ -97,7 +97,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       controller.abort(missed ? new UploadTooSlow(missed.rate, missed.milliseconds) : new UploadStalled(idle))
     const deadline = {
       signal: controller.signal,
-      isWanted: () => false,
+      hasWaiters: () => false,
       clear() {
         clearTimeout(timer)
         stopWatching()
@@ -106,14 +106,14 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     }
     const stopWatching = onStall(request.raw, idle, stalled, {
       usual: rate,
-      now: () => (rate > 0 && deadline.isWanted() ? WANTED_RATE : 0),
+      now: () => (rate > 0 && deadline.hasWaiters() ? WANTED_RATE : 0),
     })
     return deadline
   }
 }
 
 /** Resolves when the body of an upload has begun to arrive; rejects with the signal's reason. */
-async function begun(body: IncomingMessage, signal: AbortSignal): Promise<void> {
+async function bodyStarted(body: IncomingMessage, signal: AbortSignal): Promise<void> {
   while (body.readableLength < BEGUN_BYTES && !body.complete) {
     signal.throwIfAborted()
     await sleep(BEGUN_POLL_MS, undefined, { ref: false })
