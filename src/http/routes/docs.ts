@@ -4,11 +4,11 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { PAGES } from '../../package.ts'
-import { etagOf, type KeptFile, pageHeaders, sendKept } from '../kept-file.ts'
+import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../cached-asset.ts'
 
 const BUILT = new URL('docs/', PAGES)
 
-/** Swagger UI has pictures in its style sheet, and shows an image that it was answered with as a blob. */
+/** Swagger UI has images in its style sheet, and shows an image of a response as a blob. */
 const HTML = pageHeaders('data:', 'blob:')
 const SCRIPT = { 'content-type': 'text/javascript; charset=utf-8' }
 const STYLE = { 'content-type': 'text/css; charset=utf-8' }
@@ -21,12 +21,12 @@ const FILES: readonly (readonly [url: string, name: string, headers: Readonly<Re
 ]
 
 /**
- * Swagger UI at `/docs`, which reads `/openapi.json`. Its files come from here and are read when somebody asks for them, so that
- * they cost no start anything. Where nothing was built there is no such route.
+ * Serves Swagger UI at `/docs`, which reads `/openapi.json`. Reads its files when they are first requested, so that they do not delay the
+ * start. Adds no route if the pages are not built.
  */
 export const docsRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(BUILT)) return
-  // What the page names lies beside it
+  // The page names its files relative to `/docs`
   app.route({
     method: ['GET', 'HEAD'],
     url: '/docs/',
@@ -35,25 +35,25 @@ export const docsRoutes: FastifyPluginAsync = async (app) => {
     handler: (_request, reply) => reply.code(308).header('location', '../docs').send(),
   })
   for (const [url, name, headers] of FILES) {
-    let file: Promise<KeptFile> | undefined
+    let asset: Promise<CachedAsset> | undefined
     app.route({
       method: ['GET', 'HEAD'],
       url,
       schema: { hide: true, operationId: 'docs' },
       config: { cors: false },
       handler: async (request, reply) => {
-        file ??= read(name, headers)
-        // A file that could not be read may be there the next time
-        file.catch(() => {
-          file = undefined
+        asset ??= read(name, headers)
+        // Read a missing file again the next time
+        asset.catch(() => {
+          asset = undefined
         })
-        return sendKept(await file, request, reply)
+        return sendAsset(await asset, request, reply)
       },
     })
   }
 }
 
-async function read(name: string, headers: KeptFile['headers']): Promise<KeptFile> {
+async function read(name: string, headers: CachedAsset['headers']): Promise<CachedAsset> {
   const plain = await readFile(new URL(name, BUILT))
   return {
     headers: { ...headers, 'cache-control': 'no-cache' },

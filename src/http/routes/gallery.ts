@@ -5,7 +5,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { listed } from '../../config.ts'
 import { PAGES } from '../../package.ts'
-import { etagOf, type KeptFile, pageHeaders, sendKept } from '../kept-file.ts'
+import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../cached-asset.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
@@ -14,10 +14,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
 }
 
-/**
- * The gallery at `/`, and the files that it needs. All of it is a few hundred kilobytes, so it is kept in memory. Where nothing was
- * built there is no such route.
- */
+/** Serves the gallery at `/` and its files, a few hundred kilobytes, from memory. Adds no route if the pages are not built. */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(new URL('index.html', PAGES))) return
   const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, VARIANT_WIDTHS } = app.config
@@ -32,7 +29,7 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
   const html = await readFile(new URL('index.html', PAGES), 'utf8')
   const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))
   serve('/', {
-    // Pictures that are about to be uploaded
+    // Images that are about to be uploaded
     headers: pageHeaders('blob:'),
     etag: etagOf(page),
     plain: page,
@@ -53,13 +50,13 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
     })
   }
 
-  function serve(url: string, file: KeptFile): void {
+  function serve(url: string, asset: CachedAsset): void {
     app.route({
       method: ['GET', 'HEAD'],
       url,
       schema: { hide: true, operationId: 'gallery' },
       config: { cors: false },
-      handler: (request, reply) => sendKept(file, request, reply),
+      handler: (request, reply) => sendAsset(asset, request, reply),
     })
   }
 }

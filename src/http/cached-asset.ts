@@ -2,18 +2,18 @@ import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
 
-/** A file of a page, which is kept in memory: a reader that is slow holds nothing but its place in it. */
-export interface KeptFile {
+/** A file of a page, in memory: a slow reader holds nothing but its position in it. */
+export interface CachedAsset {
   readonly headers: Readonly<Record<string, string>>
   readonly etag: string
   readonly plain: Buffer
-  /** Compressed, by the name of the coding; of what does not get smaller there is none. */
+  /** Compressed bodies by content coding; none for a file that compression does not make smaller. */
   readonly coded: Readonly<Record<string, Buffer>>
 }
 
-/** Answers with the file, in a coding that the client takes, or says that the client's copy is good. */
-export function sendKept(
-  { headers, etag, plain, coded }: KeptFile,
+/** Sends the file in a coding that the client accepts, or 304 if the client's copy is current. */
+export function sendAsset(
+  { headers, etag, plain, coded }: CachedAsset,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
@@ -22,7 +22,7 @@ export function sendKept(
     new RegExp(`\\b${name}\\b(?!\\s*;\\s*q=0(\\.0*)?\\s*(,|$))`).test(accepted),
   )
   const body = (coding && coded[coding]) || plain
-  // One for each coding: those are other bytes (RFC 9110 section 8.8.3.3)
+  // Each coding has an ETag of its own, because its bytes differ (RFC 9110 section 8.8.3.3)
   const tag = coding ? `${etag.slice(0, -1)}-${coding}"` : etag
   reply.headers({ ...headers, etag: tag })
   if (Object.keys(coded).length > 0) reply.header('vary', 'accept-encoding')
@@ -33,10 +33,10 @@ export function sendKept(
 }
 
 /**
- * The headers of a page that runs and shows what comes from here, and nothing that is written into it
+ * Returns the headers of a page that may load scripts, styles and images from this server only, and no inline script
  * (https://www.w3.org/TR/CSP3/).
  *
- * @param images where else its pictures may come from
+ * @param images further sources of images
  */
 export function pageHeaders(...images: string[]): Record<string, string> {
   const policy = [
