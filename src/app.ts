@@ -2,6 +2,7 @@ import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { type Config, listed } from './config.ts'
+import { errorSerializer } from './error-serializer.ts'
 import { proxyMatcher } from './http/client-address.ts'
 import { handleExpectations } from './http/expect-continue.ts'
 import { accessPlugin } from './http/plugins/access.ts'
@@ -29,7 +30,6 @@ import { removeStoryRoute } from './http/routes/remove-story.ts'
 import { signedUrlRoutes } from './http/routes/signed-urls.ts'
 import { ticketRoutes } from './http/routes/tickets.ts'
 import { uploadStoryRoute } from './http/routes/upload-story.ts'
-import { errorForLog } from './logged-error.ts'
 import { Metrics } from './observability/metrics.ts'
 import type { Tracing } from './observability/tracing.ts'
 import type { ObjectStore } from './store/object-store.ts'
@@ -55,7 +55,7 @@ export async function buildApp(
     logger: {
       level: config.LOG_LEVEL,
       // The multipart plugin would log the headers of each upload with its options
-      serializers: { err: errorForLog(config.S3_ENDPOINT), busboyOptions: () => undefined },
+      serializers: { err: errorSerializer(config.S3_ENDPOINT), busboyOptions: () => undefined },
     },
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,

@@ -4,7 +4,7 @@ import closeWithGrace from 'close-with-grace'
 import type { FastifyBaseLogger } from 'fastify'
 import { buildApp } from './app.ts'
 import { ConfigError, loadEnvFile, readConfig } from './config.ts'
-import { whoMayUse } from './http/access/exposure.ts'
+import { startUpCheck } from './http/access/start-up-check.ts'
 import { Metrics } from './observability/metrics.ts'
 import { tracingSettings } from './observability/tracing-settings.ts'
 import { version } from './package.ts'
@@ -28,7 +28,7 @@ const FAILED_EXIT_MS = 5000
 export async function serve(): Promise<void> {
   loadEnvFile('.env', process.env)
   const config = readConfig(process.env)
-  const access = whoMayUse(config)
+  const access = startUpCheck(config)
   const otlp = tracingSettings(process.env)
   const metrics = new Metrics()
   metrics.watchProcess(version, config.S3_BUCKET === undefined ? 'disk' : 's3')

@@ -149,7 +149,10 @@ t.test('no key, hash, secret, ticket or signature is in what the server writes',
     [200, 403, 404, 400, 404, 403, 405, 400, 200, 403, 400, 401, 401, 400],
   )
   // With the three requests before them, and without the two whose URL can't be routed
-  await until('all is logged', () => server.log().filter(({ msg }) => msg === 'answered').length > answers.length)
+  await until(
+    'all is logged',
+    () => server.log().filter(({ msg }) => msg === 'request completed').length > answers.length,
+  )
   await server.stop()
   const written =
     server.output.stdout +
@@ -176,7 +179,7 @@ t.test('the server starts beyond its machine with keys, or when it was told to b
   t.equal(output.stdout, '')
   for (const [more, level, sentence] of sample(
     [
-      [{ HOST: '127.0.0.1' }, 30, /needs no key, and listens to this machine alone/],
+      [{ HOST: '127.0.0.1' }, 30, /needs no key, and only this machine can reach it/],
       [{ HOST: '0.0.0.0', ALLOW_OPEN: 'true' }, 40, /needs no key \(ALLOW_OPEN\).*0\.0\.0\.0/],
       [
         { HOST: '0.0.0.0', API_KEYS: `a:read:${hashOf('a')},b:delete:${hashOf('b')}` },

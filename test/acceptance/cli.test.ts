@@ -248,7 +248,7 @@ t.test('an upload that is refused is not sent again, however large it is', async
   }
   await until('both requests are in the log', () => {
     const requests = server.log().filter(({ operation }) => operation === 'uploadStory')
-    return requests.length === 2 && requests.every(({ msg }) => msg === 'answered')
+    return requests.length === 2 && requests.every(({ msg }) => msg === 'request completed')
   })
 })
 

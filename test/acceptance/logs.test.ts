@@ -26,7 +26,7 @@ for (const [name, open] of openers) {
     const ids = answers.map(({ headers }) => String(headers['x-request-id']))
     t.equal(new Set(ids).size, answers.length, 'each answer has an id of its own')
     t.equal(ids[4], 'trace-me-1', 'the one that the client gave is kept')
-    const logged = () => server.log().filter(({ msg }) => msg === 'answered')
+    const logged = () => server.log().filter(({ msg }) => msg === 'request completed')
     await until('every request is logged', () => logged().length === answers.length)
     t.same(
       logged().map(({ reqId, status }) => [reqId, status]),
@@ -69,7 +69,7 @@ t.test('a store out of reach is logged without credentials, and with the request
   t.teardown(() => server.stop())
   const answer = await get(server, IMAGES)
   t.equal(answer.status, 503)
-  await until('it is logged', () => server.log().some(({ msg }) => msg === 'answered'))
+  await until('it is logged', () => server.log().some(({ msg }) => msg === 'request completed'))
   const error = server.log().find(({ level }) => level === 50)
   t.equal(error?.reqId, answer.headers['x-request-id'])
   t.match(JSON.stringify(error), /ECONNREFUSED/, 'the log says what the answer does not')
@@ -87,7 +87,8 @@ t.test('the log has the address of the client in full, and without its port', as
     ['/%zz', '192.0.2.2:4712', '127.0.0.1'],
   ] as const) {
     const { headers } = await get(server, path, { 'x-forwarded-for': entry })
-    const line = () => server.log().find(({ reqId, msg }) => reqId === headers['x-request-id'] && msg === 'answered')
+    const line = () =>
+      server.log().find(({ reqId, msg }) => reqId === headers['x-request-id'] && msg === 'request completed')
     await until('it is logged', () => line() !== undefined)
     t.equal(line()?.remote, remote, `${path} ${entry}`)
   }

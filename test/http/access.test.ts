@@ -4,10 +4,10 @@ import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ConfigError, readConfig } from '../../src/config.ts'
-import { isLoopback, whoMayUse } from '../../src/http/access/exposure.ts'
 import { findKey, parseApiKeys, shownKey } from '../../src/http/access/keys.ts'
 import { checkSignedUrl, signUrl } from '../../src/http/access/signed-url.ts'
 import { nowSeconds, signerOf } from '../../src/http/access/signing.ts'
+import { isLoopback, startUpCheck } from '../../src/http/access/start-up-check.ts'
 import { issueTicket, readTicket, withinTicket } from '../../src/http/access/ticket.ts'
 import {
   filePart,
@@ -125,7 +125,7 @@ t.test('finding a key takes as long for a wrong one that begins like it as for a
 t.test('without keys nobody but this machine is listened to, unless ALLOW_OPEN says so', async (t) => {
   for (const host of ['localhost', '127.0.0.1', '127.1.2.3', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1']) {
     t.ok(isLoopback(host), host)
-    t.match(whoMayUse(readConfig({ HOST: host })), { isOpen: false, sentence: /this machine alone/ }, host)
+    t.match(startUpCheck(readConfig({ HOST: host })), { isOpen: false, sentence: /only this machine/ }, host)
   }
   for (const host of [
     '0.0.0.0',
@@ -138,10 +138,14 @@ t.test('without keys nobody but this machine is listened to, unless ALLOW_OPEN s
     '127.evil.org',
   ]) {
     t.notOk(isLoopback(host), host)
-    t.throws(() => whoMayUse(readConfig({ HOST: host })), ConfigError, host)
-    t.throws(() => whoMayUse(readConfig({ HOST: host })), /HOST=.*set API_KEYS, or ALLOW_OPEN=true/, host)
-    t.match(whoMayUse(readConfig({ HOST: host, ALLOW_OPEN: 'true' })), { isOpen: true, sentence: /ALLOW_OPEN/ }, host)
-    const { sentence, isOpen } = whoMayUse(readConfig({ HOST: host, API_KEYS }))
+    t.throws(() => startUpCheck(readConfig({ HOST: host })), ConfigError, host)
+    t.throws(() => startUpCheck(readConfig({ HOST: host })), /HOST=.*set API_KEYS, or ALLOW_OPEN=true/, host)
+    t.match(
+      startUpCheck(readConfig({ HOST: host, ALLOW_OPEN: 'true' })),
+      { isOpen: true, sentence: /ALLOW_OPEN/ },
+      host,
+    )
+    const { sentence, isOpen } = startUpCheck(readConfig({ HOST: host, API_KEYS }))
     t.equal(isOpen, false)
     t.match(sentence, /needs a key: read \(read\); .*all \(read, write, delete, delete-all, metrics\)/)
     t.notMatch(sentence, /[0-9a-f]{64}/, 'no hashes')

@@ -105,9 +105,9 @@ t.test('what a server did is in its metrics, and nothing that a client wrote', a
     const lines = server.log().filter(({ path }) => path !== undefined)
     t.match(
       lines.find(({ path }) => path === '/%zz'),
-      { status: 400, msg: 'answered' },
+      { status: 400, msg: 'request completed' },
     )
-    const broken = lines.find(({ msg }) => msg === 'the connection closed before the answer was sent')
+    const broken = lines.find(({ msg }) => msg === 'the connection closed before the response was sent')
     t.match(broken, { operation: 'uploadStory', bytesIn: Number })
     t.notOk(broken && 'status' in broken, 'no status was sent')
   })

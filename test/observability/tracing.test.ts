@@ -73,7 +73,7 @@ t.test('a request and its calls to the store are one trace, which goes on from t
   t.equal(image.status, 200)
   t.equal((await get(server, `${IMAGES}?limit=1`)).status, 200)
   t.equal((await get(server, `/nowhere${query}`)).status, 404)
-  await until('all are logged', () => server.log().filter(({ msg }) => msg === 'answered').length === 4)
+  await until('all are logged', () => server.log().filter(({ msg }) => msg === 'request completed').length === 4)
   t.equal(collector.bodies.length, 0, 'nothing is sent while they are answered')
   t.same(await server.stop(), { code: 0, signal: null })
   const spans = collector.spans()
@@ -97,7 +97,7 @@ t.test('a request and its calls to the store are one trace, which goes on from t
   t.match(download, { traceId, parentSpanId: parent }, 'the trace of the client goes on')
   const got = spans.find(({ name }) => name === 'store.get')
   t.match(got, { traceId, parentSpanId: download?.spanId })
-  const line = server.log().find(({ operation, msg }) => operation === 'getImage' && msg === 'answered')
+  const line = server.log().find(({ operation, msg }) => operation === 'getImage' && msg === 'request completed')
   t.equal(line?.traceId, traceId, 'the line of the log names the trace')
 
   const alone = spans.filter(({ kind, parentSpanId }) => kind === CLIENT_SPAN && !parentSpanId)

@@ -7,27 +7,26 @@ import { checkSignedUrl } from '../access/signed-url.ts'
 import { type Signer, signerOf } from '../access/signing.ts'
 import { readTicket, type Ticket } from '../access/ticket.ts'
 
-/** Who has sent a request that was let in. */
+/** The caller of a request that was admitted. */
 export interface Access {
-  /** The name of the key, `ticket:` and the name of the key that the ticket was made with, `signed-url`, or `anonymous`. */
+  /** The name of the key, `ticket:` with the name of the key that issued the ticket, `signed-url`, or `anonymous`. */
   readonly caller: string
-  /** Whether the caller has shown a key. */
+  /** Whether the request has an API key. */
   readonly hasKey: boolean
-  /** The limits of the upload. */
   readonly ticket?: Ticket
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a key has to be good for to open the route; none, and everybody may use it. */
+    /** Scope that a key must have for the route; undefined if everybody may use it. */
     scope?: Scope
-    /** What opens the route instead of a key. */
-    orBy?: 'ticket' | 'signature'
-    /** Requests that no limit counts. */
-    unlimited?: true
+    /** What authorizes a request to the route instead of a key. */
+    altAuth?: 'ticket' | 'signature'
+    /** Whether `RATE_LIMIT` does not count requests to the route. */
+    skipRateLimit?: true
   }
   interface FastifyInstance {
-    /** Signs tickets and URLs; there is none without `SIGNING_SECRETS`. */
+    /** Signs tickets and URLs; undefined without `SIGNING_SECRETS`. */
     readonly signer: Signer | undefined
   }
   interface FastifyRequest {
@@ -38,11 +37,11 @@ declare module 'fastify' {
 const ANONYMOUS: Access = { caller: 'anonymous', hasKey: false }
 const SIGNED: Access = { caller: 'signed-url', hasKey: false }
 
-/** Wrong keys, tickets and signatures from one address within a minute, before it is told to stop. */
-const MOST_FORGERIES = 30
+/** Most wrong keys, tickets and signatures from one client in a minute before it gets 429. */
+const MAX_FORGERIES = 30
 const MINUTE_MS = 60_000
 
-/** Lets in whoever may use a route, before anything else is done for the request, and counts how many requests somebody sends. */
+/** Authorizes each request before anything else is done for it, and applies the rate limit. */
 export const accessPlugin = fp(
   async (app) => {
     const { API_KEYS, SIGNING_SECRETS, RATE_LIMIT } = app.config
@@ -65,7 +64,7 @@ export const accessPlugin = fp(
       } catch (error) {
         refusal = error
       }
-      if (countRequest && !request.routeOptions.config.unlimited) await countRequest(request)
+      if (countRequest && !request.routeOptions.config.skipRateLimit) await countRequest(request)
       if (refusal === undefined) return
       if (isForgery(refusal)) await countForgery(request)
       throw refusal
@@ -74,11 +73,11 @@ export const accessPlugin = fp(
   { name: 'access' },
 )
 
-/** @returns who a request is from; throws the {ServiceError} that refuses it */
+/** Returns a function that finds the caller of a request, or throws the {ServiceError} that refuses it. */
 function admission(keys: readonly ApiKey[], signer: Signer | undefined): (request: FastifyRequest) => Access {
   const holders = new Map<ApiKey, Access>(keys.map((key) => [key, { caller: key.name, hasKey: true }]))
 
-  /** A key that was removed, or may no longer write, takes its tickets with it. */
+  /** Tickets are void once the key that issued them is removed or may no longer write. */
   const mayIssue = (issuer: string) =>
     keys.length === 0 || keys.some(({ name, scopes }) => name === issuer && scopes.has('write'))
 
@@ -97,12 +96,12 @@ function admission(keys: readonly ApiKey[], signer: Signer | undefined): (reques
   }
 
   return (request) => {
-    const { scope, orBy } = request.routeOptions.config
+    const { scope, altAuth } = request.routeOptions.config
     if (scope === undefined) return ANONYMOUS
     const query = request.query as Record<string, unknown>
-    if (signer && orBy === 'ticket' && query.ticket !== undefined) return byTicket(signer, query.ticket)
-    // Without keys everybody may do what a key could allow, but for what has to be signed
-    const isSigned = signer && orBy === 'signature'
+    if (signer && altAuth === 'ticket' && query.ticket !== undefined) return byTicket(signer, query.ticket)
+    // Without keys everybody may do what a key could allow, except what has to be signed
+    const isSigned = signer && altAuth === 'signature'
     if (keys.length === 0 && !isSigned) return ANONYMOUS
     const shown = keys.length > 0 ? shownKey(request.headers) : undefined
     if (shown !== undefined) return byKey(shown, scope)
@@ -115,8 +114,8 @@ function admission(keys: readonly ApiKey[], signer: Signer | undefined): (reques
 }
 
 /**
- * Counts requests of a key or, without one, of an address, and forgeries of an address. A right key is let in also from an address
- * with too many wrong ones: whoever sends those may share it with others, and finds no key by trying.
+ * Returns counters for the requests of a key or, without one, of a client, and for the forgeries of a client. A valid key is admitted
+ * also from a client with too many forgeries: others may share its address, and nobody finds a key by trying.
  */
 async function counters(app: FastifyInstance, most: number) {
   await app.register(rateLimit, { global: false, timeWindow: MINUTE_MS })
@@ -132,11 +131,11 @@ async function counters(app: FastifyInstance, most: number) {
     request.access.hasKey ? `key ${request.access.caller}` : clientOf(request)
   return {
     countRequest: most > 0 ? counter(most, holderOf) : undefined,
-    countForgery: counter(MOST_FORGERIES, clientOf),
+    countForgery: counter(MAX_FORGERIES, clientOf),
   }
 }
 
-/** Whether somebody has shown what was never theirs, or altered it. */
+/** Returns whether the refusal is for a key, ticket or signature that the server never issued. */
 function isForgery(error: unknown): boolean {
   return error instanceof KeyUnknown || error instanceof TicketInvalid || error instanceof SignatureInvalid
 }

@@ -17,7 +17,7 @@ import {
 } from '../../errors.ts'
 import { closeInStages, isClosing } from '../close-in-stages.ts'
 import type { PageQuery } from '../schemas.ts'
-import { followToItsEnd } from './request-log.ts'
+import { logWhenOver } from './request-log.ts'
 
 /** How long the rest of a body may arrive that has a broken encoding, in milliseconds. */
 const BROKEN_BODY_MS = 2000
@@ -79,7 +79,7 @@ function pathOf(url: string): string {
 /** For `frameworkErrors`: a URL that can't be read never reaches the error handler. */
 export function sendFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   // It comes before the hooks that do this for every other request, and before the one that reads a body to its end
-  followToItsEnd(request, reply)
+  logWhenOver(request, reply)
   reply.header('connection', 'close').header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
   sendError(request.server.crossSiteRefusal(request) ?? serviceError(error, request), request, reply)
 }

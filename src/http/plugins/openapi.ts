@@ -102,13 +102,13 @@ export const openapiPlugin = fp(
   { name: 'openapi' },
 )
 
-function security({ scope, orBy }: FastifyContextConfig, hasKeys: boolean): FastifySchema {
+function security({ scope, altAuth }: FastifyContextConfig, hasKeys: boolean): FastifySchema {
   // Without keys everybody is let in, but not to private images
-  if (scope === undefined || (!hasKeys && orBy !== 'signature')) return { security: [] }
+  if (scope === undefined || (!hasKeys && altAuth !== 'signature')) return { security: [] }
   const keys = hasKeys ? [{ bearer: [] }, { key: [] }] : []
   return {
-    description: `Needs the scope \`${scope}\`${orBy === undefined ? '' : `, or a ${orBy}`}.`,
-    security: orBy === undefined ? keys : [...keys, { [orBy]: [] }],
+    description: `Needs the scope \`${scope}\`${altAuth === undefined ? '' : `, or a ${altAuth}`}.`,
+    security: altAuth === undefined ? keys : [...keys, { [altAuth]: [] }],
   }
 }
 

@@ -6,85 +6,85 @@ import fp from 'fastify-plugin'
 import { isStoryId } from '../../stories/key.ts'
 import { clientAddressOf } from './client.ts'
 
-/** What a route says of a request, for its line of the log. */
-export interface RequestFacts {
-  /** Id of the story that it made or was about. */
+/** Fields that a route adds to the log line of a request. */
+export interface LogFields {
+  /** Id of the story that the request made or named. */
   story?: string
-  /** How many images it stored. */
+  /** Number of images stored. */
   images?: number
-  /** How long it waited for memory, in milliseconds. */
+  /** Milliseconds of the wait for memory. */
   waited?: number
-  /** Whether an earlier request with the same Idempotency-Key had made the story. */
+  /** Whether an earlier request with the same Idempotency-Key made the story. */
   replay?: true
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    facts: RequestFacts
+    logFields: LogFields
   }
 }
 
-/** An id that a proxy in front of us gave the request, if it is fit for a log, or a new one. */
+/** Returns the id that a proxy gave the request, if it is fit for a log, or a new one. */
 export function requestId(request: Pick<IncomingMessage, 'headers'>): string {
   const given = request.headers['x-request-id']
   return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID()
 }
 
-/** Without the query, which may hold a ticket or a signature. */
+/** Returns the path without the query, which may hold a ticket or a signature. */
 export function pathOf({ url }: FastifyRequest): string {
   return url.split('?', 1)[0]?.slice(0, 200) ?? ''
 }
 
-/** Its id in the answer of each request, and what `followToItsEnd` does. */
+/** Adds the id of a request to its response, and counts and logs the request when it is over. */
 export const requestLogPlugin = fp(
   async (app) => {
-    app.decorateRequest('facts')
+    app.decorateRequest('logFields')
     app.addHook('onRequest', (request, reply, done) => {
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
       const { story_id: story } = request.params as { story_id?: string }
-      request.facts = story !== undefined && isStoryId(story) ? { story } : {}
-      followToItsEnd(request, reply, request.routeOptions.schema?.operationId)
+      request.logFields = story !== undefined && isStoryId(story) ? { story } : {}
+      logWhenOver(request, reply, request.routeOptions.schema?.operationId)
       done()
     })
   },
   { name: 'request-log' },
 )
 
-/** Counts the request at `/metrics`, and writes its line of the log. */
-export function followToItsEnd(request: FastifyRequest, reply: FastifyReply, operation?: string): void {
+/** Counts the request in `/metrics` and writes its log line when it is over. */
+export function logWhenOver(request: FastifyRequest, reply: FastifyReply, operation?: string): void {
   const { metrics } = request.server
   const { raw } = reply
   const { socket } = request.raw
   metrics.requestBegins(operation)
   raw.on('close', () => {
-    const isAnswered = raw.writableFinished
+    const isSent = raw.writableFinished
     const { elapsedTime, statusCode } = reply
     const { bytesIn, bytesOut } = traffic.since(socket)
-    const status = isAnswered ? statusCode : undefined
+    const status = isSent ? statusCode : undefined
     metrics.requestEnds({ operation, status, seconds: elapsedTime / 1000, bytesIn, bytesOut })
     request.log.info(
       {
         operation,
         method: request.method,
         path: pathOf(request),
-        // Until it is sent, the status is what it would be if all went well
+        // Before the headers are sent the status code is only the default
         status: raw.headersSent ? statusCode : undefined,
         ms: Math.round(elapsedTime),
         bytesIn,
         bytesOut,
-        ...request.facts,
+        ...request.logFields,
         remote: clientAddressOf(request),
       },
-      isAnswered ? 'answered' : 'the connection closed before the answer was sent',
+      isSent ? 'request completed' : 'the connection closed before the response was sent',
     )
   })
 }
 
-/** What goes over connections that serve one request after another. */
+/** Counts the bytes of each request on connections that serve several. */
 class Traffic {
   readonly #counted = new WeakMap<Socket, { read: number; written: number }>()
 
-  /** Bytes that came and went since it was asked for this connection before; of requests that overlap the first to end has them all. */
+  /** Returns the bytes since the last call for this connection. Of requests that overlap, the first to end gets the bytes of all. */
   since(socket: Socket): { bytesIn: number; bytesOut: number } {
     const { bytesRead: read, bytesWritten: written } = socket
     const last = this.#counted.get(socket)

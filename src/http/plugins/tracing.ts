@@ -17,7 +17,7 @@ export const tracingPlugin = fp<{ tracing: Tracing }>(
       request.log = request.log.child({ traceId: span.traceId })
       reply.log = request.log
       reply.raw.once('close', () =>
-        span.end(reply.raw.writableFinished ? reply.statusCode : undefined, request.facts.story),
+        span.end(reply.raw.writableFinished ? reply.statusCode : undefined, request.logFields.story),
       )
       span.run(done)
     })

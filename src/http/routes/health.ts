@@ -19,7 +19,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/livez',
     {
       schema: { operationId: 'live', summary: 'The process answers', response: { 200: health('alive') } },
-      config: { isAlwaysServed: true, unlimited: true },
+      config: { isAlwaysServed: true, skipRateLimit: true },
     },
     async (_request, reply) => {
       reply.header('cache-control', 'no-store')
@@ -34,7 +34,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'The server can be used, and its store',
         response: { 200: health('ready'), ...errors(500, 503) },
       },
-      config: { unlimited: true },
+      config: { skipRateLimit: true },
     },
     async (_request, reply) => {
       reply.header('cache-control', 'no-store')

@@ -44,7 +44,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   const pixels = widths.map(Number)
   const schema = { params: ImageParams, response: errors(401, 403, 404, 412, 416, 422, 429, 503) }
   // Images say for themselves which pages may use them
-  const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', orBy: 'signature' } as const)) }
+  const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', altAuth: 'signature' } as const)) }
 
   app.get<Route>(
     URL,

@@ -23,7 +23,7 @@ export const metricsRoute: FastifyPluginAsync = async (app) => {
         document,
         response: errors(401, 403, 429),
       },
-      config: { scope: 'metrics', isAlwaysServed: true, unlimited: true },
+      config: { scope: 'metrics', isAlwaysServed: true, skipRateLimit: true },
     },
     async (_request, reply) => {
       reply.type(metrics.contentType).header('cache-control', 'no-store')

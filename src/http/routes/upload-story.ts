@@ -40,7 +40,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         document: uploadDocument,
         response: { 200: Uploaded, ...errors(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507) },
       },
-      config: { scope: 'write', orBy: 'ticket' },
+      config: { scope: 'write', altAuth: 'ticket' },
     },
     async (request, reply) => {
       checkHeaders(request, limits)
@@ -55,7 +55,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
           bodyStarted: () => bodyStarted(request.raw, signal),
         })
         deadline.hasWaiters = reservation.hasWaiters
-        request.facts.waited = Math.round(performance.now() - asked)
+        request.logFields.waited = Math.round(performance.now() - asked)
         try {
           const { ticket } = request.access
           const images = readImages(request, limits, signal)
@@ -69,7 +69,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
           })
           const { length: count } = story.keys
           app.metrics.uploaded(count, story.isReplay)
-          Object.assign(request.facts, { story: story.id, images: count, ...(story.isReplay && { replay: true }) })
+          Object.assign(request.logFields, { story: story.id, images: count, ...(story.isReplay && { replay: true }) })
           if (story.isReplay) reply.header('idempotent-replayed', 'true')
           return { story_id: story.id, image_paths: story.keys.map(publicPath), image_count: count }
         } finally {

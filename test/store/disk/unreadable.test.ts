@@ -3,8 +3,8 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
+import { errorSerializer } from '../../../src/error-serializer.ts'
 import { DeleteFailure, StoreFailure } from '../../../src/errors.ts'
-import { errorForLog } from '../../../src/logged-error.ts'
 import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../../src/store/object-store.ts'
 import { pastUnreadable } from '../../../src/store/past-unreadable.ts'
@@ -83,7 +83,7 @@ t.test('a story that can not be read fails by itself', async (t) => {
 
   const error = await findStory(store, broken).catch((error) => error)
   t.type(error, StoreFailure)
-  const logged = JSON.stringify(errorForLog()(error))
+  const logged = JSON.stringify(errorSerializer()(error))
   t.match(logged, /EACCES/)
   t.match(logged, folder.slice(0, -1), 'the log names the path')
   t.equal((await findStory(store, third)).id, third)

@@ -6,18 +6,18 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
 
-/** Whether only this machine reaches a server that listens there. */
+/** Returns whether only this machine can reach a server that listens on the host. */
 export function isLoopback(host: string): boolean {
   const version = isIP(host)
   return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4')
 }
 
 /**
- * Who may use the server, as its log says at the start.
+ * Checks who may use the server, and says so in a sentence for the log.
  *
- * @throws {ConfigError} when everybody might, and nobody has said that this is what they want
+ * @throws {ConfigError} when other machines could use it without a key and `ALLOW_OPEN` does not allow that
  */
-export function whoMayUse({ API_KEYS, ALLOW_OPEN, HOST }: Config): { sentence: string; isOpen: boolean } {
+export function startUpCheck({ API_KEYS, ALLOW_OPEN, HOST }: Config): { sentence: string; isOpen: boolean } {
   if (API_KEYS !== undefined) {
     const keys = parseApiKeys(API_KEYS).map(({ name, scopes }) => `${name} (${[...scopes].join(', ')})`)
     return { sentence: `the API needs a key: ${keys.join('; ')}`, isOpen: false }
@@ -25,7 +25,7 @@ export function whoMayUse({ API_KEYS, ALLOW_OPEN, HOST }: Config): { sentence: s
   if (isLoopback(HOST)) {
     return {
       sentence:
-        'the API needs no key, and listens to this machine alone: whoever is on it can read, upload and delete everything',
+        'the API needs no key, and only this machine can reach it: every process on it can read, upload and delete everything',
       isOpen: false,
     }
   }
@@ -35,7 +35,7 @@ export function whoMayUse({ API_KEYS, ALLOW_OPEN, HOST }: Config): { sentence: s
     )
   }
   return {
-    sentence: `the API needs no key (ALLOW_OPEN): whoever reaches ${HOST} can read, upload and delete everything`,
+    sentence: `the API needs no key (ALLOW_OPEN): everyone who can reach ${HOST} can read, upload and delete everything`,
     isOpen: true,
   }
 }
