@@ -6,9 +6,9 @@ import { errorSerializer } from './error-serializer.ts'
 import { proxyMatcher } from './http/client-address.ts'
 import { handleExpectations } from './http/expect-continue.ts'
 import { accessPlugin } from './http/plugins/access.ts'
-import { browsersPlugin } from './http/plugins/browsers.ts'
 import { clientPlugin } from './http/plugins/client.ts'
 import { connectionsPlugin } from './http/plugins/connections.ts'
+import { corsPlugin } from './http/plugins/cors.ts'
 import { crossSitePlugin } from './http/plugins/cross-site.ts'
 import { discardBodyPlugin } from './http/plugins/discard-body.ts'
 import { errorsPlugin, sendFrameworkError, sendParserError } from './http/plugins/errors.ts'
@@ -16,6 +16,7 @@ import { gracefulClosePlugin } from './http/plugins/graceful-close.ts'
 import { openapiPlugin } from './http/plugins/openapi.ts'
 import { overloadPlugin } from './http/plugins/overload.ts'
 import { requestId, requestLogPlugin } from './http/plugins/request-log.ts'
+import { securityHeadersPlugin } from './http/plugins/security-headers.ts'
 import { tracingPlugin } from './http/plugins/tracing.ts'
 import { docsRoutes } from './http/routes/docs.ts'
 import { galleryRoutes } from './http/routes/gallery.ts'
@@ -39,13 +40,13 @@ declare module 'fastify' {
   interface FastifyInstance {
     readonly config: Config
     readonly store: ObjectStore
-    /** Sweeps only when it is told to. */
+    /** Sweeps only when its methods are called. */
     readonly sweeper: Sweeper
     readonly metrics: Metrics
   }
 }
 
-/** The server, ready to listen. The store stays the caller's: closing the app does not close it. */
+/** Builds the server, ready to listen. Closing it does not close the store. */
 export async function buildApp(
   config: Config,
   store: ObjectStore,
@@ -60,7 +61,7 @@ export async function buildApp(
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     exposeHeadRoutes: false,
-    // A request in the middle of the shutdown is answered like any other
+    // Requests during the shutdown are served like any other
     return503OnClosing: false,
     http: {
       requireHostHeader: false,
@@ -79,22 +80,23 @@ export async function buildApp(
   app.decorate('metrics', metrics)
 
   handleExpectations(app.server)
-  // The one kind of body that is read; every other one is discarded
+  // Only multipart bodies are read; all others are discarded
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   await app.register(multipart, { throwFileSizeLimit: false })
 
-  // Before whatever waits for the end of a response
+  // Before every plugin that waits for the end of a response
   await app.register(connectionsPlugin)
   await app.register(clientPlugin)
   if (tracing) await app.register(tracingPlugin, { tracing })
   await app.register(requestLogPlugin)
-  await app.register(browsersPlugin)
+  await app.register(securityHeadersPlugin)
+  await app.register(corsPlugin)
   await app.register(errorsPlugin)
   await app.register(crossSitePlugin)
   await app.register(discardBodyPlugin)
   await app.register(gracefulClosePlugin)
-  // Before whatever waits or counts on behalf of somebody
+  // Before every plugin that waits or counts for a caller
   await app.register(accessPlugin)
   await app.register(overloadPlugin)
   await app.register(openapiPlugin)

@@ -1,17 +1,17 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
 
-/** How some proxies, Azure's among them, write an address: with a port, and IPv6 in brackets. IPv4 may be mapped to IPv6. */
-const WRITTEN = /^(?:\[([^\]]+)\]|(?:::ffff:)?(\d+\.[\d.]+))(?::\d{1,5})?$/i
+/** An address as some proxies, Azure's among them, write it: with a port, and IPv6 in brackets. IPv4 may be mapped to IPv6. */
+const ADDRESS = /^(?:\[([^\]]+)\]|(?:::ffff:)?(\d+\.[\d.]+))(?::\d{1,5})?$/i
 
 /**
- * Reads the IP address of a socket or of an entry of `X-Forwarded-For`. It is without port and zone, and IPv4 where it is an
- * IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
+ * Parses the IP address of a socket or of an entry of `X-Forwarded-For`, without port and zone. An IPv4-mapped IPv6 address becomes
+ * IPv4 (RFC 4291 section 2.5.5.2).
  *
- * @returns undefined for what is not an IP address
+ * @returns undefined if the text is not an IP address
  */
 export function addressIn(text: string | undefined): string | undefined {
   if (text === undefined || isIPv4(text)) return text
-  const [, bracketed, v4] = WRITTEN.exec(text) ?? []
+  const [, bracketed, v4] = ADDRESS.exec(text) ?? []
   const written = bracketed ?? v4 ?? text
   if (isIPv4(written)) return written
   const [address = ''] = written.split('%', 1)
@@ -27,9 +27,9 @@ const NAT64 = [0x64, 0xff9b, 0, 0, 0, 0]
 const SIX_TO_FOUR = [0x2002]
 
 /**
- * What one client is told from another by: an IPv4 address as it is, an IPv6 address by its /64, all of which one client has. Two
- * kinds of IPv6 address stand for an IPv4 address, and count as that: those of 6to4, of which the owner of one IPv4 address has 65,536
- * networks, and those of the well-known prefix of NAT64, where all of IPv4 is in one /64.
+ * Returns the id by which clients are told apart: an IPv4 address, or the /64 of an IPv6 address, all of which one client has. IPv6
+ * addresses that stand for an IPv4 address count as that: 6to4, where the owner of one IPv4 address has 65,536 networks, and the
+ * well-known prefix of NAT64, where all of IPv4 is in one /64.
  *
  * @param address as `addressIn` returns it
  */
@@ -42,7 +42,7 @@ export function clientIdOf(address: string): string {
   return `${network.join(':')}::/64`
 }
 
-/** The eight numbers of an IPv6 address without a zone. */
+/** Returns the eight groups of an IPv6 address without a zone. */
 function groupsOf(address: string): number[] {
   const groups: number[] = []
   let gap = groups.length
@@ -66,18 +66,18 @@ function dotted(high = 0, low = 0): string {
 }
 
 /**
- * Recognizes the addresses of trusted proxies, also where they are written with a port.
+ * Returns a function that recognizes the addresses of trusted proxies, also with a port.
  *
  * @param networks addresses, and networks as `address/bits`
  */
 export function proxyMatcher(networks: readonly string[]): (text: string) => boolean {
-  // Apart, since in one list a short IPv6 prefix of zeros has all of IPv4 in it
+  // In one list a short IPv6 prefix of zeros would contain all of IPv4
   const proxies = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const network of networks) {
     const [written = '', bits] = network.split('/')
     const prefix = bits === undefined ? mostBits(written) : Number(bits)
     const address = addressIn(written) ?? written
-    // A network of mapped addresses means IPv4, which is the last 32 of the bits
+    // A network of mapped addresses means IPv4, the last 32 bits
     const outside = mostBits(written) - mostBits(address)
     if (prefix > outside) proxies[familyOf(address)].addSubnet(address, prefix - outside, familyOf(address))
   }

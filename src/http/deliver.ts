@@ -3,18 +3,18 @@ import type { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { StoreUnavailable } from '../errors.ts'
 
-/** How many bytes may wait for a reader in the process. An image of this size never makes its connection to the store wait. */
-const WAITING_BYTES = 256 * 1024
+/** Most bytes in the process that wait for a reader. An image of this size never makes its connection to the store wait. */
+const MAX_BUFFERED = 256 * 1024
 
 /**
- * Answers with the bytes of an object, past Fastify, whose way of sending a stream costs several times as much processor time as
- * the bytes. When they break off, the connection does. A reader that stops reading loses its connection, a slow one does not.
+ * Sends the bytes of an object without Fastify, whose stream handling costs several times the processor time of the bytes. Destroys the
+ * connection if the body fails or the reader stops reading. A slow reader keeps its connection.
  *
- * @param reply with status
- * @param headers beside those of the reply
+ * @param reply with its status
+ * @param headers in addition to those of the reply
  * @param length of the body, in bytes
  * @param readerTimeout milliseconds
- * @throws {StoreUnavailable} when the body has failed by now
+ * @throws {StoreUnavailable} if the body has already failed
  */
 export function deliver(
   reply: FastifyReply,
@@ -25,12 +25,12 @@ export function deliver(
 ): FastifyReply {
   const { raw, request } = reply
   if (body.errored) throw new StoreUnavailable({ cause: body.errored })
-  // What the hooks that Fastify would call do: a body that was not read can't be told from the next request
+  // As the hooks that Fastify would call: a body that was not read cannot be told from the next request
   if (!request.raw.complete || !reply.server.server.listening) reply.header('connection', 'close')
   try {
     raw.writeHead(reply.statusCode, Object.assign(reply.getHeaders(), headers, { 'content-length': length }))
   } catch (error) {
-    // A header that can't be sent: Fastify can still answer
+    // Fastify can still send an error for a header that cannot be sent
     body.destroy()
     throw error
   }
@@ -39,7 +39,7 @@ export function deliver(
   let left = length
   body.on('data', (chunk) => {
     left -= chunk.length
-    if (raw.write(chunk) || raw.writableLength < WAITING_BYTES) return
+    if (raw.write(chunk) || raw.writableLength < MAX_BUFFERED) return
     body.pause()
     raw.once('drain', () => body.resume())
   })
@@ -47,7 +47,7 @@ export function deliver(
     if (!raw.destroyed) request.log.error({ err }, 'an image broke off')
     raw.destroy()
   }
-  // A file that somebody has cut short since its head was read: the next answer would be taken for the rest of this one
+  // For a file that was cut short after its head was read, the client would take the next response for the rest of this one
   body.on('end', () => (left === 0 ? raw.end() : breakOff(new Error(`${left} bytes are missing`))))
   body.on('error', breakOff)
   raw.on('close', () => body.destroy())
@@ -58,14 +58,14 @@ export function deliver(
 }
 
 /**
- * Closes the connection of an answer whose reader takes no byte for so many milliseconds. What the kernel holds for it, up to some
- * MiB, is taken in its eyes.
+ * Destroys the connection when the client reads no byte of the response for `timeout` milliseconds. Bytes in the kernel's buffers, up to
+ * some MiB, count as read.
  */
 export function endWhenUnread(raw: ServerResponse, timeout: number): void {
   raw.setTimeout(timeout, () => {
-    // With nothing left to write it is the store who is slow, and has a timeout of its own
+    // With nothing left to write the store is slow, which has its own timeout
     if (raw.writableLength > 0) raw.destroy()
   })
-  // Before Node sets that of the connection's next request
+  // Before Node sets the timeout of the connection's next request
   raw.prependOnceListener('finish', () => raw.setTimeout(0))
 }

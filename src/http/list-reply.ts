@@ -5,12 +5,12 @@ import { type Listed, pageOf } from '../stories/list.ts'
 import type { ImagesQuery } from './schemas.ts'
 
 /**
- * Answers with a JSON array of something about every story: streamed while the store is read, or one page with a `Link` to the
- * next one (RFC 8288) when the client asks for a limit.
+ * Returns a JSON array with an item for every story. Streams it while it reads the store or, if the query has a limit, returns one page
+ * with a `Link` to the next (RFC 8288).
  *
- * The first page of the store is read before the headers go out, so a store out of reach is a 503 and not a broken array.
+ * Reads the first page of the store before the headers are sent, so that a store out of reach is a 503 and not a broken array.
  *
- * @param list the stories behind the query's cursor, or their ids
+ * @param list the stories after the query's cursor, or their ids
  */
 export async function storiesReply<Item extends Listed>(
   reply: FastifyReply,
@@ -22,7 +22,7 @@ export async function storiesReply<Item extends Listed>(
   if (query.limit !== undefined) {
     const { items, next } = await pageOf(list, Number(query.limit), json)
     if (next !== undefined) {
-      // Relative to the request, whose path a proxy may have changed
+      // Relative to the request, because a proxy may have changed its path
       const order = query.order === undefined ? '' : `order=${query.order}&`
       reply.header('link', `<?${order}limit=${query.limit}&cursor=${next}>; rel="next"`)
     }
@@ -51,7 +51,7 @@ async function* arrayOf<Item>(
     }
     yield `${text}]`
   } catch (error) {
-    // A plain end would look like success to a proxy that speaks HTTP/1.0 to us
+    // An HTTP/1.0 proxy would take a regular end of the connection for the end of the list
     reply.raw.socket?.resetAndDestroy()
     throw error
   } finally {

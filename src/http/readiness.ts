@@ -1,26 +1,25 @@
-/** How long it is remembered that the store can serve, and that it can not, in milliseconds. */
+/** How long a success and a failure are remembered, in milliseconds. */
 const READY_MS = 5000
 const NOT_READY_MS = 1000
 
 /**
- * Makes one question of many that come within a few seconds: everybody may ask whether the server is ready, and a store may want
- * money for each answer.
+ * Wraps a check so that it runs at most once at a time, and not again while its last result is remembered. Everybody may ask whether the
+ * server is ready, and a store may charge for each call.
  *
- * @param ask resolves when the store can serve
+ * @param check resolves if the store can serve
  * @param now a clock, in milliseconds
- * @returns the same, at most once at a time, and not again while the last answer is remembered
  */
-export function askedRarely(
-  ask: () => Promise<void>,
+export function cachedCheck(
+  check: () => Promise<void>,
   now: () => number = () => performance.now(),
 ): () => Promise<void> {
-  let answer: Promise<void> | undefined
+  let result: Promise<void> | undefined
   let until = 0
   return () => {
-    if (answer && now() < until) return answer
-    // While it is on its way everybody waits for this one
+    if (result && now() < until) return result
+    // While the check runs, everybody waits for it
     until = Number.POSITIVE_INFINITY
-    answer = ask().then(
+    result = check().then(
       () => {
         until = now() + READY_MS
       },
@@ -29,6 +28,6 @@ export function askedRarely(
         throw error
       },
     )
-    return answer
+    return result
   }
 }

@@ -113,10 +113,10 @@ export function errors<const Status extends number>(...statuses: Status[]): Reco
   return Object.fromEntries(statuses.map((status) => [status, Failure])) as Record<Status, typeof Failure>
 }
 
-/** The images of a story as JSON, without the brackets of an array. Every value is made of characters that JSON leaves alone. */
+/** Returns the images of a story as JSON, without the brackets of an array. No value has a character that JSON escapes. */
 export function imagesJson(story: Story): string {
   const timeOf = createdAt(story)
-  // Few pieces, since each that is added to a text is an object of its own
+  // In few pieces, because each concatenation makes an object
   const about = `","story_id":"${story.id}","path":"${publicPath('')}`
   let end = ''
   let modified: string | undefined

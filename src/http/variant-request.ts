@@ -8,21 +8,21 @@ export interface VariantRequest {
   /** Most pixels. */
   readonly width: number
   readonly form: Form
-  /** Whether the form depends on what the client accepts. */
+  /** Whether the format depends on the client's `Accept`. */
   readonly isNegotiated: boolean
 }
 
-/** Whether a smaller form of an image is asked for. */
-export function asksForVariant(query: unknown): boolean {
+/** Returns whether the query requests a variant of an image. */
+export function requestsVariant(query: unknown): boolean {
   return (query as Record<string, unknown>).w !== undefined
 }
 
 /**
- * Which smaller form of an image is asked for; nothing when it is the image itself.
+ * Reads which variant of an image is requested. Returns undefined for the image itself.
  *
  * @param type of the image
- * @param widths that there are
- * @throws {BadQuery} for a width or format that there is not
+ * @param widths that may be requested
+ * @throws {BadQuery} for any other width or format
  */
 export function readVariant(
   request: FastifyRequest,
@@ -40,10 +40,10 @@ export function readVariant(
   return { width: Number(w), form: isNegotiated ? acceptedForm(request, type) : format, isNegotiated }
 }
 
-/** Only what the client names: `*` and `image/*` are sent by many that show neither. */
+/** Uses only formats that the client names: many that show neither AVIF nor WebP send `*` or `image/*`. */
 function acceptedForm(request: FastifyRequest, type: ImageType): Form {
   const accepted = new Negotiator(request).mediaTypes()
-  // As AVIF an animation would be its first frame
+  // An animation as AVIF would be its first frame only
   const mayMove = type === 'gif' || type === 'webp'
   if (!mayMove && accepted.includes('image/avif')) return 'avif'
   if (accepted.includes('image/webp')) return 'webp'

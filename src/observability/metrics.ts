@@ -11,64 +11,67 @@ export interface Queue {
 
 /** A request that is over. */
 export interface EndedRequest {
-  /** The `operationId` of its route; none when there is no such route. */
+  /** The `operationId` of the route; undefined if there is no such route. */
   readonly operation: string | undefined
-  /** Of the answer; none when the connection closed before it was sent. */
+  /** Undefined if the connection closed before the response was sent. */
   readonly status: number | undefined
   readonly seconds: number
   readonly bytesIn: number
   readonly bytesOut: number
 }
 
-/** How a call to the store ended. `abandoned`: nobody wanted the answer, or the rest of it, any more. */
+/** How a call to the store ended. `abandoned`: the caller did not wait for the response, or for the rest of it. */
 export type StoreOutcome = 'ok' | 'missing' | 'exists' | 'busy' | 'unavailable' | 'full' | 'failed' | 'abandoned'
 
 const PREFIX = 'story_images_'
 const NO_ROUTE = 'none'
 
-/** Bounds in seconds, from an image out of the store's cache to an upload over a phone's network. */
+/** Buckets in seconds, from an image in the store's cache to an upload over a phone's network. */
 const DURATIONS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
-/** Costs more with each connection, and tells no more than `process_open_fds`. */
-const NOT_COUNTED = ['nodejs_active_handles', 'nodejs_active_requests', 'nodejs_active_resources']
+/** Left out, because they cost more with each connection and tell no more than `process_open_fds`. */
+const LEFT_OUT = ['nodejs_active_handles', 'nodejs_active_requests', 'nodejs_active_resources']
 
 /**
- * What `/metrics` tells. Every label has few values: no path, no id, no name of a key, no word of a client. Counting costs well below
- * a microsecond each, which is why there are no labels that would have to be worked out.
+ * The metrics of `/metrics`. Every label has few values: no path, id, name of a key or text of a client. Counting takes well below a
+ * microsecond, so no label has to be computed.
  */
 export class Metrics {
   readonly #registry = new Registry()
   readonly #requests = this.#counter('http_requests_total', 'Requests that are over', 'operation', 'status')
   readonly #durations = this.#histogram('http_request_duration_seconds', 'How long requests took', 'operation')
-  readonly #running = this.#gauge('http_requests_running', 'Requests that are under way', 'operation')
-  readonly #received = this.#counter('http_received_bytes_total', 'Bytes of requests, headers and all', 'operation')
-  readonly #sent = this.#counter('http_sent_bytes_total', 'Bytes of answers, headers and all', 'operation')
+  readonly #running = this.#gauge('http_requests_running', 'Requests that are running', 'operation')
+  readonly #received = this.#counter('http_received_bytes_total', 'Bytes of requests, with headers', 'operation')
+  readonly #sent = this.#counter('http_sent_bytes_total', 'Bytes of responses, with headers', 'operation')
   readonly #stories = this.#counter('stories_stored_total', 'Stories that uploads have made')
-  readonly #replays = this.#counter('uploads_replayed_total', 'Uploads answered with the story of an earlier one')
+  readonly #replays = this.#counter(
+    'uploads_replayed_total',
+    'Uploads that repeated an earlier one, whose story they got',
+  )
   readonly #imagesStored = this.#counter('images_stored_total', 'Images of the stories that uploads have made')
-  readonly #imagesSent = this.#counter('images_sent_total', 'Images, and ranges of images, that were sent whole')
+  readonly #imagesSent = this.#counter('images_sent_total', 'Images and ranges of images that were sent completely')
   readonly #used = this.#gauge('capacity_used', 'Requests that are running, of those with a limit', 'queue')
   readonly #limit = this.#gauge('capacity_limit', 'Most requests that may run at once', 'queue')
   readonly #usedBytes = this.#gauge('capacity_used_bytes', 'Memory that requests have reserved', 'queue')
   readonly #limitBytes = this.#gauge('capacity_limit_bytes', 'Most memory that requests may reserve', 'queue')
   readonly #queueLength = this.#gauge('queue_length', 'Requests that wait for capacity', 'queue')
-  readonly #calls = this.#counter('store_calls_total', 'Calls to the store, by how they ended', 'call', 'outcome')
-  readonly #callDurations = this.#histogram('store_call_duration_seconds', 'How long the store took to answer', 'call')
-  readonly #bytes = this.#counter('store_bytes_total', 'Bytes of objects that were stored or read whole', 'call')
+  readonly #calls = this.#counter('store_calls_total', 'Calls to the store, by outcome', 'call', 'outcome')
+  readonly #callDurations = this.#histogram('store_call_duration_seconds', 'How long the store took to respond', 'call')
+  readonly #bytes = this.#counter('store_bytes_total', 'Bytes of objects that were stored or read completely', 'call')
   readonly #fallbacks = this.#counter('store_fallbacks_total', 'Calls that the AWS SDK had to make again', 'call')
-  readonly #limits = this.#gauge('store_limited', 'Always 1, for something that the store does not do', 'limit')
-  readonly #sweeps = this.#counter('sweeps_total', 'Sweeps, by how they ended', 'outcome')
+  readonly #limits = this.#gauge('store_limited', 'Always 1, for a feature that the store lacks', 'limit')
+  readonly #sweeps = this.#counter('sweeps_total', 'Sweeps, by outcome', 'outcome')
   readonly #swept = this.#gauge(
     'sweep_last_success_timestamp_seconds',
-    'When the last good sweep ended, or, before it, the first one began; 0 where there are no sweeps',
+    'When the last successful sweep ended or, before that, the first one began; 0 without sweeps',
   )
   readonly #removed = this.#counter('sweep_removed_keys_total', 'Keys that sweeps have removed')
-  readonly #variants = this.#counter('variants_total', 'Variants of images, by what became of them', 'outcome')
+  readonly #variants = this.#counter('variants_total', 'Requests for variants, by outcome', 'outcome')
   readonly #variantDurations = this.#histogram('variant_duration_seconds', 'How long making a variant took')
   readonly #build = this.#gauge('build_info', 'Always 1', 'version', 'store')
   readonly #queues: (() => void)[] = []
 
-  /** Of the text that `/metrics` answers with. */
+  /** Of the text. */
   readonly contentType = this.#registry.contentType
 
   /** The Prometheus text format, version 0.0.4. */
@@ -77,10 +80,10 @@ export class Metrics {
     return this.#registry.metrics()
   }
 
-  /** Memory, processor time, open files, event loop and garbage collection of this process, from now on and until it ends. */
+  /** Adds memory, processor time, open files, event loop and garbage collection of this process. */
   watchProcess(version: string, store: 'disk' | 's3'): void {
     collectDefaultMetrics({ register: this.#registry })
-    for (const what of NOT_COUNTED) {
+    for (const what of LEFT_OUT) {
       this.#registry.removeSingleMetric(what)
       this.#registry.removeSingleMetric(`${what}_total`)
     }
@@ -120,10 +123,12 @@ export class Metrics {
   }
 
   /**
+   * Counts a response of the store.
+   *
    * @param call a method of the store
-   * @param seconds that the store took: of a `get` until the body began, of a `put` from the end of the body on
+   * @param seconds that the store took: of a `get` until the body began, of a `put` from the end of the body
    */
-  storeAnswers(call: string, seconds: number): void {
+  storeResponds(call: string, seconds: number): void {
     this.#callDurations.observe({ call }, seconds)
   }
 
@@ -140,7 +145,7 @@ export class Metrics {
     this.#fallbacks.inc({ call })
   }
 
-  /** @param limit one of few, for something that the store does not do */
+  /** @param limit one of few, for a feature that the store lacks */
   storeLimit(limit: string): void {
     this.#limits.set({ limit }, 1)
   }
@@ -149,7 +154,7 @@ export class Metrics {
     this.#swept.setToCurrentTime()
   }
 
-  /** @param report of a sweep that ended well */
+  /** @param report undefined for a sweep that failed */
   swept(report: SweepReport | undefined): void {
     this.#sweeps.inc({ outcome: report ? 'ok' : 'failed' })
     if (!report) return
@@ -158,10 +163,10 @@ export class Metrics {
   }
 
   /**
-   * A variant of an image was asked for.
+   * Counts a request for a variant.
    *
-   * @param outcome `kept`: it had been made before
-   * @param seconds that making it took, the wait for its turn left out
+   * @param outcome `kept`: the variant was in the store
+   * @param seconds that making it took, without the wait in the queue
    */
   variant(outcome: 'made' | 'kept' | 'failed', seconds?: number): void {
     this.#variants.inc({ outcome })

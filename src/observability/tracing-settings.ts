@@ -3,10 +3,10 @@ import { ConfigError } from '../config.ts'
 export type OtlpProtocol = 'http/protobuf' | 'http/json'
 
 /**
- * Whether there are to be traces, by the standard variables of OpenTelemetry. The rest of them is for its SDK, which is loaded only then.
+ * Reads the standard variables of OpenTelemetry that turn traces on. Its SDK, which is loaded only then, reads the others.
  *
- * @returns the protocol to send them with; nothing without traces
- * @throws {ConfigError} for an exporter or a protocol that there is not, and for an endpoint that is no URL
+ * @returns the protocol to send traces with; undefined without traces
+ * @throws {ConfigError} for an unknown exporter or protocol, and for an endpoint that is not a URL
  */
 export function tracingSettings(environment: Readonly<Record<string, string | undefined>>): OtlpProtocol | undefined {
   const {
@@ -21,7 +21,7 @@ export function tracingSettings(environment: Readonly<Record<string, string | un
   if (exporter !== 'otlp') {
     throw new ConfigError(`OTEL_TRACES_EXPORTER has to be otlp or none, not "${exporter}"`)
   }
-  // The SDK would send to another place, or nowhere, and not say so
+  // The SDK would silently send elsewhere or nowhere
   for (const [name, url] of Object.entries({
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: tracesEndpoint,

@@ -15,12 +15,12 @@ import type { FollowCall } from '../store/observed-store.ts'
 import type { StoreOutcome } from './metrics.ts'
 import type { OtlpProtocol } from './tracing-settings.ts'
 
-/** How long the spans of the last requests may take to be sent when the server ends, in milliseconds. */
+/** How long sending the last spans may take when the server ends, in milliseconds. */
 const FLUSH_MS = 5000
 
 const NAME = 'story-images'
 
-/** What a trace says of a request; nothing of it may be a secret, so no query of a URL. */
+/** What a trace shows of a request. It must have no secret, so it has no query of a URL. */
 export interface TracedRequest {
   readonly operation: string | undefined
   readonly method: string
@@ -32,26 +32,26 @@ export interface TracedRequest {
 
 export interface RequestSpan {
   readonly traceId: string
-  /** Calls to the store that begin in there, or in what it starts, belong to the request. */
+  /** Runs the work. Calls to the store that it starts belong to the request. */
   run(work: () => void): void
-  /** @param status of the answer; none when the connection closed before it was sent */
+  /** @param status undefined if the connection closed before the response was sent */
   end(status: number | undefined, storyId: string | undefined): void
 }
 
 export interface Tracing {
   followRequest(request: TracedRequest): RequestSpan
   followCall: FollowCall
-  /** Sends what has not been sent yet, within 5 seconds. */
+  /** Sends the remaining spans, within 5 seconds. */
   close(): Promise<void>
 }
 
-/** Outcomes of a store call that are no failure of the store. */
+/** Outcomes of a store call that are not failures of the store. */
 const FINE: ReadonlySet<StoreOutcome> = new Set(['ok', 'missing', 'exists', 'abandoned'])
 
 /**
- * OpenTelemetry traces, set up by the standard variables of the environment (OpenTelemetry, "Environment Variable Specification").
+ * Starts OpenTelemetry traces, configured by the standard environment variables (OpenTelemetry, "Environment Variable Specification").
  *
- * @param onFailure is told when spans could not be sent; they are lost
+ * @param onFailure is called when spans could not be sent, which are then lost
  */
 export async function startTracing(
   version: string,
@@ -110,7 +110,7 @@ export async function startTracing(
   return {
     followRequest,
     followCall(name, key) {
-      // A sweep makes thousands of calls, which would push the spans of requests out of the queue
+      // The thousands of calls of a sweep would push the spans of requests out of the queue
       if (!trace.getActiveSpan()) return () => {}
       const attributes = { 'store.call': name, 'store.key': key }
       const span = tracer.startSpan(`store.${name}`, { kind: SpanKind.CLIENT, attributes })
@@ -127,7 +127,7 @@ export async function startTracing(
   }
 }
 
-/** @param type what went wrong, if something did: one of few words */
+/** @param type of the failure, one of few words */
 function close(span: Span, isFailure: boolean, type: string): void {
   if (isFailure) span.setStatus({ code: SpanStatusCode.ERROR }).setAttribute('error.type', type)
   span.end()

@@ -14,7 +14,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     return {
       /** @param since when the store had all that it needed, as `performance.now()` has it */
       answers(since = began): void {
-        metrics.storeAnswers(name, (performance.now() - since) / 1000)
+        metrics.storeResponds(name, (performance.now() - since) / 1000)
       },
       ends(outcome: StoreOutcome): void {
         metrics.storeCallEnds(name, outcome)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { StoreUnavailable } from '../../src/errors.ts'
-import { askedRarely } from '../../src/http/readiness.ts'
+import { cachedCheck } from '../../src/http/readiness.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import { eventually } from '../support/app.ts'
 import { makeFolder } from '../support/stores.ts'
@@ -11,7 +11,7 @@ import { makeFolder } from '../support/stores.ts'
 /** A question with a clock that stands still, and answers that the test gives. */
 function question() {
   const state = { now: 1000, asked: 0, answer: async () => {} }
-  const ask = askedRarely(
+  const ask = cachedCheck(
     () => {
       state.asked += 1
       return state.answer()

@@ -8,17 +8,17 @@ import { askForBody } from '../expect-continue.ts'
 const ARRIVAL_MS = 10_000
 
 /**
- * Lets the routes of this instance, and no other, read bodies of JSON.
+ * Makes the routes of this instance parse JSON bodies.
  *
  * @param limit most bytes
  */
-export function takeJson(app: FastifyInstance, limit: number): void {
+export function parseJsonBodies(app: FastifyInstance, limit: number): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(new NotJson()))
   app.addContentTypeParser('application/json', ({ raw, headers }, body, done) => {
     if (Number(headers['content-length']) > limit) return done(new JsonTooLarge(limit))
     askForBody(raw)
-    // One buffer that grows: a chunk of one byte would keep some 180
+    // In one buffer that grows, because a chunk of one byte would keep some 180
     let bytes = Buffer.alloc(0)
     let count = 0
     const timer = setTimeout(() => end(new JsonTimeout(ARRIVAL_MS)), ARRIVAL_MS)

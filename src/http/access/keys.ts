@@ -5,16 +5,14 @@ import { listed } from '../../config.ts'
 export type Scope = 'read' | 'write' | 'delete' | 'delete-all' | 'metrics'
 
 export interface ApiKey {
-  /** What logs, limits and idempotency keys know its holder by; two keys may have one name, to change from one to the other. */
+  /** Names the caller in logs, limits and idempotency keys. Two keys may have one name, while one replaces the other. */
   readonly name: string
   readonly scopes: ReadonlySet<Scope>
-  /**
-   * SHA-256 of the key. A slow hash, as for passwords, would add nothing: a key is random, so nobody finds it by trying.
-   */
+  /** SHA-256 of the key. A slow hash, as for passwords, would add nothing, because nobody finds a random key by trying. */
   readonly hash: Buffer
 }
 
-/** @param text the option `API_KEYS`, which the configuration has checked */
+/** Parses the setting `API_KEYS`, which the configuration has checked. */
 export function parseApiKeys(text: string | undefined): ApiKey[] {
   return listed(text).map((entry) => {
     const [name = '', scopes = '', hash = ''] = entry.split(':')
@@ -22,16 +20,16 @@ export function parseApiKeys(text: string | undefined): ApiKey[] {
   })
 }
 
-/** The key that a request shows: `Authorization: Bearer KEY` (RFC 6750 section 2.1) or `X-API-Key: KEY`. */
-export function shownKey(headers: IncomingHttpHeaders): string | undefined {
+/** Returns the key of a request, from `Authorization: Bearer KEY` (RFC 6750 section 2.1) or `X-API-Key: KEY`. */
+export function keyIn(headers: IncomingHttpHeaders): string | undefined {
   const [, bearer] = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? []
-  // An empty header shows none
+  // An empty header has no key
   return bearer ?? ((headers['x-api-key'] as string | undefined) || undefined)
 }
 
-/** Takes as long for a key that is nearly right as for every other one, and looks at all of them. */
-export function findKey(keys: readonly ApiKey[], shown: string): ApiKey | undefined {
-  const hash = createHash('sha256').update(shown).digest()
+/** Finds a key in constant time: compares it with all keys. */
+export function findKey(keys: readonly ApiKey[], text: string): ApiKey | undefined {
+  const hash = createHash('sha256').update(text).digest()
   let found: ApiKey | undefined
   for (const key of keys) if (timingSafeEqual(key.hash, hash)) found = key
   return found

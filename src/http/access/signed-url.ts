@@ -2,9 +2,9 @@ import { SignatureExpired, SignatureInvalid } from '../../errors.ts'
 import { nowSeconds, type Signer } from './signing.ts'
 
 /**
- * @param path of an image, as the API gives it
+ * Signs the path of an image. Returns it with `?expires=…&signature=…`; the signature covers everything before `&signature=`.
+ *
  * @param expires Unix time in seconds
- * @returns the path with `?expires=…&signature=…`; the signature is that of all in front of `&signature=`
  */
 export function signUrl(signer: Signer, path: string, expires: number): string {
   const signed = `${path}?expires=${expires}`
@@ -12,13 +12,15 @@ export function signUrl(signer: Signer, path: string, expires: number): string {
 }
 
 /**
- * @param path as the request has it, with its percent-encoding
+ * Checks the signature and the time of a signed URL.
+ *
+ * @param path of the request, with its percent-encoding
  * @throws {SignatureInvalid}
  * @throws {SignatureExpired}
  */
 export function checkSignedUrl(signer: Signer, path: string, expires: unknown, signature: unknown): void {
   if (typeof expires !== 'string' || typeof signature !== 'string') throw new SignatureInvalid()
   if (!signer.verify(`${path}?expires=${expires}`, signature)) throw new SignatureInvalid()
-  // What was signed may be no number
+  // A signed text may be something other than a number
   if (!(Number(expires) > nowSeconds())) throw new SignatureExpired()
 }

@@ -1,18 +1,17 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { listed } from '../../config.ts'
 
-/** Signs texts and knows its signatures again: HMAC-SHA256, as 43 characters of base64url. */
+/** Signs texts and verifies signatures: HMAC-SHA256, as 43 characters of base64url. */
 export interface Signer {
   sign(text: string): string
-  /** Whether one of the secrets has made the signature. */
+  /** Returns whether the signature was made with one of the secrets. */
   verify(text: string, signature: string): boolean
 }
 
 /**
- * What is signed begins with what it is, `v1.` for a ticket and `/` for a URL, so neither can be shown as the other.
+ * Makes the signer of the setting `SIGNING_SECRETS`: its first secret signs, all of them verify. Returns undefined without secrets.
  *
- * @param secrets the option `SIGNING_SECRETS`: the first one signs, all of them verify
- * @returns nothing when there are none
+ * A signed text begins with its kind, `v1.` for a ticket and `/` for a URL, so that neither passes for the other.
  */
 export function signerOf(secrets: string | undefined): Signer | undefined {
   const all = listed(secrets)
@@ -21,12 +20,12 @@ export function signerOf(secrets: string | undefined): Signer | undefined {
   return {
     sign: (text) => hmac(first, text),
     verify(text, signature) {
-      const shown = Buffer.from(signature)
+      const given = Buffer.from(signature)
       let isGood = false
       for (const secret of all) {
-        // As text, since several texts can be the same base64url
+        // Compared as text, because several texts decode to the same bytes
         const right = Buffer.from(hmac(secret, text))
-        if (shown.length === right.length && timingSafeEqual(shown, right)) isGood = true
+        if (given.length === right.length && timingSafeEqual(given, right)) isGood = true
       }
       return isGood
     },
@@ -37,12 +36,12 @@ function hmac(secret: string, text: string): string {
   return createHmac('sha256', secret).update(text).digest('base64url')
 }
 
-/** The present, in the whole seconds that expiry times are in. */
+/** Returns the Unix time in whole seconds. */
 export function nowSeconds(): number {
   return Math.floor(Date.now() / 1000)
 }
 
-/** As the API writes times: UTC, to the second. */
+/** Formats a Unix time as the API does: UTC, to the second. */
 export function timeOf(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

@@ -3,15 +3,15 @@ import { TicketExpired, TicketInvalid, TicketTooManyBytes, TicketTooManyFiles } 
 import type { Body } from '../../store/object-store.ts'
 import { nowSeconds, type Signer } from './signing.ts'
 
-/** What whoever has the ticket may upload, once: it is signed, and the server keeps nothing of it. */
+/** Permission to upload one story. A ticket is signed, so the server stores nothing about it. */
 export interface Ticket {
-  /** Known to nobody before, and the idempotency key of the upload: one ticket makes one story. */
+  /** Random. It is the idempotency key of the upload, so that one ticket makes one story. */
   readonly nonce: string
   /** Most files. */
   readonly files: number
   /** Most bytes of all files together. */
   readonly bytes: number
-  /** The name of the key that it was made with; empty when the server has no keys. */
+  /** The name of the key that issued the ticket; empty if the server has no keys. */
   readonly issuer: string
   /** Unix time in seconds. */
   readonly expires: number
@@ -19,7 +19,7 @@ export interface Ticket {
 
 const VERSION = 'v1'
 
-/** @returns the ticket as text of characters that a URL leaves alone */
+/** Makes a ticket, as text that needs no escaping in a URL. */
 export function issueTicket(signer: Signer, limits: Omit<Ticket, 'nonce'>): string {
   const ticket: Ticket = { nonce: randomBytes(16).toString('base64url'), ...limits }
   const signed = `${VERSION}.${Buffer.from(JSON.stringify(ticket)).toString('base64url')}`
@@ -27,7 +27,9 @@ export function issueTicket(signer: Signer, limits: Omit<Ticket, 'nonce'>): stri
 }
 
 /**
- * @throws {TicketInvalid} for one that nobody signed, or signed with a secret that is no longer used
+ * Reads a ticket.
+ *
+ * @throws {TicketInvalid} if none of the secrets signed it
  * @throws {TicketExpired}
  */
 export function readTicket(signer: Signer, text: string): Ticket {
@@ -40,7 +42,7 @@ export function readTicket(signer: Signer, text: string): Ticket {
 }
 
 /**
- * The images of an upload, as long as they are within the ticket's limits.
+ * Passes on the images of an upload while they are within the ticket's limits.
  *
  * @throws {TicketTooManyFiles} @throws {TicketTooManyBytes} while the bytes arrive
  */

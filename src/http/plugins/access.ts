@@ -2,7 +2,7 @@ import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeyMissing, KeyUnknown, ScopeMissing, SignatureInvalid, TicketInvalid, TooManyRequests } from '../../errors.ts'
-import { type ApiKey, findKey, parseApiKeys, type Scope, shownKey } from '../access/keys.ts'
+import { type ApiKey, findKey, keyIn, parseApiKeys, type Scope } from '../access/keys.ts'
 import { checkSignedUrl } from '../access/signed-url.ts'
 import { type Signer, signerOf } from '../access/signing.ts'
 import { readTicket, type Ticket } from '../access/ticket.ts'
@@ -53,14 +53,14 @@ export const accessPlugin = fp(
       return
     }
 
-    const admit = admission(keys, signer)
+    const authorize = authorizer(keys, signer)
     const { countRequest, countForgery } = await counters(app, RATE_LIMIT)
     app.decorateRequest('access')
     app.addHook('onRequest', async (request) => {
       let refusal: unknown
       request.access = ANONYMOUS
       try {
-        request.access = admit(request)
+        request.access = authorize(request)
       } catch (error) {
         refusal = error
       }
@@ -74,7 +74,7 @@ export const accessPlugin = fp(
 )
 
 /** Returns a function that finds the caller of a request, or throws the {ServiceError} that refuses it. */
-function admission(keys: readonly ApiKey[], signer: Signer | undefined): (request: FastifyRequest) => Access {
+function authorizer(keys: readonly ApiKey[], signer: Signer | undefined): (request: FastifyRequest) => Access {
   const holders = new Map<ApiKey, Access>(keys.map((key) => [key, { caller: key.name, hasKey: true }]))
 
   /** Tickets are void once the key that issued them is removed or may no longer write. */
@@ -87,8 +87,8 @@ function admission(keys: readonly ApiKey[], signer: Signer | undefined): (reques
     return { caller: `ticket:${ticket.issuer || ANONYMOUS.caller}`, hasKey: false, ticket }
   }
 
-  function byKey(shown: string, scope: Scope): Access {
-    const key = findKey(keys, shown)
+  function byKey(text: string, scope: Scope): Access {
+    const key = findKey(keys, text)
     const holder = key && holders.get(key)
     if (!holder) throw new KeyUnknown()
     if (!key.scopes.has(scope)) throw new ScopeMissing(scope)
@@ -103,8 +103,8 @@ function admission(keys: readonly ApiKey[], signer: Signer | undefined): (reques
     // Without keys everybody may do what a key could allow, except what has to be signed
     const isSigned = signer && altAuth === 'signature'
     if (keys.length === 0 && !isSigned) return ANONYMOUS
-    const shown = keys.length > 0 ? shownKey(request.headers) : undefined
-    if (shown !== undefined) return byKey(shown, scope)
+    const text = keys.length > 0 ? keyIn(request.headers) : undefined
+    if (text !== undefined) return byKey(text, scope)
     if (!isSigned) throw new KeyMissing()
     const { expires, signature } = query
     if (keys.length > 0 && expires === undefined && signature === undefined) throw new KeyMissing()

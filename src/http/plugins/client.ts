@@ -4,14 +4,14 @@ import { addressIn, clientIdOf } from '../client-address.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** IP address of the client, without a port. Behind trusted proxies it is the one that they name. */
+    /** IP address of the client, without a port. Behind trusted proxies it is the address that they name. */
     readonly clientAddress: string
-    /** What one client is told from another by, see `clientIdOf`. */
+    /** See `clientIdOf`. */
     readonly clientId: string
   }
 }
 
-/** Says who a request is from: the one notion of a client for limits, queues and the log. */
+/** Identifies the client of a request, for limits, queues and the log. */
 export const clientPlugin = fp(
   async (app) => {
     app.decorateRequest('clientAddress', {
@@ -28,8 +28,8 @@ export const clientPlugin = fp(
   { name: 'client' },
 )
 
-/** The same for a request that Fastify refuses before it is one: that has nothing of what plugins add. */
+/** Returns the address of the client, also for a request that Fastify refuses before plugins see it. */
 export function clientAddressOf({ ip, raw }: FastifyRequest): string {
-  // What can't be read in X-Forwarded-For must not make a new client each time
+  // An entry of X-Forwarded-For that is not an address must not make a new client each time
   return addressIn(ip) ?? addressIn(raw.socket.remoteAddress) ?? ''
 }

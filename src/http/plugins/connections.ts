@@ -7,15 +7,15 @@ import { ClientGone } from '../../errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The responses of each open connection that are not over yet. */
+    /** The open connections, each with its responses that are not over. */
     readonly connections: ReadonlyMap<Socket, ReadonlySet<ServerResponse>>
   }
 }
 
 /**
- * Makes each response emit `close` when it was sent or its connection is gone, whichever is first. Node.js 24 does so by itself.
- * Node.js 20 tells only the response whose turn it is, and none of those that are queued after it on the connection (RFC 9112
- * section 9.3.2): a place, a body or a gauge that waits for their `close` would never be free.
+ * Makes each response emit `close` when it was sent or its connection is gone, whichever is first, as Node.js 24 does. Node.js 20 emits
+ * `close` only for the response whose turn it is, and not for those queued after it on the connection (RFC 9112 section 9.3.2): their
+ * places in queues, bodies and gauges would never be released.
  */
 export const connectionsPlugin = fp(
   async (app) => {
@@ -23,13 +23,13 @@ export const connectionsPlugin = fp(
     app.decorate('connections', connections)
 
     app.server.on('connection', (socket: Socket) => {
-      // Node.js remembers the address from now on. After a reset the system no longer tells it, and nobody waits for an answer
+      // Reading the address makes Node.js remember it. There is none after a reset, when nobody waits for a response
       if (socket.remoteAddress === undefined) socket.destroy()
       const responses = new Set<ServerResponse>()
       connections.set(socket, responses)
       socket.once('close', () => {
         connections.delete(socket)
-        // What has a socket had its turn, and is told by Node.js
+        // Node.js emits `close` for a response that has a socket
         for (const response of responses) if (!response.socket) close(response)
       })
     })
@@ -39,7 +39,7 @@ export const connectionsPlugin = fp(
       response.on('close', () => responses?.delete(response))
     })
 
-    // Fastify would wait for a `close` that has been emitted already
+    // Fastify would wait for a `close` that was already emitted
     app.addHook('onSend', async (_request, { raw }, payload) => {
       if (raw.destroyed && payload instanceof Readable) payload.destroy()
       return payload
@@ -51,22 +51,22 @@ export const connectionsPlugin = fp(
 function close(response: ServerResponse): void {
   response.destroy()
   response.emit('close')
-  // Node.js emits it again when somebody ends a response that came before on the connection
+  // Node.js emits `close` again when an earlier response of the connection ends
   response.removeAllListeners('close')
 }
 
 const signals = new WeakMap<Socket, AbortSignal>()
 
 /**
- * A signal that aborts with `ClientGone` when the connection of a request is gone, so that work which nobody waits for ends. One for
- * all requests of a connection: it costs more to make than to use.
+ * Returns a signal that aborts with `ClientGone` when the connection of a request is gone, to end work that nobody waits for. All requests
+ * of a connection share it, because a signal is expensive to make.
  */
 export function goneSignal({ socket }: IncomingMessage): AbortSignal {
   const known = signals.get(socket)
   if (known) return known
   const controller = new AbortController()
   const { signal } = controller
-  // Requests that come together are many listeners, and no leak
+  // Many requests at once have many listeners, which is not a leak
   setMaxListeners(0, signal)
   if (socket.destroyed) controller.abort(new ClientGone())
   else socket.once('close', () => controller.abort(new ClientGone()))

@@ -4,12 +4,12 @@ import { setImmediate } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { closeInStages } from '../close-in-stages.ts'
 
-/** The rest of a body of at most this length is discarded without closing the connection. */
+/** Largest body whose rest is discarded without closing the connection. */
 const SHORT_BODY_BYTES = 256 * 1024
 
 /**
- * Discards bodies that no route wants, refused uploads above all. The response goes out at once. If more than a short body is still on
- * its way, it is the last one of its connection, which then closes in stages, so that the client gets to read it.
+ * Discards bodies that no route reads, mainly those of refused uploads. The response is sent at once. After a long body it is the last of
+ * its connection, which then closes in stages, so that the client gets to read it.
  */
 export const discardBodyPlugin = fp(
   async (app) => {
@@ -17,7 +17,7 @@ export const discardBodyPlugin = fp(
     app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const { socket, headers } = request
       if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
-      // Node calls this after the last response of a connection, and would close it whatever the client still sends
+      // Node calls this after the last response of a connection, and would close it while the client still sends
       socket.destroySoon = () => {
         if (request.complete || !response.writableFinished) Socket.prototype.destroySoon.call(socket)
         else closeInStages(socket, UPLOAD_TIMEOUT)
@@ -28,9 +28,9 @@ export const discardBodyPlugin = fp(
       if (raw.complete) return payload
       raw.unpipe()
       raw.resume()
-      // Now a body that came in one piece with its headers is complete
+      // By now a body that arrived together with its headers is complete
       await setImmediate()
-      // A client that has stopped sending will not go on, and one that was not asked for its body may send it or not
+      // A client that has stalled will not go on, and one that expects 100 may send its body or not
       const canEnd = reply.statusCode !== 408 && headers.expect === undefined
       const isShort = raw.complete || Number(headers['content-length']) <= SHORT_BODY_BYTES
       if (!canEnd || !isShort) reply.header('connection', 'close')

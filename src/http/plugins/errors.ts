@@ -19,12 +19,13 @@ import { closeInStages, isClosing } from '../close-in-stages.ts'
 import type { PageQuery } from '../schemas.ts'
 import { logWhenOver } from './request-log.ts'
 
-/** How long the rest of a body may arrive that has a broken encoding, in milliseconds. */
+/** How long the rest of a body with a broken encoding is discarded, in milliseconds. */
 const BROKEN_BODY_MS = 2000
 
-const OF_EVERY_ANSWER = new Set(['x-request-id', 'x-content-type-options', 'connection'])
+/** Headers that an error keeps of those that were set before. */
+const KEPT_HEADERS = new Set(['x-request-id', 'x-content-type-options', 'connection'])
 
-/** Every error of every route, whoever noticed it, is `{"detail": "…"}`: those of routes, of Fastify, and of Node's parser. */
+/** Sends every error as `{"detail": "…"}`: errors of routes, of Fastify, and of Node's parser. */
 export const errorsPlugin = fp(
   async (app) => {
     const routes: { readonly url: string; readonly path: RegExp; readonly method: string | string[] }[] = []
@@ -44,12 +45,12 @@ export const errorsPlugin = fp(
       throw noRoute(request)
     })
     app.setErrorHandler<FastifyError>((error, request, reply) => {
-      // Fastify looks at the Content-Type of some methods before it says that there is no such route
+      // Fastify checks the Content-Type of some methods before it reports that there is no such route
       const isNoRoute = request.is404 && !(error instanceof ServiceError)
       sendError(isNoRoute ? noRoute(request) : serviceError(error, request), request, reply)
     })
 
-    // Node would answer this itself, without a body; see `requireHostHeader` in app.ts
+    // Node would refuse this itself, without a body; see `requireHostHeader` in app.ts
     app.addHook('onRequest', (request, _reply, done) => {
       const { headers, httpVersion, rawHeaders } = request.raw
       let hosts = 0
@@ -65,26 +66,26 @@ export const errorsPlugin = fp(
 
     app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
       const { message } = new RouteNotFound('CONNECT', pathOf(request.url ?? ''))
-      closeInStages(socket, app.config.UPLOAD_TIMEOUT, rawAnswer(message, 404, 'Not Found'))
+      closeInStages(socket, app.config.UPLOAD_TIMEOUT, rawResponse(message, 404, 'Not Found'))
     })
   },
   { name: 'errors' },
 )
 
-/** Without the query, which may hold a signature: sentences go into the log. */
+/** Returns the path without the query, which may hold a signature: sentences are logged. */
 function pathOf(url: string): string {
   return url.split(/[?#]/, 1)[0] ?? ''
 }
 
-/** For `frameworkErrors`: a URL that can't be read never reaches the error handler. */
+/** For `frameworkErrors`: a URL that cannot be parsed never reaches the error handler. */
 export function sendFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  // It comes before the hooks that do this for every other request, and before the one that reads a body to its end
+  // Fastify calls this instead of the hooks that log a request and discard its body
   logWhenOver(request, reply)
   reply.header('connection', 'close').header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
   sendError(request.server.crossSiteRefusal(request) ?? serviceError(error, request), request, reply)
 }
 
-/** For `clientErrorHandler`: what is no HTTP request. Called again for what else comes over such a connection. */
+/** For `clientErrorHandler`: refuses what is not an HTTP request. Called again for further bytes of such a connection. */
 export function sendParserError(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
   if (isClosing(socket) || waiting.has(socket)) return
   if (error.code === 'ECONNRESET' || !socket.writable) {
@@ -93,7 +94,7 @@ export function sendParserError(this: FastifyInstance, error: Error & { code?: s
   }
   // Responses begin and end in the order of their requests
   const [running] = this.connections.get(socket) ?? []
-  // An answer of our own would get into the one that is under way, or be taken for that of the request before
+  // Sent now, it would end up inside the running response, or pass for the response to the request before
   if (running?.headersSent || running?.req.complete) {
     waiting.add(socket)
     running.once('close', () => {
@@ -108,14 +109,14 @@ export function sendParserError(this: FastifyInstance, error: Error & { code?: s
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? [408, 'Request Timeout', 'The request headers took too long to arrive']
         : [400, 'Bad Request', 'This is not a valid HTTP/1.1 request']
-  // A request that is running holds its memory until the connection is gone
-  closeInStages(socket, running ? BROKEN_BODY_MS : this.config.UPLOAD_TIMEOUT, rawAnswer(detail, status, reason))
+  // A running request holds its memory until the connection is gone
+  closeInStages(socket, running ? BROKEN_BODY_MS : this.config.UPLOAD_TIMEOUT, rawResponse(detail, status, reason))
 }
 
-/** Where an answer that is under way goes first. */
+/** Connections on which a running response goes first. */
 const waiting = new WeakSet<Duplex>()
 
-function rawAnswer(detail: string, status: number, reason: string): string {
+function rawResponse(detail: string, status: number, reason: string): string {
   const body = JSON.stringify({ detail })
   return [
     `HTTP/1.1 ${status} ${reason}`,
@@ -128,11 +129,11 @@ function rawAnswer(detail: string, status: number, reason: string): string {
 }
 
 function sendError(error: ServiceError, request: FastifyRequest, reply: FastifyReply): void {
-  // Whoever has left sees no error, and what failed then failed because of that
+  // A client that is gone sees no error, and is the cause of what failed
   if (error.status >= 500 && !request.raw.socket.destroyed) request.log.error({ err: error }, error.message)
   else request.log.debug({ err: error }, error.message)
-  // What the route has said so far was about what it did not send
-  for (const name of Object.keys(reply.getHeaders())) if (!OF_EVERY_ANSWER.has(name)) reply.removeHeader(name)
+  // The headers so far describe the response that is not sent
+  for (const name of Object.keys(reply.getHeaders())) if (!KEPT_HEADERS.has(name)) reply.removeHeader(name)
   reply.headers({ ...error.headers, 'cache-control': 'no-store' })
   if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
   reply
@@ -150,10 +151,10 @@ function serviceError(error: FastifyError | ServiceError, request: FastifyReques
     const rule = schema.properties[name as keyof typeof schema.properties] as { description?: string } | undefined
     return new BadQuery(name, rule?.description ?? 'of another form')
   }
-  // No id and no image's name is that long
+  // No story id and no image name is that long
   if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return new RouteNotFound(request.method, pathOf(request.url))
   if (error.code === 'FST_ERR_BAD_URL') return new BadRequest('The URL has a broken percent-encoding')
-  // A Content-Type that is not even the name of one, where one matters and elsewhere
+  // A Content-Type that is not a media type
   if (error.statusCode === 415 && request.routeOptions.schema?.consumes) return new NotMultipart()
   if (error.statusCode === 415) return new BadRequest('The Content-Type header is not the name of a media type')
   if (error.statusCode !== undefined && error.statusCode < 500) {

@@ -3,19 +3,18 @@ import type { Socket } from 'node:net'
 import fp from 'fastify-plugin'
 
 /** How long a client may take to close its side of a connection when the server closes, in milliseconds. */
-const LAST_MS = 2000
+const CLIENT_CLOSE_MS = 2000
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** From the first sign of a shutdown on the server is not ready, though it still serves. */
+    /** Once a shutdown has begun, the server is not ready, though it still serves. */
     readonly shutdown: { begun: boolean }
   }
 }
 
 /**
- * When the server closes, a connection closes with its running answer, and at once when it has none: Node alone closes those that
- * are idle at that very moment, but neither those that become idle later nor those that have not been used yet, and would wait for
- * both. What is under way gets its answer.
+ * Closes each connection after its running responses when the server closes, and at once if it has none. Node closes only connections that
+ * are idle at that moment. It would wait for those that become idle later and those without a request yet.
  */
 export const gracefulClosePlugin = fp(
   async (app) => {
@@ -47,8 +46,8 @@ export const gracefulClosePlugin = fp(
   { name: 'graceful-close', dependencies: ['connections'] },
 )
 
-/** Closes a connection without a running request. One that closes in stages gets less time than usual. */
+/** Closes a connection without a running request. A connection that closes in stages gets less time than usual. */
 function closeSoon(socket: Socket): void {
   socket.destroySoon()
-  if (!socket.destroyed) setTimeout(() => socket.destroy(), LAST_MS).unref()
+  if (!socket.destroyed) setTimeout(() => socket.destroy(), CLIENT_CLOSE_MS).unref()
 }

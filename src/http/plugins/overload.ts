@@ -6,7 +6,7 @@ import fp from 'fastify-plugin'
 import { ServerBusy } from '../../errors.ts'
 import { endWhenUnread } from '../deliver.ts'
 import { FairQueue } from '../fair-queue.ts'
-import { asksForVariant } from '../variant-request.ts'
+import { requestsVariant } from '../variant-request.ts'
 import { goneSignal } from './connections.ts'
 
 /** How long a list or an image may wait for its turn, in milliseconds. */
@@ -18,13 +18,13 @@ const QUEUE_TIMEOUT_MS = 10_000
  */
 const MAX_VARIANTS = 100
 
-/** How often the event loop's delay is measured, and how often it is looked at, in milliseconds. */
+/** How often the delay of the event loop is measured and evaluated, in milliseconds. */
 const RESOLUTION_MS = 20
 const SAMPLE_MS = 1000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether the route answers also while the event loop is late. */
+    /** Whether the route is served while the event loop is late. */
     readonly isAlwaysServed?: true
   }
 }
@@ -43,13 +43,13 @@ export const overloadPlugin = fp(
     let wasOver = false
     let isLate = false
     const look = () => {
-      // The median, and twice in a row: one long pause, of the garbage collection or of the machine, is no overload
+      // The median, and twice in a row: one long pause of garbage collection or of the machine is not an overload
       const isOver = delay.percentile(50) / 1e6 - RESOLUTION_MS > config.MAX_EVENT_LOOP_DELAY
       isLate = isOver && wasOver
       wasOver = isOver
       delay.reset()
     }
-    // Not before: the start itself keeps the event loop busy
+    // Not earlier, because the start keeps the event loop busy
     app.addHook('onListen', async () => {
       delay.enable()
       timer = setInterval(look, SAMPLE_MS).unref()
@@ -80,13 +80,13 @@ export const overloadPlugin = fp(
     app.addHook('onRequest', (request, reply, done) => {
       if (isLate && !request.routeOptions.config.isAlwaysServed) return done(new ServerBusy())
       const { schema = {} } = request.routeOptions
-      const isVariant = isImage(schema) && asksForVariant(request.query)
+      const isVariant = isImage(schema) && requestsVariant(request.query)
       const running = isVariant ? variants : byOperation.get(schema.operationId ?? '')
       if (!running || running.tryEnter(request.clientId, reply.raw)) return done()
       running.enter(request.clientId, reply.raw).then(() => done(), done)
     })
 
-    // A list, which Fastify sends
+    // Lists, which Fastify sends
     app.addHook('onSend', async (_request, reply, payload) => {
       if (payload instanceof Readable) endWhenUnread(reply.raw, config.READER_TIMEOUT)
       return payload

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import type { Tracing } from '../../observability/tracing.ts'
 import { pathOf } from './request-log.ts'
 
-/** A span for each request, from its headers to the end of its answer; its lines of the log have the id of the trace. */
+/** Makes a span for each request, from its headers to the end of its response, and adds the trace id to its log lines. */
 export const tracingPlugin = fp<{ tracing: Tracing }>(
   async (app, { tracing }) => {
     app.addHook('onRequest', (request, reply, done) => {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { ShuttingDown } from '../../errors.ts'
-import { askedRarely } from '../readiness.ts'
+import { cachedCheck } from '../readiness.ts'
 import { errors, noStore } from '../schemas.ts'
 
 const health = (status: string) => ({
@@ -10,11 +10,11 @@ const health = (status: string) => ({
 })
 
 /**
- * For orchestrators: whether the process is alive, also while it has too much to do, since a restart would not help; and whether it
- * can serve, which it can't while it is overloaded, shutting down, or without its store.
+ * Health checks for orchestrators. The process is alive also under overload, where a restart would not help. It is ready unless it is
+ * overloaded, shutting down, or cannot reach its store.
  */
 export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const storeIsReady = askedRarely(() => app.store.ready())
+  const storeIsReady = cachedCheck(() => app.store.ready())
   app.get(
     '/livez',
     {

@@ -27,7 +27,7 @@ const URL = '/images/stories/:story_id/:name'
 /** Longest wait for a worker, in milliseconds. How many wait is bounded by the requests that run: see overload.ts. */
 const QUEUE_TIMEOUT_MS = 10_000
 
-/** An image itself, or a smaller form of it, as a CDN fetches it. */
+/** Serves images and their variants. */
 export const imageRoutes: FastifyPluginAsync = async (app) => {
   const { config, store } = app
   const queue = new FairQueue(config.VARIANT_CONCURRENCY, {
@@ -43,7 +43,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   const widths = listed(config.VARIANT_WIDTHS)
   const pixels = widths.map(Number)
   const schema = { params: ImageParams, response: errors(401, 403, 404, 412, 416, 422, 429, 503) }
-  // Images say for themselves which pages may use them
+  // Images have CORS headers of their own
   const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', altAuth: 'signature' } as const)) }
 
   app.get<Route>(
@@ -56,7 +56,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       const image = imageOf(request)
       const signal = goneSignal(request.raw)
       if (isConditional(request)) {
-        // Costs a second call only for a client whose copy is out of date, and images never change
+        // A second call is needed only if the client's copy is out of date, and images never change
         const head = await find(image, (key) => store.head(key, { signal }), request, signal)
         const headers = headersOf(image, head, request)
         if (isNotModified(request, headers)) return reply.code(304).headers(headers).send()
@@ -102,7 +102,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     return { storyId, key, type, variant: readVariant(request, type, widths) }
   }
 
-  /** Reads the image, or the smaller form of it, with the call of the store that `read` makes. */
+  /** Reads the image or its variant with `read`, a call to the store. */
   async function find<Found extends ObjectHead & { body?: Readable }>(
     { storyId, key, variant }: RequestedImage,
     read: (key: string) => Promise<Found>,
@@ -117,7 +117,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     }
   }
 
-  /** The image with its size in its metadata, wherever the upload has left that. */
+  /** Adds the size of the image to its metadata, from the record of the story if the metadata does not have it. */
   async function withSize<Found extends ObjectHead & { body?: Readable }>(
     found: Found,
     key: string,
@@ -125,7 +125,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   ): Promise<Found> {
     const { metadata } = found
     if (metadata.width !== undefined || !isWrittenByUs(metadata)) return found
-    // The body may fail before it is read; its reader still gets the error
+    // The body may fail before it is read; its reader gets the error later
     found.body?.on('error', () => {})
     try {
       const size = await readRecordedSize(store, key, signal)
@@ -140,7 +140,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     const headers: OutgoingHttpHeaders = {
       'content-type': contentTypeOf(image, object),
       'accept-ranges': 'bytes',
-      // A cache that looks at paths alone would show everybody what a key has opened
+      // A cache that looks at paths alone would serve to everybody what needs a key
       'cache-control': access.hasKey ? PRIVATE_CACHE_CONTROL : config.CACHE_CONTROL,
       'cache-tag': image.storyId,
       'access-control-allow-origin': '*',
@@ -150,11 +150,11 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       'content-security-policy': "default-src 'none'; sandbox",
     }
     if (image.variant?.isNegotiated) headers.vary = 'Accept'
-    // What is stored may be damaged, or not ours: what is not well formed is left out
+    // Objects may be damaged or imported, so malformed metadata is left out
     if (ETAG.test(object.etag)) headers.etag = object.etag
     if (!Number.isNaN(object.lastModified.getTime())) headers['last-modified'] = object.lastModified.toUTCString()
     const { width = '', height = '' } = object.metadata
-    // A file that was copied into the bucket by hand has no size
+    // An imported image has no size
     if (PIXELS.test(width) && PIXELS.test(height)) {
       headers['x-image-width'] = width
       headers['x-image-height'] = height
@@ -162,7 +162,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     return headers
   }
 
-  /** Opens the image, or the range of it that is asked for. */
+  /** Opens the image, or the range of it that is requested. */
   function open(key: string, request: FastifyRequest, signal: AbortSignal): Promise<FoundObject> {
     const range = parseRange(request.headers.range)
     return range ? openRange(key, range, request, signal) : store.get(key, { signal })
@@ -196,7 +196,7 @@ const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
 const PIXELS = /^[1-9]\d{0,9}$/
 const TYPES = new Set(Object.values(CONTENT_TYPES))
 
-/** The type of what is sent. That of a variant is stored, since it is not always the one that was asked for. */
+/** Returns the media type. That of a variant is stored with it, because it is not always the one that was requested. */
 function contentTypeOf({ type, variant }: RequestedImage, { contentType = '' }: ObjectHead): string {
   if (!variant) return CONTENT_TYPES[type]
   if (TYPES.has(contentType)) return contentType
@@ -207,7 +207,7 @@ interface RequestedImage {
   readonly storyId: string
   readonly key: string
   readonly type: ImageType
-  /** The smaller form of it that is asked for. */
+  /** Undefined for the image itself. */
   readonly variant: VariantRequest | undefined
 }
 
@@ -229,7 +229,7 @@ function isNotModified({ headers: asked }: FastifyRequest, headers: OutgoingHttp
     {
       ...asked,
       'if-modified-since': since !== undefined && parseHttpDate(since) === undefined ? undefined : since,
-      // It is for caches; `fetch` sends it with every condition that a page sets itself
+      // Only caches heed it; `fetch` sends it with every condition that a page sets
       'cache-control': undefined,
     },
     headers,
@@ -239,7 +239,7 @@ function isNotModified({ headers: asked }: FastifyRequest, headers: OutgoingHttp
 /** Returns whether `If-Match` holds or, without it, `If-Unmodified-Since`. */
 function isExpected(asked: IncomingHttpHeaders, { etag, 'last-modified': date }: OutgoingHttpHeaders): boolean {
   const tags = asked['if-match']
-  // Compared strongly: a weak tag is never the same
+  // In a strong comparison a weak tag equals none
   if (tags !== undefined)
     return tags.trim() === '*' || (tags.match(/(?:W\/)?"[^"]*"/g) ?? []).some((tag) => tag === etag)
   const since = parseHttpDate(asked['if-unmodified-since'] ?? '')
@@ -247,8 +247,8 @@ function isExpected(asked: IncomingHttpHeaders, { etag, 'last-modified': date }:
 }
 
 /**
- * One range of bytes (RFC 9110 section 14.2). Of what is no such range, several ranges among it, nothing: a server may ignore
- * the header, and the answer is the whole image.
+ * Parses one range of bytes (RFC 9110 section 14.2). Returns undefined for anything else, several ranges among it: a server may ignore the
+ * header and send the whole image.
  */
 function parseRange(header: string | undefined): ByteRange | undefined {
   const match = /^bytes=(?:(\d{1,15})-(\d{1,15})?|-(\d{1,15}))$/i.exec(header?.trim() ?? '')
@@ -260,7 +260,7 @@ function parseRange(header: string | undefined): ByteRange | undefined {
   return Number(last) < start ? undefined : { start, end: Number(last) }
 }
 
-/** `If-Range` (RFC 9110 section 13.1.5): a strong entity tag, or the very date of the image. */
+/** Evaluates `If-Range` (RFC 9110 section 13.1.5): a strong entity tag, or the exact date of the image. */
 function isSame(condition: string, head: ObjectHead): boolean {
   return condition === head.etag || condition === head.lastModified.toUTCString()
 }

@@ -27,7 +27,7 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
       if (order && limit === undefined) throw new BadQuery('limit', 'given with "order"')
       const readable = pastUnreadable(app.store, (_folder, err) => request.log.error({ err }, LEFT_OUT))
       const store = untilAborted(readable, goneSignal(request.raw))
-      // One more, which says whether there is a next page
+      // One more than the page, to know whether there is a next one
       const stories = order ? listNewest(store, Number(limit) + 1, cursor) : listStories(store, cursor)
       return storiesReply(reply, request.query, stories, imagesJson)
     },

@@ -11,7 +11,7 @@ const document = {
   },
 }
 
-/** For Prometheus, also while the server has too much to do: then it is wanted most. */
+/** Serves metrics for Prometheus, also under overload, when they are needed most. */
 export const metricsRoute: FastifyPluginAsync = async (app) => {
   const { metrics } = app
   app.get(

@@ -6,7 +6,7 @@ import { deleted, errors } from '../schemas.ts'
 const DONE = 'All images deleted successfully'
 
 export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
-  // Each goes on when its client has left. So that many of those do not add up, all that are asked for while one runs are one
+  // A removal goes on when its client leaves, so those requested while one runs share the next run
   const removeAll = sharedRuns(() => removeAllStories(app.store, app.config.UPLOAD_TIMEOUT, app.sweeper.unmarked))
   app.delete(
     '/api/v1/images',

@@ -19,7 +19,7 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'delete' },
     },
     async (request) => {
-      // Goes on when its client has left: half a deletion would wait for somebody to repeat it, or for a sweep
+      // Not aborted when the client leaves: half a deletion would wait for a retry or a sweep
       await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT, app.sweeper.unmarked)
       return { success: true as const, message: DONE }
     },

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { STORY_ID_PATTERN } from '../../stories/key.ts'
-import { checkedBody, takeJson, wholeNumber } from '../access/json-body.ts'
+import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
 import { signUrl } from '../access/signed-url.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
 import { jsonDocument } from '../documents.ts'
@@ -44,11 +44,11 @@ const Signed = Type.Object(
   },
 )
 
-/** URLs of private images, for whoever may see them for a while. */
+/** Signs URLs of private images, which need no key until they expire. */
 export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
   const { config, signer } = app
   if (!signer || !config.PRIVATE_IMAGES) return
-  takeJson(app, MOST_BODY_BYTES)
+  parseJsonBodies(app, MOST_BODY_BYTES)
 
   app.post(
     '/api/v1/signed-urls',

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import { checkedBody, takeJson, wholeNumber } from '../access/json-body.ts'
+import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
 import { issueTicket } from '../access/ticket.ts'
 import { jsonDocument } from '../documents.ts'
@@ -8,7 +8,7 @@ import { errors, noStore } from '../schemas.ts'
 
 const MOST_BODY_BYTES = 1024
 
-/** Seconds. A day, for which idempotency keys are remembered, and with them that a ticket was used. */
+/** Seconds. Idempotency keys are remembered for a day, and with them that a ticket was used. */
 const LONGEST = 24 * 60 * 60
 const USUAL = 15 * 60
 
@@ -32,11 +32,11 @@ const Issued = Type.Object(
   },
 )
 
-/** Tickets for uploads from browsers and phones, which can keep no key. Each is good for one story. */
+/** Issues tickets for uploads from browsers and phones, which cannot keep a key secret. Each ticket allows one story. */
 export const ticketRoutes: FastifyPluginAsync = async (app) => {
   const { config, signer } = app
   if (!signer) return
-  takeJson(app, MOST_BODY_BYTES)
+  parseJsonBodies(app, MOST_BODY_BYTES)
   const most = { files: config.MAX_FILES, bytes: config.MAX_FILES * config.MAX_FILE_SIZE }
   const Wanted = Type.Object(
     {
