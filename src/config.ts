@@ -17,9 +17,9 @@ interface TextOptions {
   readonly example: string
   readonly pattern?: string
   readonly must?: string
-  /** What no pattern can tell. */
+  /** A check that a pattern cannot express. */
   readonly isGood?: (value: string) => boolean
-  /** No message shows what it was. */
+  /** Whether error messages leave out the value. */
   readonly isSecret?: true
 }
 
@@ -30,10 +30,10 @@ const optionalText = (description: string, options: TextOptions) => Type.Optiona
 
 const flag = (description: string) => Type.Boolean({ description, default: false, example: 'true' })
 
-/** One or more, with commas between them. */
+/** Makes the pattern of a comma-separated list. */
 const listOf = (pattern: string) => `^\\s*${pattern}(\\s*,\\s*${pattern})*\\s*$`
 
-/** The values of an option that is a list. */
+/** Returns the items of a comma-separated list. */
 export const listed = (value: string | undefined): string[] => value?.split(',').map((item) => item.trim()) ?? []
 
 const count = (description: string, options: { default: number; minimum: number; maximum: number }) =>
@@ -45,17 +45,17 @@ const size = (description: string, options: { default: number; minimum: number; 
 const duration = (description: string, options: { default: number; minimum: number; maximum: number }) =>
   Type.Integer({ description, unit: 'milliseconds', example: formatDuration(options.default), ...options })
 
-/** How long images may be kept, and by whom, that not everybody may see. */
+/** `Cache-Control` of images that not everybody may see. */
 export const PRIVATE_CACHE_CONTROL = 'private, max-age=3600, immutable'
 
-/** Every environment variable that the server reads, but for those of the AWS SDK (credentials, AWS_REGION and the like). */
+/** Every environment variable that the server reads, except those of the AWS SDK (credentials, AWS_REGION and the like). */
 export const ConfigSchema = Type.Object({
-  HOST: text('Address to listen on. `localhost` keeps other machines out; `0.0.0.0` is every IPv4 address', {
+  HOST: text('Address to listen on: `localhost` for this machine only, `0.0.0.0` for every IPv4 address', {
     default: 'localhost',
     example: '0.0.0.0',
   }),
   PORT: count('TCP port; 0 takes any free one', { default: 8000, minimum: 0, maximum: 65535 }),
-  API_KEYS: optionalText('The keys that open the API, as `name:scope+scope:sha256`, with commas between them', {
+  API_KEYS: optionalText('API keys as `name:scope+scope:sha256`, comma-separated', {
     example: `web:read+write:${'0123456789abcdef'.repeat(4)}`,
     pattern: listOf(
       '[A-Za-z0-9][\\w.-]{0,63}:(read|write|delete|delete-all|metrics)(\\+(read|write|delete|delete-all|metrics))*:[0-9a-f]{64}',
@@ -68,16 +68,16 @@ export const ConfigSchema = Type.Object({
     isSecret: true,
   }),
   ALLOWED_HOSTS: optionalText(
-    'Host names that a server without `API_KEYS` answers to besides `localhost` and IP addresses, with commas between them; `*` is every name',
+    'Host names that a server without `API_KEYS` accepts besides `localhost` and IP addresses, comma-separated; `*` is every name',
     {
       example: 'images.example.org',
       pattern: `^\\*$|${listOf('[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?')}`,
       must: 'a list of host names (images.example.org, in lower case, without a port), or *',
     },
   ),
-  ALLOW_OPEN: flag('Lets a server without `API_KEYS` listen beyond this machine: for a private network'),
+  ALLOW_OPEN: flag('Lets a server without `API_KEYS` listen to other machines, for private networks'),
   SIGNING_SECRETS: optionalText(
-    'Secrets that upload tickets and signed URLs are signed with, each of 32 characters or more, with commas between them. The first one signs, all of them verify',
+    'Secrets for upload tickets and signed URLs, each of 32 characters or more, comma-separated. The first one signs, all of them verify',
     {
       example: 'what-openssl-rand-hex-32-prints-for-you',
       pattern: listOf('[!-+\\x2d-~]{32,1024}'),
@@ -85,34 +85,37 @@ export const ConfigSchema = Type.Object({
       isSecret: true,
     },
   ),
-  PRIVATE_IMAGES: flag('Whether images need a signed URL, or a key that may read'),
-  RATE_LIMIT: count('Requests per minute from one key or, without one, one address; `0` is any number', {
+  PRIVATE_IMAGES: flag('Whether images need a signed URL or a key with the scope `read`'),
+  RATE_LIMIT: count('Most requests per minute from one key or, without one, one client; `0` is no limit', {
     default: 0,
     minimum: 0,
     maximum: 1_000_000,
   }),
-  CORS_ORIGINS: optionalText('Origins whose pages may use the API, with commas between them; `*` is every origin', {
+  CORS_ORIGINS: optionalText('Origins whose pages may use the API, comma-separated; `*` is every origin', {
     example: 'https://app.example.org',
     pattern: `^\\*$|${listOf('https?://[a-z0-9.:\\[\\]-]+')}`,
     must: 'a list of origins (https://host or https://host:port, in lower case, without a slash at the end), or *',
   }),
-  TRUST_PROXY: optionalText('Addresses and networks of the proxies whose `X-Forwarded-For` counts', {
-    example: '10.0.0.0/8',
-    must: 'a list of IP addresses and networks (10.0.0.0/8), but not of every address there is',
-    isGood: (value) => listed(value).every(isNetwork),
-  }),
-  DATA_DIR: text('Folder of the disk store, which is used while `S3_BUCKET` is not set', {
+  TRUST_PROXY: optionalText(
+    'Addresses and networks of the proxies whose `X-Forwarded-For` is trusted, comma-separated',
+    {
+      example: '10.0.0.0/8',
+      must: 'a list of IP addresses and networks (10.0.0.0/8), but not the network of all addresses',
+      isGood: (value) => listed(value).every(isNetwork),
+    },
+  ),
+  DATA_DIR: text('Folder for the images, used without `S3_BUCKET`', {
     default: './data',
     example: '/var/lib/story-images',
   }),
-  S3_BUCKET: optionalText('Bucket to keep the pictures in', {
+  S3_BUCKET: optionalText('Bucket for the images', {
     example: 'my-stories',
     // AWS, "General purpose bucket naming rules"; a directory bucket does not list keys in order
     pattern: '^(?!.*--x-s3$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
-    must: 'the name of a bucket (3 to 63 of a-z, 0-9, "." and "-"), and no directory bucket (--x-s3)',
+    must: 'the name of a bucket (3 to 63 of a-z, 0-9, "." and "-"), and not a directory bucket (--x-s3)',
   }),
   S3_PREFIX: Type.String({
-    description: 'Goes before every key; `images/` makes a bucket behind a CDN match the public paths',
+    description: 'Prefix of every key; `images/` makes the keys of a bucket behind a CDN match the public paths',
     default: '',
     example: 'images/',
     pattern: "^((?!\\.{1,2}/)[A-Za-z0-9!_.*'()-]+/)*$",
@@ -135,7 +138,7 @@ export const ConfigSchema = Type.Object({
       example: 'true',
     }),
   ),
-  S3_TIMEOUT: duration('How long the store may take for an answer, or for the next bytes of one', {
+  S3_TIMEOUT: duration('How long the store may take to respond, or to send the next bytes of a response', {
     default: 20 * SECOND,
     minimum: 100,
     maximum: 10 * MINUTE,
@@ -143,32 +146,32 @@ export const ConfigSchema = Type.Object({
   LIST_CONCURRENCY: Type.Optional(
     Type.Integer({
       description:
-        'How many calls at once may list the bucket; more than 1 pays off far from it. By default 16, or 1 with `S3_ENDPOINT`',
+        'Calls that list the bucket at once; more than 1 is faster if the bucket is far away. By default 16, or 1 with `S3_ENDPOINT`',
       unit: 'count',
       example: '16',
       minimum: 1,
       maximum: 64,
     }),
   ),
-  MAX_FILE_SIZE: size('Largest file that is taken', { default: 50 * MIB, minimum: KIB, maximum: 40 * GIB }),
+  MAX_FILE_SIZE: size('Largest file', { default: 50 * MIB, minimum: KIB, maximum: 40 * GIB }),
   MAX_FILES: count('Most files in one upload', { default: 100, minimum: 1, maximum: 10_000 }),
   MAX_PIXELS: count('Most pixels (width × height) of one image', {
     default: 268_000_000,
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
   }),
-  VARIANT_WIDTHS: text('Widths in pixels that images can be asked for in, with commas between them', {
+  VARIANT_WIDTHS: text('Widths of variants in pixels, comma-separated', {
     default: '160,320,640,1280,1920',
     example: '320,1280',
     pattern: listOf('[1-9]\\d{0,3}'),
     must: 'a list of widths from 1 to 9999',
   }),
-  VARIANT_CONCURRENCY: count('Most images that are made smaller at once, each by a process of its own', {
+  VARIANT_CONCURRENCY: count('Most variants that are made at once, each by a process of its own', {
     default: 2,
     minimum: 1,
     maximum: 64,
   }),
-  UPLOAD_TIMEOUT: duration('How long one upload may take in all', {
+  UPLOAD_TIMEOUT: duration('How long one upload may take in total', {
     default: HOUR,
     minimum: SECOND,
     maximum: LONGEST_UPLOAD_MS,
@@ -182,12 +185,12 @@ export const ConfigSchema = Type.Object({
     'Bytes per second that an upload has to bring, over each `UPLOAD_IDLE_TIMEOUT` in which only its client was waited for; `0` is any',
     { default: KIB, minimum: 0, maximum: GIB },
   ),
-  UPLOAD_MEMORY: size('Memory for the bytes of all uploads that run at once; further ones wait', {
+  UPLOAD_MEMORY: size('Memory for the bytes of running uploads; further uploads wait', {
     default: 256 * MIB,
     minimum: 48 * MIB,
     maximum: 64 * GIB,
   }),
-  UPLOAD_WAIT: duration('How long an upload may wait for that memory before it is refused', {
+  UPLOAD_WAIT: duration('How long an upload may wait for that memory', {
     default: 4 * MINUTE,
     minimum: 100,
     maximum: HOUR,
@@ -203,7 +206,7 @@ export const ConfigSchema = Type.Object({
     maximum: 10 * MINUTE,
   }),
   KEEP_ALIVE_TIMEOUT: duration(
-    'How long a connection may wait for its next request; longer than with the load balancer in front of the server',
+    'Keep-alive timeout of client connections. Must be longer than the idle timeout of the load balancer',
     { default: 72 * SECOND, minimum: SECOND, maximum: HOUR },
   ),
   MAX_CONNECTIONS: count('Most connections of clients; further ones are closed at once', {
@@ -216,27 +219,27 @@ export const ConfigSchema = Type.Object({
     minimum: 1,
     maximum: 100_000,
   }),
-  MAX_DOWNLOADS: count('Most images that are on their way at once; each holds 384 KiB at most', {
+  MAX_DOWNLOADS: count('Most images that are sent at once; each holds 384 KiB at most', {
     default: 1024,
     minimum: 1,
     maximum: 100_000,
   }),
   MAX_WAITING: count(
-    'Most small uploads, large uploads, lists and images, each, that wait for their turn; further ones are refused at once',
+    'Most waiting requests in each queue: small uploads, large uploads, lists, images, variants. Further ones are refused at once',
     { default: 1000, minimum: 0, maximum: 1_000_000 },
   ),
-  MAX_EVENT_LOOP_DELAY: duration('From what delay of the event loop on, over two seconds, requests are refused', {
+  MAX_EVENT_LOOP_DELAY: duration('Delay of the event loop, over two seconds, above which requests are refused', {
     default: 500,
     minimum: 10,
     maximum: MINUTE,
   }),
-  SWEEP_INTERVAL: duration('How often what interrupted uploads and deletions left is removed; `0s` is never', {
+  SWEEP_INTERVAL: duration('How often the debris of interrupted uploads and deletions is removed; `0s` is never', {
     default: HOUR,
     minimum: 0,
     maximum: 24 * HOUR,
   }),
   SHUTDOWN_DELAY: duration(
-    'How long the server goes on after SIGTERM or SIGINT, not ready, until load balancers have noticed; behind one `10s` is good',
+    'How long the server, no longer ready, keeps serving after SIGTERM or SIGINT, until load balancers notice; `10s` is usual behind one',
     { default: 0, minimum: 0, maximum: 10 * MINUTE },
   ),
   SHUTDOWN_TIMEOUT: duration('How long running requests may take to finish after that', {
@@ -245,7 +248,7 @@ export const ConfigSchema = Type.Object({
     maximum: 24 * HOUR,
   }),
   CACHE_CONTROL: text(
-    '`Cache-Control` of images: a deleted image is out of every cache after `max-age`. By default `private, max-age=3600, immutable` with `PRIVATE_IMAGES`',
+    '`Cache-Control` of images. A deleted image leaves every cache after `max-age`. By default `private, max-age=3600, immutable` with `PRIVATE_IMAGES`',
     {
       default: 'public, max-age=86400, immutable',
       example: 'public, max-age=3600',
@@ -255,7 +258,7 @@ export const ConfigSchema = Type.Object({
   ),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
-    { description: 'Least severity that is logged', default: 'info', example: 'debug' },
+    { description: 'Lowest level that is logged', default: 'info', example: 'debug' },
   ),
 })
 
@@ -270,7 +273,7 @@ export class ConfigError extends Error {
  * Reads the configuration.
  *
  * @param environment for instance `process.env`; an empty value counts as unset
- * @throws {ConfigError} for the first variable that can't be used
+ * @throws {ConfigError} for the first invalid variable
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const values: Record<string, unknown> = {}
@@ -284,7 +287,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     if (!Check(schema, value) || schema.isGood?.(raw) === false) {
       // A URL may hold a password
       const what = schema.isSecret ? '' : `, not "${raw.replace(/\/\/.*@/, '//…@')}"`
-      throw new ConfigError(`${name} has to be ${allowed(schema)}${what}; for example ${name}=${schema.example}`)
+      throw new ConfigError(`${name} must be ${allowed(schema)}${what}; for example ${name}=${schema.example}`)
     }
     values[name] = value
   }
@@ -301,15 +304,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (config.PRIVATE_IMAGES && config.SIGNING_SECRETS === undefined) {
     throw new ConfigError('PRIVATE_IMAGES needs SIGNING_SECRETS, which make the signed URLs')
   }
-  // What only some may see is not for caches that many share
+  // Shared caches must not keep images that only some may see
   if (config.PRIVATE_IMAGES && !environment.CACHE_CONTROL) config.CACHE_CONTROL = PRIVATE_CACHE_CONTROL
   return config
 }
 
-/** What a shell makes of a variable that is not set: the first of these opened the server to everybody. */
+/** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */
 const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))
 
-/** An address, or a network as `address/bits` that is not all of them. */
+/** Returns whether the text is an address, or a network as `address/bits`, except the network of all addresses. */
 function isNetwork(text: string): boolean {
   const [address = '', bits, ...more] = text.split('/')
   const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
@@ -318,16 +321,16 @@ function isNetwork(text: string): boolean {
 }
 
 /**
- * Adds what a file of `NAME=value` lines says to an environment, which wins. No file is no error.
+ * Adds the `NAME=value` lines of a file to an environment, whose own values win. Does nothing if there is no file.
  *
- * @throws {ConfigError} when the file can't be read
+ * @throws {ConfigError} when the file cannot be read
  */
 export function loadEnvFile(path: string, environment: NodeJS.ProcessEnv): void {
   try {
     for (const [name, value] of Object.entries(parseEnv(readFileSync(path, 'utf8')))) environment[name] ??= value
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
-    throw new ConfigError(`${path} can't be read: ${error instanceof Error ? error.message : error}`)
+    throw new ConfigError(`${path} cannot be read: ${error instanceof Error ? error.message : error}`)
   }
 }
 
@@ -384,7 +387,7 @@ function formatDuration(value: number): string {
   return value % SECOND === 0 ? `${value / SECOND}s` : `${value}ms`
 }
 
-/** The options as a table of the README shows them. */
+/** Returns the settings as the table of the README shows them. */
 export function describeConfig(): { name: string; default: string; description: string }[] {
   return Object.entries(ConfigSchema.properties as unknown as Record<string, OptionSchema>).map(([name, schema]) => ({
     name,

@@ -1,20 +1,19 @@
 /**
- * Every way to fail, once: its name, its HTTP status and the sentence that the client reads.
- * Sentences name what was wrong and what is allowed, never a key, a bucket, a host or a client's file name.
+ * An error with an HTTP status. Its message is the sentence that the client reads: it says what was wrong and what is allowed, and never
+ * names a key, bucket, host or file name of the client.
  */
 export abstract class ServiceError extends Error {
   abstract readonly status: number
   /** Seconds after which it makes sense to try again, sent as `Retry-After` (RFC 9110 section 10.2.3). */
   readonly retryAfter: number | undefined
-  /** Further header fields of the answer. */
+  /** Further headers of the response. */
   headers: Readonly<Record<string, string>> = {}
 }
 
 /**
- * Makes the class of one error.
+ * Defines the class of an error.
  *
- * @param detail the sentence that the client reads, made of the constructor's arguments. The last argument may be `{ cause }` (ES2022),
- *   which only the log shows
+ * @param detail makes the message from the constructor's arguments. The last argument may be `{ cause }`, which only the log shows
  * @param retryAfter seconds
  */
 function defineError<Args extends unknown[]>(
@@ -34,16 +33,16 @@ function defineError<Args extends unknown[]>(
   }
 }
 
-// Uploads that we refuse
+// Refused uploads
 export const NotMultipart = defineError(
   'NotMultipart',
   415,
-  () => 'Send the pictures as multipart/form-data, one file part named "files" per picture',
+  () => 'Send the images as multipart/form-data, with one file part named "files" for each image',
 )
 export class CompressedBody extends defineError(
   'CompressedBody',
   415,
-  () => 'The body has a Content-Encoding; send it without compression',
+  () => 'The body has a Content-Encoding; send it uncompressed',
 ) {
   // RFC 9110 section 15.5.16
   override headers = { 'accept-encoding': 'identity' }
@@ -53,12 +52,12 @@ export const NoFiles = defineError('NoFiles', 400, () => 'No files provided')
 export const WrongPartName = defineError(
   'WrongPartName',
   400,
-  (number: number) => `File part ${number} is not named "files"; every picture has to be a file part of that name`,
+  (number: number) => `File part ${number} is not named "files"; send each image as a file part of that name`,
 )
 export const FilesAsText = defineError(
   'FilesAsText',
   400,
-  () => 'A text field is called "files"; send each picture as a file part, with a filename in its Content-Disposition',
+  () => 'A text field is named "files"; send each image as a file part, with a filename in its Content-Disposition',
 )
 export const EmptyFile = defineError('EmptyFile', 400, (number: number) => `File ${number} is empty`)
 export const BrokenMultipart = defineError(
@@ -70,17 +69,17 @@ export const UnusablePart = defineError(
   'UnusablePart',
   400,
   (number: number, limit: number) =>
-    `The headers of part ${number} can't be used: each part needs Content-Disposition: form-data with a name, and at most ${bytes(limit)} of headers, in lines that end with CRLF`,
+    `The headers of part ${number} are invalid: each part needs Content-Disposition: form-data with a name, and at most ${bytes(limit)} of headers in lines that end with CRLF`,
 )
 export const ReservedName = defineError(
   'ReservedName',
   400,
-  () => 'A part has a reserved name, such as "constructor" or "__proto__"; give it another one',
+  () => 'A part has a reserved name, such as "constructor" or "__proto__"; rename it',
 )
 export const InvalidJsonField = defineError(
   'InvalidJsonField',
   400,
-  (limit: number) => `A text field of type application/json is no JSON, or larger than ${bytes(limit)}`,
+  (limit: number) => `A text field of type application/json is not valid JSON, or is larger than ${bytes(limit)}`,
 )
 export const UnsupportedImage = defineError(
   'UnsupportedImage',
@@ -90,7 +89,7 @@ export const UnsupportedImage = defineError(
 export const HeicImage = defineError(
   'HeicImage',
   415,
-  (number: number) => `File ${number} is a HEIC image, which browsers can't show; send it as JPEG or AVIF instead`,
+  (number: number) => `File ${number} is a HEIC image, which browsers cannot show; send it as JPEG or AVIF instead`,
 )
 export const SvgImage = defineError(
   'SvgImage',
@@ -101,7 +100,7 @@ export const BrokenImage = defineError(
   'BrokenImage',
   415,
   (number: number, type: string) =>
-    `File ${number} starts like an image/${type.replace('jpg', 'jpeg')}, but its width and height can't be read`,
+    `File ${number} starts like an image/${type.replace('jpg', 'jpeg')}, but its width and height cannot be read`,
 )
 export const FileTooLarge = defineError(
   'FileTooLarge',
@@ -112,17 +111,17 @@ export const UploadTooLarge = defineError(
   'UploadTooLarge',
   413,
   (files: number, limit: number) =>
-    `The body is larger than any upload can be: the limit is ${files} files of ${bytes(limit)} each`,
+    `The body is larger than an upload may be: the limit is ${files} files of ${bytes(limit)} each`,
 )
 export const TooManyFiles = defineError(
   'TooManyFiles',
   413,
-  (limit: number) => `There are more than ${limit} files, the limit for one story`,
+  (limit: number) => `The upload has more than ${limit} files, the limit for one story`,
 )
 export const TooManyFields = defineError(
   'TooManyFields',
   413,
-  (limit: number) => `There are more than ${limit} text fields, the limit for one request`,
+  (limit: number) => `The request has more than ${limit} text fields, the limit for one request`,
 )
 export const FieldTooLarge = defineError(
   'FieldTooLarge',
@@ -144,7 +143,7 @@ export const UploadTooSlow = defineError(
   'UploadTooSlow',
   408,
   (rate: number, milliseconds: number) =>
-    `The upload brought less than ${bytes(rate)} per second for ${milliseconds / 1000} seconds`,
+    `The upload was slower than ${bytes(rate)} per second for ${milliseconds / 1000} seconds`,
 )
 export const UploadTimeout = defineError(
   'UploadTimeout',
@@ -155,14 +154,14 @@ export const UploadSwept = defineError(
   'UploadSwept',
   503,
   () =>
-    'The upload ran for so long that it was taken for interrupted and removed; nothing of it is stored, send it again',
+    'The upload took so long that it was considered interrupted and removed; nothing of it is stored, so send it again',
   5,
 )
 export const ClientGone = defineError('ClientGone', 400, () => 'The connection closed before the upload was complete')
 export const UploadsBusy = defineError(
   'UploadsBusy',
   503,
-  () => 'Too many uploads are under way; try again in a few seconds',
+  () => 'Too many uploads are running; try again in a few seconds',
   5,
 )
 export const KeyInUse = defineError(
@@ -174,22 +173,22 @@ export const KeyInUse = defineError(
 export const KeyReused = defineError(
   'KeyReused',
   422,
-  () => 'This Idempotency-Key was used for an upload with other pictures; use a new key for each story',
+  () => 'This Idempotency-Key was used for an upload with other images; use a new key for each story',
 )
 export const OutcomeUnknown = defineError(
   'OutcomeUnknown',
   503,
   () =>
-    'The image store went away in the last step, so the outcome is unknown: the story is either entirely there or not at all; look at the list before you send it again',
+    'The image store failed in the last step, so the outcome is unknown: the story is stored either completely or not at all; look at the list before you send it again',
   10,
 )
 
-// Who may do what: RFC 6750 section 3
+// Authorization: RFC 6750 section 3
 const CHALLENGE = 'Bearer realm="story-images"'
 export class KeyMissing extends defineError(
   'KeyMissing',
   401,
-  () => 'This needs an API key, as "Authorization: Bearer KEY" or "X-API-Key: KEY"',
+  () => 'This request needs an API key, as "Authorization: Bearer KEY" or "X-API-Key: KEY"',
 ) {
   override headers = { 'www-authenticate': CHALLENGE }
 }
@@ -209,27 +208,27 @@ export class ScopeMissing extends defineError(
 export const TicketInvalid = defineError(
   'TicketInvalid',
   403,
-  () => 'This upload ticket is not valid; ask for a new one whoever gave it to you',
+  () => 'This upload ticket is not valid; request a new one from whoever gave it to you',
 )
 export const TicketExpired = defineError(
   'TicketExpired',
   403,
-  () => 'This upload ticket has expired; ask for a new one whoever gave it to you',
+  () => 'This upload ticket has expired; request a new one from whoever gave it to you',
 )
 export const TicketTooManyFiles = defineError(
   'TicketTooManyFiles',
   413,
-  (limit: number) => `There are more than ${limit} files, the limit of this upload ticket`,
+  (limit: number) => `The upload has more than ${limit} files, the limit of this upload ticket`,
 )
 export const TicketTooManyBytes = defineError(
   'TicketTooManyBytes',
   413,
-  (limit: number) => `The files are larger than ${bytes(limit)} together, the limit of this upload ticket`,
+  (limit: number) => `The files are larger than ${bytes(limit)} in total, the limit of this upload ticket`,
 )
 export const SignatureInvalid = defineError(
   'SignatureInvalid',
   403,
-  () => 'The signature of this URL is not valid: the path, "expires" or "signature" is not what was signed',
+  () => 'The signature of this URL is not valid: the path, "expires" or "signature" was changed',
 )
 export const SignatureExpired = defineError('SignatureExpired', 403, () => 'This signed URL has expired')
 export class TooManyRequests extends defineError(
@@ -243,24 +242,24 @@ export class TooManyRequests extends defineError(
   }
 }
 
-// Pages of other sites, where there are no keys
+// Requests by pages of other sites, on servers without keys
 /** RFC 9110 section 15.5.20. */
 export const UnknownHost = defineError(
   'UnknownHost',
   421,
   (host: string) =>
-    `This server does not answer to the host name ${quoted(host)}; if it is one of its own, put it into ALLOWED_HOSTS`,
+    `This server does not answer to the host name ${quoted(host)}; if the name is its own, add it to ALLOWED_HOSTS`,
 )
 export const WrongOrigin = defineError(
   'WrongOrigin',
   403,
   (method: string, origin: string | undefined) =>
-    `Pages of ${origin === undefined ? 'another site' : quoted(origin)} may not send ${method} to this server; to allow it, put their origin into CORS_ORIGINS`,
+    `Pages of ${origin === undefined ? 'another site' : quoted(origin)} may not send ${method} requests to this server; to allow them, add the origin to CORS_ORIGINS`,
 )
 
 // Bodies of JSON
 export const NotJson = defineError('NotJson', 415, () => 'Send the body as application/json')
-export const BrokenJson = defineError('BrokenJson', 400, () => 'The body is not the JSON of an object')
+export const BrokenJson = defineError('BrokenJson', 400, () => 'The body is not a JSON object')
 export const JsonTooLarge = defineError(
   'JsonTooLarge',
   413,
@@ -274,16 +273,16 @@ export const JsonTimeout = defineError(
 export const BadMember = defineError(
   'BadMember',
   400,
-  (name: string, allowed: string) => `The member ${quoted(name)} of the body has to be ${allowed}`,
+  (name: string, allowed: string) => `The member ${quoted(name)} of the body must be ${allowed}`,
 )
 export const UnknownMember = defineError(
   'UnknownMember',
   400,
   (name: string, known: readonly string[]) =>
-    `The body has a member ${quoted(name)}, but can only have ${known.join(', ')}`,
+    `The body has an unknown member ${quoted(name)}; it may have ${known.join(', ')}`,
 )
 
-// Requests for what is not there, or not understood
+// Unknown resources and malformed requests
 export const StoryNotFound = defineError('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
 export const ImageNotFound = defineError('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
 export const PreconditionFailed = defineError(
@@ -296,12 +295,12 @@ export const RouteNotFound = defineError(
   404,
   (method: string, path: string) => `There is no route ${method} ${quoted(path)}`,
 )
-/** Of a path that has routes, for other methods; `Allow` names those (RFC 9110 section 15.5.6). */
+/** The path has routes for other methods only; `Allow` names those (RFC 9110 section 15.5.6). */
 export class MethodNotAllowed extends defineError(
   'MethodNotAllowed',
   405,
   (method: string, path: string, allowed: readonly string[]) =>
-    `There is no method ${method} of ${quoted(path)}, only ${allowed.join(' and ')}`,
+    `${quoted(path)} does not support ${method}, only ${allowed.join(' and ')}`,
 ) {
   constructor(method: string, path: string, allowed: readonly string[]) {
     super(method, path, allowed)
@@ -311,68 +310,64 @@ export class MethodNotAllowed extends defineError(
 export const BadQuery = defineError(
   'BadQuery',
   400,
-  (name: string, allowed: string) => `The query parameter "${name}" has to be ${allowed}`,
+  (name: string, allowed: string) => `The query parameter "${name}" must be ${allowed}`,
 )
 export const BadRequest = defineError('BadRequest', 400, (what: string) => what)
-export const MissingHost = defineError(
-  'MissingHost',
-  400,
-  () => 'An HTTP/1.1 request needs a Host header, and only one',
-)
+export const MissingHost = defineError('MissingHost', 400, () => 'An HTTP/1.1 request needs exactly one Host header')
 export const ExpectationFailed = defineError(
   'ExpectationFailed',
   417,
-  () => 'The only expectation that this server meets is "100-continue"',
+  () => 'The only expectation that this server supports is "100-continue"',
 )
 export const HeadersTooLarge = defineError(
   'HeadersTooLarge',
   431,
-  () => 'The request headers are larger than 16 KiB, or too many',
+  () => 'There are too many request headers, or they are larger than 16 KiB',
 )
-/** What is stored under the name of an image can't be decoded. */
+/** The image cannot be decoded. */
 export const UnreadableImage = defineError(
   'UnreadableImage',
   422,
-  () => 'The image is broken, so it can not be made smaller; without "w" it is sent as it is',
+  () => 'The image cannot be decoded, so it has no variants; without "w" it is sent as it is',
 )
-/** It would take more memory or time than there is for one image. */
+/** A variant would take more memory or time than one image may. */
 export const HugeImage = defineError(
   'HugeImage',
   422,
   () =>
-    'The image is too large to be made smaller: it has too many bytes, pixels or frames, or a side of more than 65535 pixels, or would take too much memory or time; without "w" it is sent as it is',
+    'The image is too large for variants: it has too many bytes, pixels or frames, or a side of more than 65535 pixels, or would take too much memory or time; without "w" it is sent as it is',
 )
 export const RangeNotSatisfiable = defineError(
   'RangeNotSatisfiable',
   416,
-  () => 'The requested range lies outside of the image',
+  () => 'The requested range is outside the image',
 )
 
-// What the server or its store could not do
+// Failures of the server and its store
 export const ServerBusy = defineError(
   'ServerBusy',
   503,
-  () => 'The server has more to do than it can; try again in a few seconds',
+  () => 'The server is overloaded; try again in a few seconds',
   5,
 )
 export const ShuttingDown = defineError('ShuttingDown', 503, () => 'The server is shutting down', 5)
-/** Every connection to the store is taken. */
+/** All connections to the store are in use. */
 export const StoreBusy = defineError(
   'StoreBusy',
   503,
-  () => 'The image store has more to do than it can; try again in a few seconds',
+  () => 'The image store is overloaded; try again in a few seconds',
   5,
 )
 export const StoreUnavailable = defineError(
   'StoreUnavailable',
   503,
-  () => 'The image store is out of reach; try again in a few seconds',
+  () => 'The image store cannot be reached; try again in a few seconds',
   5,
 )
 export const StoreFull = defineError('StoreFull', 507, () => 'The image store is full', 300)
-/** The store answered, but not as it should: no bucket, no permission, a file system error. */
-export const StoreFailure = defineError('StoreFailure', 500, () => 'The image store could not carry this out')
-/** Some keys could not be deleted; `keys` names them for the log. */
+/** The store responded with an error: no bucket, no permission, a file system error. */
+export const StoreFailure = defineError('StoreFailure', 500, () => 'The image store failed to do this')
+/** Some keys could not be deleted. The log shows them. */
 export class DeleteFailure extends StoreFailure {
   constructor(
     readonly keys: readonly string[],
@@ -381,11 +376,11 @@ export class DeleteFailure extends StoreFailure {
     super(options)
   }
 }
-/** The key can't be a key of this store, for instance because it would leave the store's folder. */
-export const InvalidKey = defineError('InvalidKey', 500, () => 'The image store can not hold such a key')
-/** Something is stored under the key already, or is being stored at this moment. */
-export const ObjectExists = defineError('ObjectExists', 409, () => 'There is such an object already')
-/** There is no object under the key. */
+/** The key is not valid in this store, for instance because it would leave the store's folder. */
+export const InvalidKey = defineError('InvalidKey', 500, () => 'The image store cannot hold this key')
+/** The key has an object already, or one is being stored. */
+export const ObjectExists = defineError('ObjectExists', 409, () => 'This object already exists')
+/** The key has no object. */
 export class ObjectNotFound extends defineError('ObjectNotFound', 404, () => 'There is no such object') {
   constructor(
     readonly key: string,
@@ -394,9 +389,9 @@ export class ObjectNotFound extends defineError('ObjectNotFound', 404, () => 'Th
     super(options)
   }
 }
-export const InternalError = defineError('InternalError', 500, () => 'The server failed to answer this request')
+export const InternalError = defineError('InternalError', 500, () => 'The server failed to process this request')
 
-/** What came from the client, cut to a length that fits a sentence. */
+/** Quotes text of the client, cut to a length that fits a sentence. */
 function quoted(text: string): string {
   return text.length > 200 ? `"${text.slice(0, 200)}…"` : `"${text}"`
 }

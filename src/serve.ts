@@ -14,16 +14,16 @@ import { LIMITS, openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
 import { startSweeps } from './sweeps.ts'
 
-/** How long the start of the server waits for what it can find out about the store, in milliseconds. */
+/** How long the start waits for the probe of the store, in milliseconds. */
 const PROBE_MS = 2000
 
-/** How long a server that failed may take to close. */
+/** How long a server that failed may take to close, in milliseconds. */
 const FAILED_EXIT_MS = 5000
 
 /**
- * Listens until a signal ends the process. The configuration is the environment's, and that of a file `.env`.
+ * Runs the server until a signal ends the process. Reads the configuration from the environment and a file `.env`.
  *
- * @throws {ConfigError | ServiceError | FolderInUse} when it can't start
+ * @throws {ConfigError | ServiceError | FolderInUse} if it cannot start
  */
 export async function serve(): Promise<void> {
   loadEnvFile('.env', process.env)
@@ -39,7 +39,7 @@ export async function serve(): Promise<void> {
     onFallback(operation, err) {
       repeated += 1
       metrics.storeFallback(operation)
-      log?.info({ operation, err, repeated }, 'the SDK makes a call to the store again')
+      log?.info({ operation, err, repeated }, 'the SDK repeats a call to the store')
     },
     onLimit(limit) {
       if (limits.has(limit)) return
@@ -49,12 +49,12 @@ export async function serve(): Promise<void> {
     },
   })
   const lock = config.S3_BUCKET === undefined ? await lockFolder(config.DATA_DIR) : undefined
-  // Takes a while to load, and is there only for those who want it
+  // Loaded only if it is used, because that takes a while
   const tracing =
     otlp &&
     (await (
       await import('./observability/tracing.ts')
-    ).startTracing(version, otlp, (err) => log?.warn({ err }, 'traces could not be sent, and are lost')))
+    ).startTracing(version, otlp, (err) => log?.warn({ err }, 'traces could not be sent and are lost')))
   const store = observeStore(bare, metrics, tracing?.followCall)
   const app = await buildApp(config, store, { metrics, tracing })
   log = app.log
@@ -63,13 +63,13 @@ export async function serve(): Promise<void> {
   closeWithGrace({ delay, logger: app.log }, async ({ signal, err }) => {
     if (err) {
       app.log.fatal({ err }, 'the server failed')
-      // Whatever is still running, a supervisor can only start a process again that is gone
+      // A supervisor restarts the process only once it is gone, whatever still runs
       setTimeout(() => process.exit(1), FAILED_EXIT_MS).unref()
     }
     const sweepsStopped = stopSweeps()
     app.shutdown.begun = true
     if (!err && config.SHUTDOWN_DELAY > 0) {
-      app.log.info({ signal }, 'shutting down: not ready any more, but still serving')
+      app.log.info({ signal }, 'shutting down: no longer ready, but still serving')
       await sleep(config.SHUTDOWN_DELAY)
     }
     if (!err) app.log.info({ signal }, 'shutting down: running requests may finish')
@@ -77,10 +77,10 @@ export async function serve(): Promise<void> {
     await Promise.all([store.close(), tracing?.close()])
     await lock?.release()
   })
-  // For localhost with two addresses Fastify would open a second server, without our handlers, and close without waiting for it
+  // For a localhost with two addresses Fastify would open a second server, without our handlers, and not wait for it on close
   const host = config.HOST === 'localhost' ? (await lookup('localhost', { family: 4 })).address : config.HOST
   const probe = store.prepare?.().catch((err) => log?.debug({ err }, 'the store could not be probed yet'))
-  // One that is away now may be back for the first upload, which then waits for the probe
+  // A store that is away may be back for the first upload, which then waits for the probe
   await Promise.race([probe, sleep(PROBE_MS, undefined, { ref: false })])
   const url = await app.listen({ host, port: config.PORT })
   await lock?.note(url)
@@ -89,10 +89,10 @@ export async function serve(): Promise<void> {
     stopSweeps = startSweeps(countedSweeps(app.sweeper, metrics), config.SWEEP_INTERVAL, app.log)
   }
   if (lock?.problem)
-    app.log.warn({ err: lock.problem }, 'DATA_DIR can not be locked: make sure that no second server uses it')
+    app.log.warn({ err: lock.problem }, 'DATA_DIR cannot be locked: make sure that no second server uses it')
   app.log[access.isOpen ? 'warn' : 'info'](access.sentence)
   app.log.info(
-    `pictures are kept ${placeOf(config)}${config.S3_BUCKET === undefined ? '; set S3_BUCKET to keep them in a bucket' : ''}`,
+    `images are stored ${placeOf(config)}${config.S3_BUCKET === undefined ? '; set S3_BUCKET to store them in a bucket' : ''}`,
   )
 }
 
@@ -111,10 +111,10 @@ function countedSweeps(sweeper: Sweeper, metrics: Metrics): Pick<Sweeper, 'sweep
   }
 }
 
-/** Why it could not start, as a sentence, and the end of the process. */
+/** Prints why the server cannot start, and ends the process. */
 export function failToStart(error: unknown): never {
   const { message, cause } = error instanceof Error ? error : new Error(String(error))
   const why = cause instanceof Error ? `: ${cause.message}` : ''
-  console.error(error instanceof ConfigError ? message : `story-images can't start: ${message}${why}`)
+  console.error(error instanceof ConfigError ? message : `story-images cannot start: ${message}${why}`)
   process.exit(1)
 }

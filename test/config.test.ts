@@ -338,7 +338,7 @@ t.test('every option has its default, takes what is valid, and refuses the rest 
       const error = refusal({ ...beside, [name]: raw })
       t.ok(error instanceof ConfigError, `${name}=${raw} is refused`)
       if (!(error instanceof Error)) continue
-      t.ok(error.message.startsWith(`${name} has to be `), error.message)
+      t.ok(error.message.startsWith(`${name} must be `), error.message)
       if (SECRETS.includes(name)) t.notOk(error.message.includes(raw), 'does not say what it was')
       else
         t.ok(error.message.includes(`not "${raw.replace(/\/\/.*@/, '//…@')}"`), 'says what it was, but for a password')
@@ -412,7 +412,7 @@ t.test('a .env file adds to the environment, which wins', async (t) => {
   t.match(readConfig(environment), { PORT: 1234, MAX_FILES: 7, HOST: 'localhost', LOG_LEVEL: 'debug' })
 
   t.throws(() => loadEnvFile(folder, {}), ConfigError, 'what is no file is refused')
-  t.throws(() => loadEnvFile(folder, {}), /can't be read/)
+  t.throws(() => loadEnvFile(folder, {}), /cannot be read/)
 })
 
 t.test('the table of the README is the one of the schema', async (t) => {

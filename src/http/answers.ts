@@ -28,23 +28,23 @@ export const OF_EVERY_ROUTE = [400, 417, 431, 500]
 export const OF_EVERY_OPEN_ROUTE = [...OF_EVERY_ROUTE, 421]
 
 const MEANINGS: Readonly<Record<number, string>> = {
-  400: 'The request is not as described, or is no proper HTTP',
-  401: 'No key, or a wrong one',
+  400: 'The request is not as described, or is not valid HTTP',
+  401: 'The API key is missing or wrong',
   403: 'The key, the ticket or the signature does not allow this',
   404: 'There is no such story or image',
-  408: 'The body stalled, or took too long',
+  408: 'The body stalled or took too long',
   409: 'The first upload with this Idempotency-Key is still running',
   412: 'The image is not the one that If-Match or If-Unmodified-Since asks for',
-  413: 'Something of the body is over its limit',
+  413: 'The body, or a part of it, exceeds its limit',
   415: 'The body is not of the right type, or a file is not one of the image types',
-  416: 'The range lies outside of the image; Content-Range says how long it is',
+  416: 'The range is outside the image; Content-Range has the size of the image',
   417: 'An expectation other than 100-continue',
   421: 'A host name that the server does not answer to',
-  422: 'The server understands the request, but can not use what it names',
+  422: 'The image has no variants, or the Idempotency-Key was used with other images',
   429: 'Too many requests',
   431: 'The headers of the request are too large',
   500: 'The server or its store failed',
-  503: 'The store is out of reach, or the server is busy, or the outcome is unknown',
+  503: 'The store cannot be reached, or the server is busy, or the outcome is unknown',
   507: 'The store is full',
 }
 
@@ -65,11 +65,11 @@ const failuresOfEveryRoute = () => [
 
 /** Of every answer to what is a request. */
 export const HEADERS_OF_ALL = {
-  'X-Request-Id': header('The id under which the log has the request', '0b3c8a5e-6a30-4a4f-9f3e-3f1c3a6f7c55'),
-  'X-Content-Type-Options': header('Browsers take the type as it is', 'nosniff', '^nosniff$'),
+  'X-Request-Id': header('Id of the request in the log', '0b3c8a5e-6a30-4a4f-9f3e-3f1c3a6f7c55'),
+  'X-Content-Type-Options': header('Browsers do not guess the media type', 'nosniff', '^nosniff$'),
 }
-const challenge = header('How to show a key (RFC 6750)', 'Bearer realm="story-images"')
-const retryAfter = header('Seconds after which to try again', '5', '^[0-9]+$')
+const challenge = header('How to send a key (RFC 6750)', 'Bearer realm="story-images"')
+const retryAfter = header('Seconds before the next try', '5', '^[0-9]+$')
 const TRY_AGAIN = new Set([409, 429, 503, 507])
 
 /**

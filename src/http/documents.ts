@@ -23,7 +23,7 @@ export const storyListDocument = {
 }
 
 const Link = header(
-  'With rel="next": the URL of the next page, while there is more (RFC 8288)',
+  'URL of the next page, with rel="next"; not sent with the last page (RFC 8288)',
   `<?limit=100&cursor=${STORY}>; rel="next"`,
 )
 
@@ -35,7 +35,7 @@ export const pageDocument = (list: TSchema, query: TObject = PageQuery) => ({
   querystring: Type.Object({
     ...query.properties,
     limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, description: 'A whole number of stories', examples: [100] }),
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'Most stories of a page', examples: [100] }),
     ),
   }),
   response: {
@@ -50,7 +50,7 @@ export const uploadDocument = {
     'idempotency-key': Type.Optional(
       Type.String({
         pattern: '^[!-~]{1,255}$',
-        description: 'Makes one story however often the upload is sent with it; a new one for each story',
+        description: 'Uploads with the same key make one story; use a new key for each story',
         examples: ['8e03978e-40d5-43e8-bc93-6894a57f9324'],
       }),
     ),
@@ -59,11 +59,11 @@ export const uploadDocument = {
     {
       files: Type.Array(Type.Unsafe<Buffer>(BINARY), {
         minItems: 1,
-        description: 'The images, one part for each',
+        description: 'The images, one part each',
       }),
     },
     {
-      description: 'Text fields of up to 1 KiB under names of their own are not looked at',
+      description: 'Text fields of up to 1 KiB with other names are ignored',
       maxProperties: 17,
       examples: [{ files: [BYTES, BYTES] }],
     },
@@ -140,21 +140,21 @@ const ETAG = '"0b3f5a8c11e94c63b8a1f3b2cbb0a1de"'
 const DATE = 'Sun, 22 Nov 2026 23:53:08 GMT'
 
 const imageHeaders = {
-  ETag: header('Names these bytes', ETAG),
+  ETag: header('Identifies these bytes', ETAG),
   'Last-Modified': header('When the image was stored', DATE),
   'Cache-Control': header('How long the image may be cached', 'public, max-age=86400, immutable'),
   'Cache-Tag': StoryId,
-  Vary: header('For a smaller form whose format is `auto`', 'Accept'),
+  Vary: header('For a variant whose format is `auto`', 'Accept'),
   'Access-Control-Allow-Origin': header('Pages of any origin may read the pixels', '*', '^\\*$'),
   'Access-Control-Expose-Headers': header(
-    'What they may read besides',
+    'Headers that they may read',
     'Content-Length, Content-Range, ETag, Last-Modified, X-Image-Width, X-Image-Height',
   ),
-  'Cross-Origin-Resource-Policy': header('Pages that isolate themselves may embed the image', 'cross-origin'),
-  'Content-Security-Policy': header('Opened as a page, an image runs nothing', "default-src 'none'; sandbox"),
-  'Accept-Ranges': header('Ranges of bytes can be asked for', 'bytes', '^bytes$'),
-  'X-Image-Width': header('Pixels as displayed; none for an image that was copied in', '1024', '^[1-9][0-9]*$'),
-  'X-Image-Height': header('Pixels as displayed; none for an image that was copied in', '768', '^[1-9][0-9]*$'),
+  'Cross-Origin-Resource-Policy': header('Isolated pages may embed the image', 'cross-origin'),
+  'Content-Security-Policy': header('An image that is opened as a page runs no script', "default-src 'none'; sandbox"),
+  'Accept-Ranges': header('Ranges of bytes are supported', 'bytes', '^bytes$'),
+  'X-Image-Width': header('Width in pixels as displayed; missing for an imported image', '1024', '^[1-9][0-9]*$'),
+  'X-Image-Height': header('Height in pixels as displayed; missing for an imported image', '768', '^[1-9][0-9]*$'),
 }
 const sentHeaders = { ...imageHeaders, 'Content-Length': header('Bytes of the body', '48213', '^[0-9]+$') }
 const imageBytes = Object.fromEntries(
@@ -168,10 +168,10 @@ const imageBytes = Object.fromEntries(
   ]),
 )
 const conditions = {
-  'if-match': Type.Optional(header('ETags of which the image has to have one', ETAG)),
-  'if-unmodified-since': Type.Optional(header('The date after which the image may not have changed', DATE)),
-  'if-none-match': Type.Optional(header('ETags of the copies that the client has', ETAG)),
-  'if-modified-since': Type.Optional(header('The date of the copy that the client has', DATE)),
+  'if-match': Type.Optional(header('ETags, one of which the image must have', ETAG)),
+  'if-unmodified-since': Type.Optional(header('Date after which the image must not have changed', DATE)),
+  'if-none-match': Type.Optional(header("ETags of the client's copies", ETAG)),
+  'if-modified-since': Type.Optional(header("Date of the client's copy", DATE)),
 }
 const imageParams = Type.Object({
   story_id: StoryId,
@@ -192,12 +192,12 @@ const variantQuery = (widths: readonly number[]) =>
       Type.Unsafe<string>({
         type: 'string',
         enum: FORMATS,
-        description: 'Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF',
+        description: 'Only with `w`. `auto` is AVIF or WebP if `Accept` names it, and otherwise JPEG, PNG or GIF',
         examples: ['webp'],
       }),
     ),
   })
-const NotModified = { type: 'null', description: 'The copy of the client is good', headers: imageHeaders }
+const NotModified = { type: 'null', description: "The client's copy is current", headers: imageHeaders }
 
 const imageFailures = () => [
   new failures.ImageNotFound(IMAGE_PATHS[0] ?? ''),
@@ -219,7 +219,7 @@ export const imageDocument = (widths: readonly number[]) => ({
   querystring: variantQuery(widths),
   headers: Type.Object({
     range: Type.Optional(header('One range of bytes', 'bytes=0-99')),
-    'if-range': Type.Optional(header('The ETag or date that the range is of', ETAG)),
+    'if-range': Type.Optional(header('ETag or date of the image that the range belongs to', ETAG)),
     ...conditions,
   }),
   failures: imageFailures,
@@ -229,14 +229,14 @@ export const imageDocument = (widths: readonly number[]) => ({
       description: 'The range of the image',
       headers: {
         ...sentHeaders,
-        'Content-Range': header('Which bytes these are, and of how many', 'bytes 0-99/48213'),
+        'Content-Range': header('The range and the size of the image', 'bytes 0-99/48213'),
       },
       content: imageBytes,
     },
     304: NotModified,
     416: {
       ...Failure,
-      headers: { 'Content-Range': header('Of how many bytes the image is', 'bytes */48213', '^bytes \\*/[0-9]+$') },
+      headers: { 'Content-Range': header('Size of the image in bytes', 'bytes */48213', '^bytes \\*/[0-9]+$') },
     },
   },
 })
@@ -247,5 +247,5 @@ export const imageHeadDocument = (widths: readonly number[]) => ({
   querystring: variantQuery(widths),
   headers: Type.Object(conditions),
   failures: imageFailures,
-  response: { 200: { type: 'null', description: 'There is the image', headers: sentHeaders }, 304: NotModified },
+  response: { 200: { type: 'null', description: 'The headers of the image', headers: sentHeaders }, 304: NotModified },
 })

@@ -2,14 +2,14 @@ import type { Readable } from 'node:stream'
 import { type TSchema, Type } from 'typebox'
 import { createdAt, publicPath, STORY_ID_PATTERN, type Story } from '../stories/key.ts'
 
-/** The members of an answer are those of the contract, and no others. */
+/** Responses have only the members of the contract. */
 const only = { additionalProperties: false } as const
 
-/** A story of examples. */
+/** Id of the story in examples. */
 export const STORY = '01a205ad-87f4-77cd-a8d8-f60e2cbf53b1'
 export const IMAGE_PATHS = ['1.jpg', '2.png'].map((name) => `/images/stories/${STORY}/${name}`)
 
-/** The id of a story, in one form wherever it stands: what clients are generated from has one type for it then. */
+/** The id of a story. One schema, so that generated clients have one type for it. */
 export const StoryId = Type.String({
   format: 'uuid',
   pattern: STORY_ID_PATTERN,
@@ -20,9 +20,9 @@ export const StoryId = Type.String({
 /** The JSON of the contract. A schema with a title is one of the OpenAPI document's components. */
 export const Image = Type.Object(
   {
-    id: Type.String({ description: 'Number of the image in its story, from "1"' }),
+    id: Type.String({ description: 'Number of the image in its story, starting at "1"' }),
     story_id: StoryId,
-    path: Type.String({ description: 'Where the image is fetched, relative to the root of the server' }),
+    path: Type.String({ description: 'Path of the image, relative to the root of the server' }),
     created_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
   },
   { ...only, title: 'Image' },
@@ -54,7 +54,7 @@ export const Uploaded = Type.Object(
   },
 )
 
-/** The answer to a deletion that says so. */
+/** The response to a deletion. */
 export const deleted = (message: string) =>
   Type.Object(
     { success: Type.Boolean(), message: Type.String() },
@@ -63,17 +63,17 @@ export const deleted = (message: string) =>
 
 export const Failure = Type.Object({ detail: Type.String() }, { ...only, title: 'Failure' })
 
-/** A header of an answer, for the OpenAPI document. */
+/** A header of a response, for the OpenAPI document. */
 export const header = (description: string, example: string, pattern?: string) =>
   Type.String({ description, examples: [example], ...(pattern && { pattern }) })
-export const noStore = header('No cache keeps the answer', 'no-store')
+export const noStore = header('No cache stores the response', 'no-store')
 
 export const StoryParams = Type.Object({ story_id: Type.String() })
 
 export const ImageParams = Type.Object({ story_id: Type.String(), name: Type.String() })
 
 /**
- * The descriptions end the sentence 'The query parameter "limit" has to be …'. The limit is text, since Ajv would take `1e2` and `+5`
+ * The descriptions end the sentence 'The query parameter "limit" must be …'. The limit is text, since Ajv would take `1e2` and `+5`
  * for numbers too.
  */
 export const PageQuery = Type.Object({
@@ -87,13 +87,13 @@ export const PageQuery = Type.Object({
   cursor: Type.Optional(
     Type.String({
       pattern: STORY_ID_PATTERN,
-      description: 'taken unchanged from the Link header of an earlier answer',
+      description: 'taken unchanged from the Link header of an earlier response',
       examples: [STORY],
     }),
   ),
 })
 
-/** Pages of the stories themselves can begin with the newest one. */
+/** Lists of images can also begin with the newest story. */
 export const ImagesQuery = Type.Object({
   ...PageQuery.properties,
   order: Type.Optional(
@@ -105,10 +105,10 @@ export const ImagesQuery = Type.Object({
   ),
 })
 
-/** The schema of an answer that the route sends as JSON text that it writes itself. */
+/** The schema of a response that the route serializes itself. */
 export const written = (schema: TSchema) => Type.Unsafe<string | Readable>(schema)
 
-/** Answers of a route that are errors, for its `response` schema. */
+/** Error responses, for the `response` schema of a route. */
 export function errors<const Status extends number>(...statuses: Status[]): Record<Status, typeof Failure> {
   return Object.fromEntries(statuses.map((status) => [status, Failure])) as Record<Status, typeof Failure>
 }

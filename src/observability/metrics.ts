@@ -34,7 +34,7 @@ const LEFT_OUT = ['nodejs_active_handles', 'nodejs_active_requests', 'nodejs_act
 
 /**
  * The metrics of `/metrics`. Every label has few values: no path, id, name of a key or text of a client. Counting takes well below a
- * microsecond, so no label has to be computed.
+ * microsecond, so nothing is computed for a label.
  */
 export class Metrics {
   readonly #registry = new Registry()

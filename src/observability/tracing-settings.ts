@@ -19,7 +19,7 @@ export function tracingSettings(environment: Readonly<Record<string, string | un
   const exporter = environment.OTEL_TRACES_EXPORTER || (endpoint || tracesEndpoint ? 'otlp' : 'none')
   if (isDisabled?.toLowerCase() === 'true' || exporter === 'none') return undefined
   if (exporter !== 'otlp') {
-    throw new ConfigError(`OTEL_TRACES_EXPORTER has to be otlp or none, not "${exporter}"`)
+    throw new ConfigError(`OTEL_TRACES_EXPORTER must be otlp or none, not "${exporter}"`)
   }
   // The SDK would silently send elsewhere or nowhere
   for (const [name, url] of Object.entries({
@@ -27,13 +27,13 @@ export function tracingSettings(environment: Readonly<Record<string, string | un
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: tracesEndpoint,
   })) {
     if (url && !(URL.canParse(url) && /^https?:\/\//i.test(url))) {
-      throw new ConfigError(`${name} has to be an http or https URL; for example ${name}=http://localhost:4318`)
+      throw new ConfigError(`${name} must be an http or https URL; for example ${name}=http://localhost:4318`)
     }
   }
   const wanted = tracesProtocol || protocol || 'http/protobuf'
   if (wanted !== 'http/protobuf' && wanted !== 'http/json') {
     const name = tracesProtocol ? 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL' : 'OTEL_EXPORTER_OTLP_PROTOCOL'
-    throw new ConfigError(`${name} has to be http/protobuf or http/json, not "${wanted}"`)
+    throw new ConfigError(`${name} must be http/protobuf or http/json, not "${wanted}"`)
   }
   return wanted
 }

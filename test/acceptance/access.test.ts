@@ -204,7 +204,7 @@ t.test('a setting that is a secret is not repeated when it is refused', async (t
   ] as const) {
     const { exit, output } = launchServer({ [name]: value })
     t.same(await exit, { code: 1, signal: null })
-    t.match(output.stderr, new RegExp(`^${name} has to be a list of .*; for example ${name}=`))
+    t.match(output.stderr, new RegExp(`^${name} must be a list of .*; for example ${name}=`))
     t.notOk(output.stderr.includes(value.split(':').at(-1) ?? ''))
   }
 })

@@ -37,7 +37,7 @@ for (const [name, open] of openers) {
     t.same(again.json(), answer.json())
     t.equal((await listImages(server)).length, 2)
 
-    isError(t, await upload('story-1', second), 422, /Idempotency-Key was used for an upload with other pictures/)
+    isError(t, await upload('story-1', second), 422, /Idempotency-Key was used for an upload with other images/)
     t.equal((await upload('"story-1"', second)).status, 200, 'another key')
     for (const key of ['', 'two words', 'ü', 'x'.repeat(256)]) {
       isError(t, await upload(Buffer.from(key).toString('latin1'), first), 400, /1 to 255 visible ASCII characters/)

@@ -50,14 +50,8 @@ onEachStore(
 )
 
 onEachStore('an order that is not understood is refused by name', async (t, server) => {
-  isError(t, await get(server, `${IMAGES}?order=newest`), 400, /"limit" has to be given with "order"/)
+  isError(t, await get(server, `${IMAGES}?order=newest`), 400, /"limit" must be given with "order"/)
   for (const order of ['oldest', '', 'NEWEST', 'newest&order=newest']) {
-    isError(
-      t,
-      await get(server, `${IMAGES}?limit=1&order=${order}`),
-      400,
-      /"order" has to be "newest"/,
-      `order=${order}`,
-    )
+    isError(t, await get(server, `${IMAGES}?limit=1&order=${order}`), 400, /"order" must be "newest"/, `order=${order}`)
   }
 })

@@ -64,11 +64,11 @@ onEachStore('a cursor stays good when its story and the next one are deleted', a
 onEachStore('a limit or cursor that makes no sense is refused by name', async (t, server) => {
   for (const path of [IMAGES, STORY_IDS]) {
     for (const limit of ['0', '1001', 'abc', '', '1.5', '-1', 'null']) {
-      isError(t, await get(server, `${path}?limit=${limit}`), 400, /"limit" has to be .*1 to 1000/, `limit=${limit}`)
+      isError(t, await get(server, `${path}?limit=${limit}`), 400, /"limit" must be .*1 to 1000/, `limit=${limit}`)
     }
     isError(t, await get(server, `${path}?limit=1&limit=2`), 400, /"limit"/, 'two limits')
     for (const cursor of ['x', '', '2ACFA514-2915-4A9D-8A3A-338D52BD0D9E', '../..', '2acfa514']) {
-      isError(t, await get(server, `${path}?cursor=${cursor}`), 400, /"cursor" has to be/, `cursor=${cursor}`)
+      isError(t, await get(server, `${path}?cursor=${cursor}`), 400, /"cursor" must be/, `cursor=${cursor}`)
     }
     t.equal((await get(server, `${path}?limit=1000&unknown=x`)).status, 200, 'other parameters do no harm')
   }

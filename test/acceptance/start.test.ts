@@ -17,19 +17,19 @@ async function folderOf(t: Test): Promise<string> {
 
 t.test('a setting that can not be used stops the start with exit code 1 and a sentence that names it', async (t) => {
   const wrong: [Record<string, string>, RegExp][] = [
-    [{ PORT: 'http' }, /^PORT has to be a whole number from 0 to 65535, not "http"; for example PORT=8000\n$/],
-    [{ PORT: '65536' }, /^PORT has to be/],
-    [{ MAX_FILE_SIZE: '50MB' }, /^MAX_FILE_SIZE has to be a size from 1KiB to 40GiB, not "50MB"; for example/],
-    [{ MAX_FILES: '0' }, /^MAX_FILES has to be/],
-    [{ UPLOAD_TIMEOUT: '1 day' }, /^UPLOAD_TIMEOUT has to be a duration/],
+    [{ PORT: 'http' }, /^PORT must be a whole number from 0 to 65535, not "http"; for example PORT=8000\n$/],
+    [{ PORT: '65536' }, /^PORT must be/],
+    [{ MAX_FILE_SIZE: '50MB' }, /^MAX_FILE_SIZE must be a size from 1KiB to 40GiB, not "50MB"; for example/],
+    [{ MAX_FILES: '0' }, /^MAX_FILES must be/],
+    [{ UPLOAD_TIMEOUT: '1 day' }, /^UPLOAD_TIMEOUT must be a duration/],
     [{ S3_ENDPOINT: 'http://127.0.0.1:9000' }, /^S3_ENDPOINT is set, but S3_BUCKET is not/],
-    [{ S3_BUCKET: 'express--use1-az4--x-s3' }, /^S3_BUCKET has to be .*no directory bucket/],
-    [{ S3_BUCKET: 'images', S3_ENDPOINT: 'ftp://x' }, /^S3_ENDPOINT has to be an http or https URL/],
-    [{ S3_BUCKET: 'images', S3_PREFIX: 'images' }, /^S3_PREFIX has to be/],
-    [{ S3_BUCKET: 'images', S3_FORCE_PATH_STYLE: 'yes' }, /^S3_FORCE_PATH_STYLE has to be true or false/],
-    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL has to be one of fatal, error/],
-    [{ CACHE_CONTROL: 'public\r\nX-Evil: 1' }, /^CACHE_CONTROL has to be/],
-    [{ DATA_DIR: '/proc/no-such-folder' }, /^story-images can't start/],
+    [{ S3_BUCKET: 'express--use1-az4--x-s3' }, /^S3_BUCKET must be .*not a directory bucket/],
+    [{ S3_BUCKET: 'images', S3_ENDPOINT: 'ftp://x' }, /^S3_ENDPOINT must be an http or https URL/],
+    [{ S3_BUCKET: 'images', S3_PREFIX: 'images' }, /^S3_PREFIX must be/],
+    [{ S3_BUCKET: 'images', S3_FORCE_PATH_STYLE: 'yes' }, /^S3_FORCE_PATH_STYLE must be true or false/],
+    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL must be one of fatal, error/],
+    [{ CACHE_CONTROL: 'public\r\nX-Evil: 1' }, /^CACHE_CONTROL must be/],
+    [{ DATA_DIR: '/proc/no-such-folder' }, /^story-images cannot start/],
   ]
   // Two at a time: a start is mostly the loading of modules
   const queue = [...sample(wrong, 3)]
@@ -56,7 +56,7 @@ t.test('a port that is taken stops the start with exit code 1', async (t) => {
   const { port } = taken.address() as { port: number }
   const { exit, output } = launchServer({ HOST: '127.0.0.1', PORT: String(port), DATA_DIR: await folderOf(t) })
   t.same(await exit, { code: 1, signal: null })
-  t.match(output.stderr, /can't start.*EADDRINUSE/)
+  t.match(output.stderr, /cannot start.*EADDRINUSE/)
 })
 
 t.test('a second server on a folder does not start, and names the first, beside which commands run', async (t) => {
@@ -69,7 +69,7 @@ t.test('a second server on a folder does not start, and names the first, beside 
   const facts = `process ${first.pid} on ${hostname()}, at ${first.url}, since 20`
   t.match(
     second.output.stderr,
-    `story-images can't start: another server uses DATA_DIR, ${environment.DATA_DIR} (${facts}`,
+    `story-images cannot start: another server uses DATA_DIR, ${environment.DATA_DIR} (${facts}`,
   )
   t.notMatch(second.output.stderr, /\n {4}at /, 'without a stack')
   t.match(await runCommand('sweep', ['--all'], environment), { code: 0 })

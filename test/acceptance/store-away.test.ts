@@ -38,7 +38,7 @@ t.test('a server whose store is out of reach says so, and recovers by itself onc
       'a delete-all': await remove(server, IMAGES),
     }
     for (const [what, answer] of Object.entries(answers)) {
-      isError(t, answer, 503, /^The image store is out of reach; try again/, what)
+      isError(t, answer, 503, /^The image store cannot be reached; try again/, what)
       t.match(answer.headers['retry-after'], /^[1-9]\d*$/, `${what}: when to try again`)
       t.equal(answer.headers['cache-control'], 'no-store', `${what}: is not cached`)
       t.notMatch(answer.body.toString(), /127\.0\.0\.1|ECONN|images"|stand-in/, `${what}: tells nothing of the inside`)
@@ -48,7 +48,7 @@ t.test('a server whose store is out of reach says so, and recovers by itself onc
     isError(t, await get(server, `${IMAGES}/no-uuid`), 404, /no story/, 'what needs no store works')
   }
   await unavailable()
-  isError(t, await get(server, '/readyz'), 503, /^The image store is out of reach; try again/, '/readyz')
+  isError(t, await get(server, '/readyz'), 503, /^The image store cannot be reached; try again/, '/readyz')
 
   await standIn.start()
   await until('it is ready', async () => (await get(server, '/readyz')).status === 200)

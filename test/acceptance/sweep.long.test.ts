@@ -60,7 +60,7 @@ t.test('npm run sweep says what the store kept, and where it failed, and stops w
   t.equal(failed.code, 1)
   t.match(failed.stdout, `${ids[0]}\n  stories/${ids[0]}/1.jpg\n`)
   t.match(failed.stderr, `The store kept stories/${ids[7]}/1.jpg\n`)
-  t.match(failed.stderr, /The image store could not carry this out: .+\n$/)
+  t.match(failed.stderr, /The image store failed to do this: .+\n$/)
   t.notMatch(failed.stdout, /Removed/)
 
   standIn.clearFaults()

@@ -219,7 +219,7 @@ t.test('npm run sweep reads the settings of the server, and refuses what it does
     [['all'], /^Too many arguments for 'sweep'. Expected 0 arguments but got 1.\n/],
   ] as const)
     t.match(await sweep(args), { code: 2, stdout: '', stderr: sentence })
-  t.match(await sweep([], { UPLOAD_TIMEOUT: 'soon' }), { code: 2, stderr: /^UPLOAD_TIMEOUT has to be a duration/ })
+  t.match(await sweep([], { UPLOAD_TIMEOUT: 'soon' }), { code: 2, stderr: /^UPLOAD_TIMEOUT must be a duration/ })
   t.match(await sweep(['--all'], { npm_lifecycle_event: 'sweep', npm_config_dry_run: 'true' }), {
     code: 2,
     stderr: 'npm took --dry-run for its own; write -- before the first option\n',

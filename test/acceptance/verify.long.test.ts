@@ -39,7 +39,7 @@ t.test('a store that is out of reach, and SIGINT, end it', async (t) => {
   running.interrupt('SIGINT')
   t.match(await running, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
   await standIn.stop()
-  t.match(await runCommand('verify', [], environment), { code: 1, stderr: /The image store is out of reach/ })
+  t.match(await runCommand('verify', [], environment), { code: 1, stderr: /The image store cannot be reached/ })
   await standIn.start()
   standIn.clearFaults()
 })

@@ -133,7 +133,7 @@ onEachStore('an id in any form but its own names no story', async (t, server) =>
     isError(t, await get(server, `${IMAGES}/${form}`), 404, /^There is no story/, form)
     isError(t, await send(server, 'DELETE', `${IMAGES}/${form}`), 404, /^There is no story/, form)
     isError(t, await get(server, `/images/stories/${form}/1.jpg`), 404, /^There is no image/, form)
-    isError(t, await get(server, `${IMAGES}?cursor=${form}`), 400, /"cursor" has to be/, form)
+    isError(t, await get(server, `${IMAGES}?cursor=${form}`), 400, /"cursor" must be/, form)
   }
   t.same((await get(server, STORY_IDS)).json(), [id], 'the story is there as before')
   const escaped = id.replace(/./g, (char) => `%${char.charCodeAt(0).toString(16)}`)
@@ -218,7 +218,7 @@ onEachStore('a limit is digits from 1 to 1000, written in one way', async (t, se
     for (const limit of good) t.equal((await get(server, `${path}?limit=${limit}`)).status, 200, limit)
     for (const limit of bad) {
       const answer = await get(server, `${path}?limit=${limit}`)
-      isError(t, answer, 400, /"limit" has to be a whole number of stories from 1 to 1000$/, limit.slice(0, 20))
+      isError(t, answer, 400, /"limit" must be a whole number of stories from 1 to 1000$/, limit.slice(0, 20))
     }
     for (const query of ['limit=1&limit=2', 'limit=1&limit=1', 'limit=1&limit=', 'limit&limit=1']) {
       isError(t, await get(server, `${path}?${query}`), 400, /"limit"/, query)
@@ -276,7 +276,7 @@ onEachStore('a cursor that was made up shows nothing that a list does not show',
   ]
   for (const cursor of forged) {
     for (const path of [IMAGES, STORY_IDS]) {
-      isError(t, await get(server, `${path}?cursor=${cursor}`), 400, /"cursor" has to be taken/, cursor.slice(0, 40))
+      isError(t, await get(server, `${path}?cursor=${cursor}`), 400, /"cursor" must be taken/, cursor.slice(0, 40))
       isError(t, await get(server, `${path}?limit=1&cursor=${cursor}`), 400, /"cursor" has/, cursor.slice(0, 40))
     }
   }

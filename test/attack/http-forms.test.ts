@@ -207,7 +207,7 @@ const disposition = (value: string, body: string | Uint8Array = image, more: str
   headers: [`Content-Disposition: ${value}`, ...more],
   body,
 })
-const NO_HEADERS = /The headers of part \d can't be used/
+const NO_HEADERS = /The headers of part \d are invalid/
 
 /** A good file comes first, so that what is passed over in silence would be a 200 with a picture missing. */
 const PARTS: readonly (readonly [what: string, parts: readonly Part[], expected: number | RegExp])[] = [
@@ -267,7 +267,7 @@ const PARTS: readonly (readonly [what: string, parts: readonly Part[], expected:
     /File part 2 is not named/,
   ],
   ['two names', [FILE, disposition('form-data; name="files"; name="b"; filename="a"')], /File part 2 is not named|$/],
-  ['a file without its file name', [FILE, disposition('form-data; name="files"')], /text field is called "files"/],
+  ['a file without its file name', [FILE, disposition('form-data; name="files"')], /text field is named "files"/],
   [
     'a file of type octet-stream without a file name',
     [FILE, disposition('form-data; name="files"', image, ['Content-Type: application/octet-stream'])],
@@ -347,12 +347,12 @@ const PARTS: readonly (readonly [what: string, parts: readonly Part[], expected:
   [
     'JSON that is none',
     [FILE, disposition('form-data; name="about"', '{', ['Content-Type: application/json'])],
-    /application\/json is no JSON, or larger than 1 KiB/,
+    /application\/json is not valid JSON, or is larger than 1 KiB/,
   ],
   [
     'JSON of 2 KB',
     [FILE, disposition('form-data; name="about"', `"${'x'.repeat(2000)}"`, ['Content-Type: application/json'])],
-    /application\/json is no JSON, or larger than 1 KiB/,
+    /application\/json is not valid JSON, or is larger than 1 KiB/,
   ],
   ...['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__'].flatMap((name) => [
     [

@@ -233,7 +233,7 @@ t.test('a setting that is wrong is not repeated when it is a secret', async (t) 
       () => new Error('it started'),
       (reason: Error) => reason,
     )
-    t.match(error.message, new RegExp(`${name} has to be`))
+    t.match(error.message, new RegExp(`${name} must be`))
     for (const secret of ['too-short-secret', SECRETS.apiKey, SECRETS.secretKey]) {
       t.notOk(error.message.includes(secret), `${name}: ${error.message}`)
     }

@@ -304,7 +304,7 @@ t.test('the files of a ticket are counted while they arrive', async (t) => {
       ],
       { files: 2, bytes: 10 },
     ),
-    /larger than 10 bytes together.* ticket/,
+    /larger than 10 bytes in total.* ticket/,
   )
   await t.rejects(count([[1], [1], [1]], { files: 2, bytes: 10 }), /more than 2 files.* ticket/)
 })
@@ -341,10 +341,10 @@ t.test('a ticket has the limits that were asked for, or those of the server', as
     [{ files: null }, 400, /"files"/],
     [{ bytes: 7 * 2 ** 20 + 1 }, 400, /"bytes" .*from 1 to 7340032$/],
     [{ expires_in: 86_401 }, 400, /"expires_in" .*from 1 to 86400$/],
-    [{ file: 1 }, 400, /a member "file", but can only have files, bytes, expires_in/],
-    [[], 400, /not the JSON of an object/],
-    ['x', 400, /not the JSON of an object/],
-    [null, 400, /not the JSON of an object/],
+    [{ file: 1 }, 400, /an unknown member "file"; it may have files, bytes, expires_in/],
+    [[], 400, /not a JSON object/],
+    ['x', 400, /not a JSON object/],
+    [null, 400, /not a JSON object/],
     [{ files: 1, more: 'x'.repeat(1100) }, 413, /larger than 1 KiB/],
   ]
   for (const [body, status, sentence] of wrong) {
@@ -353,7 +353,7 @@ t.test('a ticket has the limits that were asked for, or those of the server', as
   }
   const raw = (type: string, body: string) =>
     ask(server, 'POST', '/api/v1/tickets', { ...bearer(KEYS.write), 'content-type': type }, body)
-  isRefused(t, await raw('application/json', '{'), 400, /not the JSON/)
+  isRefused(t, await raw('application/json', '{'), 400, /not a JSON/)
   isRefused(t, await raw('application/json', '{"__proto__":{"files":1}}'), 400, /"__proto__"/)
   isRefused(t, await raw('text/plain', '{}'), 415, /application\/json/)
   isRefused(t, await raw('application/x-www-form-urlencoded', '{}'), 415, /application\/json/)
@@ -401,7 +401,7 @@ t.test('a ticket opens the upload, once, and nothing else', async (t) => {
   t.equal(again.headers.get('idempotent-replayed'), 'true')
   t.equal(again.text, first.text, 'sent again it makes no other story')
   const two = [filePart(image), filePart(image)]
-  isRefused(t, await upload(server, {}, two, ticket), 422, /other pictures/, 'nor does it with other images')
+  isRefused(t, await upload(server, {}, two, ticket), 422, /other images/, 'nor does it with other images')
   const next = await upload(server, {}, [filePart(image)], await ticketOf(server))
   t.not(JSON.parse(next.text).story_id, JSON.parse(first.text).story_id, 'another ticket does')
   t.equal((await ask(server, 'GET', `/api/v1/images${ticket}`, bearer(KEYS.read))).status, 200)
@@ -419,7 +419,7 @@ t.test('the limits of a ticket bind, whatever the length of the body is said to 
   isRefused(t, await upload(server, {}, three, await ticketOf(server, { files: 2 })), 413, /more than 2 files.*ticket/)
   const bytes = 2 * image.length
   t.equal((await upload(server, {}, two, await ticketOf(server, { files: 2, bytes }))).status, 200)
-  isRefused(t, await upload(server, {}, two, await ticketOf(server, { bytes: bytes - 1 })), 413, /bytes together/)
+  isRefused(t, await upload(server, {}, two, await ticketOf(server, { bytes: bytes - 1 })), 413, /bytes in total/)
   isRefused(
     t,
     await upload(server, bearer(KEYS.all), three, await ticketOf(server, { files: 1 })),

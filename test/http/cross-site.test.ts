@@ -168,7 +168,13 @@ t.test('what a page of another origin would change is refused, and what it reads
   ]) {
     for (const line of [`DELETE ${LIST}`, `POST ${UPLOAD}`, 'POST /nowhere', `PUT ${LIST}`]) {
       const answer = await ask(server, line, host, `Origin: ${origin}`, 'Content-Length: 0')
-      isRefused(t, answer, 403, /may not send (DELETE|POST|PUT) to this server; .*CORS_ORIGINS/, `${line} of ${origin}`)
+      isRefused(
+        t,
+        answer,
+        403,
+        /may not send (DELETE|POST|PUT) requests to this server; .*CORS_ORIGINS/,
+        `${line} of ${origin}`,
+      )
     }
     for (const line of [`GET ${LIST}`, 'GET /livez']) {
       t.equal((await ask(server, line, host, `Origin: ${origin}`)).status, 200, `${line} of ${origin}`)

@@ -66,7 +66,7 @@ const NONE = /^No files provided$/
 const NOT_CHOSEN = filePart(Buffer.alloc(0), 'files', '')
 const BROKEN = /broken or ends before its last boundary/
 const RESERVED = /^A part has a reserved name, such as "constructor"/
-const UNUSABLE = /^The headers of part 1 can't be used: .*Content-Disposition: form-data with a name.* 8 KiB/
+const UNUSABLE = /^The headers of part 1 are invalid: .*Content-Disposition: form-data with a name.* 8 KiB/
 /** A file and a boundary, and this behind it. */
 const ended = (by: string) => Buffer.concat([multipart([FILE], { last: false }), Buffer.from(`--XX${by}`)])
 const CASES: readonly (readonly [what: string, body: Buffer, status: number, sentence?: RegExp])[] = [
@@ -98,7 +98,7 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
   ['a file part called __proto__', multipart([filePart(image, '__proto__')]), 400, RESERVED],
   ['a file part called constructor', multipart([filePart(image, 'constructor')]), 400, RESERVED],
   ['a file part of another name behind a good one', multipart([FILE, filePart(image, 'file')]), 400, /File part 2/],
-  ['a text field called files', multipart([textPart('files', 'x')]), 400, /text field is called "files"/],
+  ['a text field called files', multipart([textPart('files', 'x')]), 400, /text field is named "files"/],
   ['a file name that is a path', multipart([filePart(image, 'files', '../../etc/passwd')]), 200],
   ['a file name in UTF-8', multipart([filePart(image, 'files', 'Bär \u{1f43b}.png')]), 200],
   ['an extended file name', multipart([disposition(`form-data; name="files"; filename*=UTF-8''a%20b.png`)]), 200],
@@ -110,7 +110,7 @@ const CASES: readonly (readonly [what: string, body: Buffer, status: number, sen
   ],
   ['files as PHP names them', multipart([filePart(image, 'files[]'), filePart(image, 'files[0]')]), 200],
   ['a file part called files[a]', multipart([filePart(image, 'files[a]')]), 400, /File part 1 is not named "files"/],
-  ['a text field called files[]', multipart([textPart('files[]', 'x')]), 400, /text field is called "files"/],
+  ['a text field called files[]', multipart([textPart('files[]', 'x')]), 400, /text field is named "files"/],
   ['file inputs in which nothing was chosen', multipart([NOT_CHOSEN, FILE, NOT_CHOSEN, FILE]), 200],
   ['only such inputs', multipart([NOT_CHOSEN, NOT_CHOSEN]), 400, NONE],
   ['such an input of another name', multipart([filePart(Buffer.alloc(0), 'photo', ''), FILE]), 200],

@@ -186,9 +186,9 @@ t.test('without a word about traces there are none, and what there is not is ref
   for (const url of ['localhost:4318', 'not a URL', 'https://'])
     t.throws(() => tracingSettings({ OTEL_EXPORTER_OTLP_ENDPOINT: url }), {
       message:
-        'OTEL_EXPORTER_OTLP_ENDPOINT has to be an http or https URL; for example OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318',
+        'OTEL_EXPORTER_OTLP_ENDPOINT must be an http or https URL; for example OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318',
     })
   const launch = launchServer({ OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' })
   t.same(await launch.exit, { code: 1, signal: null })
-  t.equal(launch.output.stderr, 'OTEL_EXPORTER_OTLP_PROTOCOL has to be http/protobuf or http/json, not "grpc"\n')
+  t.equal(launch.output.stderr, 'OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json, not "grpc"\n')
 })

@@ -128,7 +128,7 @@ t.test('docs/configuration.md has every option with its default, its bounds and 
   for (const { name, default: value } of describeConfig()) {
     const [shown = '', bounds = '', reason = ''] = rows.find((row) => row.name === name)?.cells ?? []
     t.equal(shown, value === '' ? '' : `\`${value}\``, `${name}: its default`)
-    const range = /^\S+ has to be a (?:whole number|size|duration) from (\S+ to [^\s,]+)/.exec(allowed(name))?.[1]
+    const range = /^\S+ must be a (?:whole number|size|duration) from (\S+ to [^\s,]+)/.exec(allowed(name))?.[1]
     if (range !== undefined) t.equal(bounds, range, `${name}: its bounds`)
     t.ok(bounds.length > 0, `${name}: what is allowed`)
     t.ok(reason.length > 40, `${name}: why`)

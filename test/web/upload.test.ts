@@ -161,7 +161,7 @@ inBrowser('an upload whose answer is lost is sent again, and is one story', asyn
 inBrowser('an error that another try does not heal is not tried again by itself', async (t, server) => {
   const page = await open(t, server, /status of (400|500)/)
   const answers = [
-    { status: 500, json: { detail: 'The image store could not carry this out' } },
+    { status: 500, json: { detail: 'The image store failed to do this' } },
     // Of a network that wants a login first
     { status: 200, contentType: 'text/html', body: '<h1>Welcome</h1>' },
     { status: 400, json: { detail: 'The multipart body is broken' } },
@@ -174,7 +174,7 @@ inBrowser('an error that another try does not heal is not tried again by itself'
   })
   await pick(page, [await jpeg('a.jpg', 1)])
   await page.locator('.upload[data-state=failed]').waitFor()
-  t.equal(await page.locator('.upload .state').textContent(), 'The image store could not carry this out.')
+  t.equal(await page.locator('.upload .state').textContent(), 'The image store failed to do this.')
   await isAccessible(t, page, 'failed')
   await new Promise((resolve) => setTimeout(resolve, 1500))
   t.equal(requests, 1)

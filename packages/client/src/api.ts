@@ -25,7 +25,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The process answers */
+        /** Check that the process runs */
         get: operations["live"];
         put?: never;
         post?: never;
@@ -42,7 +42,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The server can be used, and its store */
+        /** Check that the server and its store can be used */
         get: operations["ready"];
         put?: never;
         post?: never;
@@ -60,7 +60,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Figures about this server for Prometheus
+         * Get metrics for Prometheus
          * @description Needs the scope `metrics`.
          */
         get: operations["getMetrics"];
@@ -235,7 +235,7 @@ export interface components {
             status: string;
         };
         Image: {
-            /** @description Number of the image in its story, from "1" */
+            /** @description Number of the image in its story, starting at "1" */
             id: string;
             /**
              * Format: uuid
@@ -243,7 +243,7 @@ export interface components {
              * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
              */
             story_id: string;
-            /** @description Where the image is fetched, relative to the root of the server */
+            /** @description Path of the image, relative to the root of the server */
             path: string;
             /**
              * Format: date-time
@@ -266,16 +266,16 @@ export interface components {
             image_count: number;
         };
         Ticket: {
-            /** @description Where the story is uploaded, relative to the root of the server */
+            /** @description URL for the upload, relative to the root of the server */
             upload_url: string;
             /**
              * Format: date-time
-             * @description UTC, to the second; the upload has to begin before
+             * @description UTC, to the second; the upload must begin before
              */
             expires_at: string;
             /** @description Most files */
             files: number;
-            /** @description Most bytes of all files together */
+            /** @description Most bytes of all files in total */
             bytes: number;
         };
         SignedUrls: {
@@ -292,9 +292,9 @@ export interface components {
     parameters: never;
     requestBodies: never;
     headers: {
-        /** @description The id under which the log has the request */
+        /** @description Id of the request in the log */
         "X-Request-Id": string;
-        /** @description Browsers take the type as it is */
+        /** @description Browsers do not guess the media type */
         "X-Content-Type-Options": string;
     };
     pathItems: never;
@@ -315,7 +315,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Caches ask whether it has changed */
+                    /** @description Caches revalidate the document */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -336,12 +336,12 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -354,7 +354,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -367,7 +367,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -380,7 +380,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -388,14 +388,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -419,7 +419,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -432,12 +432,12 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -450,7 +450,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -463,7 +463,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -476,7 +476,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -500,7 +500,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -513,12 +513,12 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -531,7 +531,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -544,7 +544,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -557,7 +557,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -565,14 +565,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -596,7 +596,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -605,12 +605,12 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -618,14 +618,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -638,9 +638,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -653,7 +653,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -666,9 +666,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -681,7 +681,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -694,7 +694,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -708,12 +708,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description A whole number of stories
+                 * @description Most stories of a page
                  * @example 100
                  */
                 limit?: number;
                 /**
-                 * @description taken unchanged from the Link header of an earlier answer
+                 * @description taken unchanged from the Link header of an earlier response
                  * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
                  */
                 cursor?: string;
@@ -734,9 +734,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description With rel="next": the URL of the next page, while there is more (RFC 8288) */
+                    /** @description URL of the next page, with rel="next"; not sent with the last page (RFC 8288) */
                     Link?: string;
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -760,12 +760,12 @@ export interface operations {
                     "application/json": components["schemas"]["Image"][];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -773,14 +773,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -793,9 +793,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -808,7 +808,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -821,9 +821,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -836,7 +836,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -849,7 +849,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -857,14 +857,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -900,12 +900,12 @@ export interface operations {
                     "application/json": components["schemas"]["Deleted"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -913,14 +913,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -933,9 +933,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -948,7 +948,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -961,9 +961,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -976,7 +976,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -989,7 +989,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -997,14 +997,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1018,12 +1018,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description A whole number of stories
+                 * @description Most stories of a page
                  * @example 100
                  */
                 limit?: number;
                 /**
-                 * @description taken unchanged from the Link header of an earlier answer
+                 * @description taken unchanged from the Link header of an earlier response
                  * @example 01a205ad-87f4-77cd-a8d8-f60e2cbf53b1
                  */
                 cursor?: string;
@@ -1039,9 +1039,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description With rel="next": the URL of the next page, while there is more (RFC 8288) */
+                    /** @description URL of the next page, with rel="next"; not sent with the last page (RFC 8288) */
                     Link?: string;
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1055,12 +1055,12 @@ export interface operations {
                     "application/json": string[];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1068,14 +1068,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1088,9 +1088,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1103,7 +1103,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1116,9 +1116,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1131,7 +1131,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1144,7 +1144,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1152,14 +1152,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1189,7 +1189,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1213,12 +1213,12 @@ export interface operations {
                     "application/json": components["schemas"]["Image"][];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1226,14 +1226,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1246,9 +1246,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1261,7 +1261,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1274,7 +1274,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1287,9 +1287,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1302,7 +1302,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1315,7 +1315,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1323,14 +1323,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1372,12 +1372,12 @@ export interface operations {
                     "application/json": components["schemas"]["Deleted"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1385,14 +1385,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1405,9 +1405,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1420,7 +1420,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1433,7 +1433,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1446,9 +1446,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1461,7 +1461,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1474,7 +1474,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1482,14 +1482,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1504,7 +1504,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description Makes one story however often the upload is sent with it; a new one for each story
+                 * @description Uploads with the same key make one story; use a new key for each story
                  * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -1512,7 +1512,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description Text fields of up to 1 KiB under names of their own are not looked at */
+        /** @description Text fields of up to 1 KiB with other names are ignored */
         requestBody: {
             content: {
                 /**
@@ -1524,7 +1524,7 @@ export interface operations {
                  *     }
                  */
                 "multipart/form-data": {
-                    /** @description The images, one part for each */
+                    /** @description The images, one part each */
                     files: string[];
                 };
             };
@@ -1553,12 +1553,12 @@ export interface operations {
                     "application/json": components["schemas"]["Story"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1566,14 +1566,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1586,9 +1586,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1596,12 +1596,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The body stalled, or took too long */
+            /** @description The body stalled or took too long */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1614,9 +1614,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1624,12 +1624,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Something of the body is over its limit */
+            /** @description The body, or a part of it, exceeds its limit */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1642,7 +1642,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1655,7 +1655,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1663,12 +1663,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The server understands the request, but can not use what it names */
+            /** @description The image has no variants, or the Idempotency-Key was used with other images */
             422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1681,9 +1681,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1696,7 +1696,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1709,7 +1709,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1717,14 +1717,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1737,9 +1737,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1758,7 +1758,7 @@ export interface operations {
                  */
                 w?: 160 | 320 | 640 | 1280 | 1920;
                 /**
-                 * @description Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF
+                 * @description Only with `w`. `auto` is AVIF or WebP if `Accept` names it, and otherwise JPEG, PNG or GIF
                  * @example webp
                  */
                 format?: "auto" | "jpeg" | "webp" | "avif";
@@ -1770,27 +1770,27 @@ export interface operations {
                  */
                 range?: string;
                 /**
-                 * @description The ETag or date that the range is of
+                 * @description ETag or date of the image that the range belongs to
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
                  */
                 "if-range"?: string;
                 /**
-                 * @description ETags of which the image has to have one
+                 * @description ETags, one of which the image must have
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
                  */
                 "if-match"?: string;
                 /**
-                 * @description The date after which the image may not have changed
+                 * @description Date after which the image must not have changed
                  * @example Sun, 22 Nov 2026 23:53:08 GMT
                  */
                 "if-unmodified-since"?: string;
                 /**
-                 * @description ETags of the copies that the client has
+                 * @description ETags of the client's copies
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
                  */
                 "if-none-match"?: string;
                 /**
-                 * @description The date of the copy that the client has
+                 * @description Date of the client's copy
                  * @example Sun, 22 Nov 2026 23:53:08 GMT
                  */
                 "if-modified-since"?: string;
@@ -1816,7 +1816,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Names these bytes */
+                    /** @description Identifies these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
                     "Last-Modified"?: string;
@@ -1824,21 +1824,21 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
-                    /** @description For a smaller form whose format is `auto` */
+                    /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
                     "Access-Control-Allow-Origin"?: string;
-                    /** @description What they may read besides */
+                    /** @description Headers that they may read */
                     "Access-Control-Expose-Headers"?: string;
-                    /** @description Pages that isolate themselves may embed the image */
+                    /** @description Isolated pages may embed the image */
                     "Cross-Origin-Resource-Policy"?: string;
-                    /** @description Opened as a page, an image runs nothing */
+                    /** @description An image that is opened as a page runs no script */
                     "Content-Security-Policy"?: string;
-                    /** @description Ranges of bytes can be asked for */
+                    /** @description Ranges of bytes are supported */
                     "Accept-Ranges"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Width in pixels as displayed; missing for an imported image */
                     "X-Image-Width"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Height in pixels as displayed; missing for an imported image */
                     "X-Image-Height"?: string;
                     /** @description Bytes of the body */
                     "Content-Length"?: string;
@@ -1862,7 +1862,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Names these bytes */
+                    /** @description Identifies these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
                     "Last-Modified"?: string;
@@ -1870,25 +1870,25 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
-                    /** @description For a smaller form whose format is `auto` */
+                    /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
                     "Access-Control-Allow-Origin"?: string;
-                    /** @description What they may read besides */
+                    /** @description Headers that they may read */
                     "Access-Control-Expose-Headers"?: string;
-                    /** @description Pages that isolate themselves may embed the image */
+                    /** @description Isolated pages may embed the image */
                     "Cross-Origin-Resource-Policy"?: string;
-                    /** @description Opened as a page, an image runs nothing */
+                    /** @description An image that is opened as a page runs no script */
                     "Content-Security-Policy"?: string;
-                    /** @description Ranges of bytes can be asked for */
+                    /** @description Ranges of bytes are supported */
                     "Accept-Ranges"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Width in pixels as displayed; missing for an imported image */
                     "X-Image-Width"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Height in pixels as displayed; missing for an imported image */
                     "X-Image-Height"?: string;
                     /** @description Bytes of the body */
                     "Content-Length"?: string;
-                    /** @description Which bytes these are, and of how many */
+                    /** @description The range and the size of the image */
                     "Content-Range"?: string;
                     [name: string]: unknown;
                 };
@@ -1905,12 +1905,12 @@ export interface operations {
                     "image/avif": unknown;
                 };
             };
-            /** @description The copy of the client is good */
+            /** @description The client's copy is current */
             304: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Names these bytes */
+                    /** @description Identifies these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
                     "Last-Modified"?: string;
@@ -1918,32 +1918,32 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
-                    /** @description For a smaller form whose format is `auto` */
+                    /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
                     "Access-Control-Allow-Origin"?: string;
-                    /** @description What they may read besides */
+                    /** @description Headers that they may read */
                     "Access-Control-Expose-Headers"?: string;
-                    /** @description Pages that isolate themselves may embed the image */
+                    /** @description Isolated pages may embed the image */
                     "Cross-Origin-Resource-Policy"?: string;
-                    /** @description Opened as a page, an image runs nothing */
+                    /** @description An image that is opened as a page runs no script */
                     "Content-Security-Policy"?: string;
-                    /** @description Ranges of bytes can be asked for */
+                    /** @description Ranges of bytes are supported */
                     "Accept-Ranges"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Width in pixels as displayed; missing for an imported image */
                     "X-Image-Width"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Height in pixels as displayed; missing for an imported image */
                     "X-Image-Height"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1951,14 +1951,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1971,9 +1971,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -1986,7 +1986,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -1999,7 +1999,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2007,14 +2007,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The range lies outside of the image; Content-Range says how long it is */
+            /** @description The range is outside the image; Content-Range has the size of the image */
             416: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Of how many bytes the image is */
+                    /** @description Size of the image in bytes */
                     "Content-Range"?: string;
                     [name: string]: unknown;
                 };
@@ -2027,7 +2027,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2035,12 +2035,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The server understands the request, but can not use what it names */
+            /** @description The image has no variants, or the Idempotency-Key was used with other images */
             422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2053,9 +2053,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2068,7 +2068,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2081,7 +2081,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2089,14 +2089,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2115,29 +2115,29 @@ export interface operations {
                  */
                 w?: 160 | 320 | 640 | 1280 | 1920;
                 /**
-                 * @description Only with `w`. `auto` is the best that `Accept` names, and else JPEG, PNG or GIF
+                 * @description Only with `w`. `auto` is AVIF or WebP if `Accept` names it, and otherwise JPEG, PNG or GIF
                  * @example webp
                  */
                 format?: "auto" | "jpeg" | "webp" | "avif";
             };
             header?: {
                 /**
-                 * @description ETags of which the image has to have one
+                 * @description ETags, one of which the image must have
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
                  */
                 "if-match"?: string;
                 /**
-                 * @description The date after which the image may not have changed
+                 * @description Date after which the image must not have changed
                  * @example Sun, 22 Nov 2026 23:53:08 GMT
                  */
                 "if-unmodified-since"?: string;
                 /**
-                 * @description ETags of the copies that the client has
+                 * @description ETags of the client's copies
                  * @example "0b3f5a8c11e94c63b8a1f3b2cbb0a1de"
                  */
                 "if-none-match"?: string;
                 /**
-                 * @description The date of the copy that the client has
+                 * @description Date of the client's copy
                  * @example Sun, 22 Nov 2026 23:53:08 GMT
                  */
                 "if-modified-since"?: string;
@@ -2158,12 +2158,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description There is the image */
+            /** @description The headers of the image */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Names these bytes */
+                    /** @description Identifies these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
                     "Last-Modified"?: string;
@@ -2171,21 +2171,21 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
-                    /** @description For a smaller form whose format is `auto` */
+                    /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
                     "Access-Control-Allow-Origin"?: string;
-                    /** @description What they may read besides */
+                    /** @description Headers that they may read */
                     "Access-Control-Expose-Headers"?: string;
-                    /** @description Pages that isolate themselves may embed the image */
+                    /** @description Isolated pages may embed the image */
                     "Cross-Origin-Resource-Policy"?: string;
-                    /** @description Opened as a page, an image runs nothing */
+                    /** @description An image that is opened as a page runs no script */
                     "Content-Security-Policy"?: string;
-                    /** @description Ranges of bytes can be asked for */
+                    /** @description Ranges of bytes are supported */
                     "Accept-Ranges"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Width in pixels as displayed; missing for an imported image */
                     "X-Image-Width"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Height in pixels as displayed; missing for an imported image */
                     "X-Image-Height"?: string;
                     /** @description Bytes of the body */
                     "Content-Length"?: string;
@@ -2193,12 +2193,12 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The copy of the client is good */
+            /** @description The client's copy is current */
             304: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Names these bytes */
+                    /** @description Identifies these bytes */
                     ETag?: string;
                     /** @description When the image was stored */
                     "Last-Modified"?: string;
@@ -2206,32 +2206,32 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
-                    /** @description For a smaller form whose format is `auto` */
+                    /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
                     "Access-Control-Allow-Origin"?: string;
-                    /** @description What they may read besides */
+                    /** @description Headers that they may read */
                     "Access-Control-Expose-Headers"?: string;
-                    /** @description Pages that isolate themselves may embed the image */
+                    /** @description Isolated pages may embed the image */
                     "Cross-Origin-Resource-Policy"?: string;
-                    /** @description Opened as a page, an image runs nothing */
+                    /** @description An image that is opened as a page runs no script */
                     "Content-Security-Policy"?: string;
-                    /** @description Ranges of bytes can be asked for */
+                    /** @description Ranges of bytes are supported */
                     "Accept-Ranges"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Width in pixels as displayed; missing for an imported image */
                     "X-Image-Width"?: string;
-                    /** @description Pixels as displayed; none for an image that was copied in */
+                    /** @description Height in pixels as displayed; missing for an imported image */
                     "X-Image-Height"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2239,14 +2239,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2259,9 +2259,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2274,7 +2274,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2287,7 +2287,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2300,7 +2300,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2308,12 +2308,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The server understands the request, but can not use what it names */
+            /** @description The image has no variants, or the Idempotency-Key was used with other images */
             422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2326,9 +2326,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2341,7 +2341,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2354,7 +2354,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2362,14 +2362,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2420,7 +2420,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2436,12 +2436,12 @@ export interface operations {
                     "application/json": components["schemas"]["Ticket"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2449,14 +2449,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2469,9 +2469,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2479,12 +2479,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The body stalled, or took too long */
+            /** @description The body stalled or took too long */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2492,12 +2492,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Something of the body is over its limit */
+            /** @description The body, or a part of it, exceeds its limit */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2510,7 +2510,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2523,7 +2523,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2536,9 +2536,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2551,7 +2551,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2564,7 +2564,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2572,14 +2572,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2608,7 +2608,7 @@ export interface operations {
                  *     }
                  */
                 "application/json": {
-                    /** @description a list of 1 to 1000 paths of images, as a list or an upload gives them */
+                    /** @description a list of 1 to 1000 paths of images, as lists and uploads return them */
                     paths: string[];
                     /**
                      * @description a whole number of seconds from 1 to 604800
@@ -2624,7 +2624,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2641,12 +2641,12 @@ export interface operations {
                     "application/json": components["schemas"]["SignedUrls"];
                 };
             };
-            /** @description The request is not as described, or is no proper HTTP */
+            /** @description The request is not as described, or is not valid HTTP */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2654,14 +2654,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description No key, or a wrong one */
+            /** @description The API key is missing or wrong */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2674,9 +2674,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description How to show a key (RFC 6750) */
+                    /** @description How to send a key (RFC 6750) */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2684,12 +2684,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The body stalled, or took too long */
+            /** @description The body stalled or took too long */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2697,12 +2697,12 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Something of the body is over its limit */
+            /** @description The body, or a part of it, exceeds its limit */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2715,7 +2715,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2728,7 +2728,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2741,9 +2741,9 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2756,7 +2756,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2769,7 +2769,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
                     [name: string]: unknown;
                 };
@@ -2777,14 +2777,14 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description The store is out of reach, or the server is busy, or the outcome is unknown */
+            /** @description The store cannot be reached, or the server is busy, or the outcome is unknown */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description No cache keeps the answer */
+                    /** @description No cache stores the response */
                     "Cache-Control"?: string;
-                    /** @description Seconds after which to try again */
+                    /** @description Seconds before the next try */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };

@@ -55,7 +55,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A number of a body: `description` ends the sentence 'The member "files" of the body has to be …'. */
+/** A number of a body: `description` ends the sentence 'The member "files" of the body must be …'. */
 export const wholeNumber = (what: string, maximum: number, byDefault: number) =>
   Type.Optional(
     Type.Integer({

@@ -61,7 +61,7 @@ export const errorsPlugin = fp(
       if (expectation !== undefined && expectation.toLowerCase() !== '100-continue')
         return done(new ExpectationFailed())
       if (httpVersion.startsWith('1.')) return done()
-      done(new BadRequest('This server speaks HTTP/1.1 and no other version'))
+      done(new BadRequest('This server supports HTTP/1.1 and no other version'))
     })
 
     app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
@@ -156,9 +156,9 @@ function serviceError(error: FastifyError | ServiceError, request: FastifyReques
   if (error.code === 'FST_ERR_BAD_URL') return new BadRequest('The URL has a broken percent-encoding')
   // A Content-Type that is not a media type
   if (error.statusCode === 415 && request.routeOptions.schema?.consumes) return new NotMultipart()
-  if (error.statusCode === 415) return new BadRequest('The Content-Type header is not the name of a media type')
+  if (error.statusCode === 415) return new BadRequest('The Content-Type header is not a media type')
   if (error.statusCode !== undefined && error.statusCode < 500) {
-    return new BadRequest('This request can not be understood', { cause: error })
+    return new BadRequest('This request is malformed', { cause: error })
   }
   return new InternalError({ cause: error })
 }

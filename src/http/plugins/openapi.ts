@@ -25,15 +25,15 @@ const Document = Type.Object(
 
 const Described = {
   ...Document,
-  headers: { 'Cache-Control': header('Caches ask whether it has changed', 'no-cache') },
+  headers: { 'Cache-Control': header('Caches revalidate the document', 'no-cache') },
 }
 
 /** What the routes are about, by how their paths begin. */
 const TAGS = [
   { path: '/api/v1/images', name: 'stories', description: 'Upload, list and delete' },
-  { path: '/images/', name: 'images', description: 'The pictures themselves' },
+  { path: '/images/', name: 'images', description: 'The bytes of images' },
   { path: '/api/v1/', name: 'access', description: 'URLs that need no key' },
-  { path: '/', name: 'server', description: 'For whoever runs the server' },
+  { path: '/', name: 'server', description: 'For operators' },
 ]
 
 /** What opens a route. */

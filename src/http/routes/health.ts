@@ -18,7 +18,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/livez',
     {
-      schema: { operationId: 'live', summary: 'The process answers', response: { 200: health('alive') } },
+      schema: { operationId: 'live', summary: 'Check that the process runs', response: { 200: health('alive') } },
       config: { isAlwaysServed: true, skipRateLimit: true },
     },
     async (_request, reply) => {
@@ -31,7 +31,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         operationId: 'ready',
-        summary: 'The server can be used, and its store',
+        summary: 'Check that the server and its store can be used',
         response: { 200: health('ready'), ...errors(500, 503) },
       },
       config: { skipRateLimit: true },

@@ -19,7 +19,7 @@ export const metricsRoute: FastifyPluginAsync = async (app) => {
     {
       schema: {
         operationId: 'getMetrics',
-        summary: 'Figures about this server for Prometheus',
+        summary: 'Get metrics for Prometheus',
         document,
         response: errors(401, 403, 429),
       },

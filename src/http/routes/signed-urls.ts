@@ -7,12 +7,12 @@ import { nowSeconds, timeOf } from '../access/signing.ts'
 import { jsonDocument } from '../documents.ts'
 import { errors, IMAGE_PATHS, noStore } from '../schemas.ts'
 
-const MOST_PATHS = 1000
-const MOST_BODY_BYTES = 256 * 1024
+const MAX_PATHS = 1000
+const MAX_BODY_BYTES = 256 * 1024
 
 /** Seconds. */
-const LONGEST = 7 * 24 * 60 * 60
-const USUAL = 60 * 60
+const MAX_SECONDS = 7 * 24 * 60 * 60
+const DEFAULT_SECONDS = 60 * 60
 
 const IMAGE_PATH = `^/images/stories/${STORY_ID_PATTERN.slice(1, -1)}/[1-9][0-9]{0,8}\\.[a-z]{3,4}$`
 
@@ -20,10 +20,10 @@ const Wanted = Type.Object(
   {
     paths: Type.Array(Type.String({ pattern: IMAGE_PATH }), {
       minItems: 1,
-      maxItems: MOST_PATHS,
-      description: `a list of 1 to ${MOST_PATHS} paths of images, as a list or an upload gives them`,
+      maxItems: MAX_PATHS,
+      description: `a list of 1 to ${MAX_PATHS} paths of images, as lists and uploads return them`,
     }),
-    expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
+    expires_in: wholeNumber(' of seconds', MAX_SECONDS, DEFAULT_SECONDS),
   },
   { examples: [{ paths: IMAGE_PATHS, expires_in: 3600 }] },
 )
@@ -48,7 +48,7 @@ const Signed = Type.Object(
 export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
   const { config, signer } = app
   if (!signer || !config.PRIVATE_IMAGES) return
-  parseJsonBodies(app, MOST_BODY_BYTES)
+  parseJsonBodies(app, MAX_BODY_BYTES)
 
   app.post(
     '/api/v1/signed-urls',
@@ -57,7 +57,7 @@ export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
         operationId: 'signUrls',
         summary: 'Make URLs of private images that need no key',
         consumes: ['application/json'],
-        document: jsonDocument(Wanted, MOST_BODY_BYTES),
+        document: jsonDocument(Wanted, MAX_BODY_BYTES),
         response: {
           200: { ...Signed, headers: { 'Cache-Control': noStore } },
           ...errors(400, 401, 403, 408, 413, 415, 429),
@@ -66,7 +66,7 @@ export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
       config: { scope: 'read' },
     },
     async (request, reply) => {
-      const { paths, expires_in = USUAL } = checkedBody(Wanted, request.body)
+      const { paths, expires_in = DEFAULT_SECONDS } = checkedBody(Wanted, request.body)
       const expires = nowSeconds() + expires_in
       reply.header('cache-control', 'no-store')
       return { urls: paths.map((path) => signUrl(signer, path, expires)), expires_at: timeOf(expires) }

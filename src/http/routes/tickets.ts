@@ -6,18 +6,18 @@ import { issueTicket } from '../access/ticket.ts'
 import { jsonDocument } from '../documents.ts'
 import { errors, noStore } from '../schemas.ts'
 
-const MOST_BODY_BYTES = 1024
+const MAX_BODY_BYTES = 1024
 
 /** Seconds. Idempotency keys are remembered for a day, and with them that a ticket was used. */
-const LONGEST = 24 * 60 * 60
-const USUAL = 15 * 60
+const MAX_SECONDS = 24 * 60 * 60
+const DEFAULT_SECONDS = 15 * 60
 
 const Issued = Type.Object(
   {
-    upload_url: Type.String({ description: 'Where the story is uploaded, relative to the root of the server' }),
-    expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second; the upload has to begin before' }),
+    upload_url: Type.String({ description: 'URL for the upload, relative to the root of the server' }),
+    expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second; the upload must begin before' }),
     files: Type.Integer({ description: 'Most files' }),
-    bytes: Type.Integer({ description: 'Most bytes of all files together' }),
+    bytes: Type.Integer({ description: 'Most bytes of all files in total' }),
   },
   {
     title: 'Ticket',
@@ -36,13 +36,13 @@ const Issued = Type.Object(
 export const ticketRoutes: FastifyPluginAsync = async (app) => {
   const { config, signer } = app
   if (!signer) return
-  parseJsonBodies(app, MOST_BODY_BYTES)
+  parseJsonBodies(app, MAX_BODY_BYTES)
   const most = { files: config.MAX_FILES, bytes: config.MAX_FILES * config.MAX_FILE_SIZE }
   const Wanted = Type.Object(
     {
       files: wholeNumber(' of files', most.files, most.files),
       bytes: wholeNumber(' of bytes', most.bytes, most.bytes),
-      expires_in: wholeNumber(' of seconds', LONGEST, USUAL),
+      expires_in: wholeNumber(' of seconds', MAX_SECONDS, DEFAULT_SECONDS),
     },
     { examples: [{ files: 1, bytes: 1_048_576, expires_in: 900 }] },
   )
@@ -54,7 +54,7 @@ export const ticketRoutes: FastifyPluginAsync = async (app) => {
         operationId: 'issueTicket',
         summary: 'Make an upload URL that needs no key',
         consumes: ['application/json'],
-        document: jsonDocument(Wanted, MOST_BODY_BYTES),
+        document: jsonDocument(Wanted, MAX_BODY_BYTES),
         response: {
           201: { ...Issued, headers: { 'Cache-Control': noStore } },
           ...errors(400, 401, 403, 408, 413, 415, 429),
@@ -63,7 +63,7 @@ export const ticketRoutes: FastifyPluginAsync = async (app) => {
       config: { scope: 'write' },
     },
     async ({ access, body }, reply) => {
-      const { files = most.files, bytes = most.bytes, expires_in = USUAL } = checkedBody(Wanted, body)
+      const { files = most.files, bytes = most.bytes, expires_in = DEFAULT_SECONDS } = checkedBody(Wanted, body)
       const expires = nowSeconds() + expires_in
       const ticket = issueTicket(signer, { files, bytes, expires, issuer: access.hasKey ? access.caller : '' })
       reply.code(201).header('cache-control', 'no-store')

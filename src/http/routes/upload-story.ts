@@ -136,7 +136,7 @@ function claimName({ access, headers }: FastifyRequest): string | undefined {
   const key = access.ticket?.nonce ?? headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
-    throw new BadRequest('The Idempotency-Key header has to be 1 to 255 visible ASCII characters, without spaces')
+    throw new BadRequest('The Idempotency-Key header must be 1 to 255 visible ASCII characters, without spaces')
   }
   return createHash('sha256').update(`${access.caller} ${key}`).digest('hex')
 }
