@@ -36,9 +36,22 @@ import type { Tracing } from './observability/tracing.ts'
 import type { ObjectStore } from './store/object-store.ts'
 import { Sweeper } from './stories/sweep.ts'
 
+/** Longest time for the headers of a request, in milliseconds. */
+const HEADERS_MS = 20_000
+
+/** Limits that no deployment has had to change. */
+export interface Limits {
+  /** Most connections of clients; further ones are closed at once. Each costs some 30 KiB. */
+  readonly connections: number
+  /** Most lists of all stories at once. Each holds a page of the store, and more at once end no sooner. */
+  readonly lists: number
+}
+const LIMITS: Limits = { connections: 10_000, lists: 64 }
+
 declare module 'fastify' {
   interface FastifyInstance {
     readonly config: Config
+    readonly limits: Limits
     readonly store: ObjectStore
     /** Sweeps only when its methods are called. */
     readonly sweeper: Sweeper
@@ -50,8 +63,13 @@ declare module 'fastify' {
 export async function buildApp(
   config: Config,
   store: ObjectStore,
-  { metrics = new Metrics(), tracing }: { metrics?: Metrics; tracing?: Tracing | undefined } = {},
+  {
+    metrics = new Metrics(),
+    tracing,
+    limits,
+  }: { metrics?: Metrics; tracing?: Tracing | undefined; limits?: Partial<Limits> | undefined } = {},
 ): Promise<FastifyInstance> {
+  const headersTimeout = Math.min(HEADERS_MS, config.CLIENT_TIMEOUT)
   const app = Fastify({
     logger: {
       level: config.LOG_LEVEL,
@@ -65,8 +83,8 @@ export async function buildApp(
     return503OnClosing: false,
     http: {
       requireHostHeader: false,
-      headersTimeout: config.HEADERS_TIMEOUT,
-      connectionsCheckingInterval: Math.min(5000, config.HEADERS_TIMEOUT / 2),
+      headersTimeout,
+      connectionsCheckingInterval: Math.min(5000, headersTimeout / 2),
     },
     trustProxy: config.TRUST_PROXY !== undefined && proxyMatcher(listed(config.TRUST_PROXY)),
     keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT,
@@ -75,6 +93,7 @@ export async function buildApp(
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   app.decorate('config', config)
+  app.decorate('limits', { ...LIMITS, ...limits })
   app.decorate('store', store)
   app.decorate('sweeper', new Sweeper(store, config.UPLOAD_TIMEOUT))
   app.decorate('metrics', metrics)

@@ -176,15 +176,6 @@ export const ConfigSchema = Type.Object({
     minimum: SECOND,
     maximum: LONGEST_UPLOAD_MS,
   }),
-  UPLOAD_IDLE_TIMEOUT: duration('How long an upload may go without a byte from the client', {
-    default: 30 * SECOND,
-    minimum: 100,
-    maximum: HOUR,
-  }),
-  UPLOAD_MIN_RATE: size(
-    'Bytes per second that an upload has to bring, over each `UPLOAD_IDLE_TIMEOUT` in which only its client was waited for; `0` is any',
-    { default: KIB, minimum: 0, maximum: GIB },
-  ),
   UPLOAD_MEMORY: size('Memory for the bytes of running uploads; further uploads wait', {
     default: 256 * MIB,
     minimum: 48 * MIB,
@@ -195,30 +186,15 @@ export const ConfigSchema = Type.Object({
     minimum: 100,
     maximum: HOUR,
   }),
-  READER_TIMEOUT: duration('How long a client may take no byte of an answer that waits for it', {
+  CLIENT_TIMEOUT: duration('How long a client may send nothing of an upload, or read nothing of a response', {
     default: 30 * SECOND,
     minimum: 100,
     maximum: HOUR,
-  }),
-  HEADERS_TIMEOUT: duration('How long the headers of a request may take to arrive, on a new connection too', {
-    default: 20 * SECOND,
-    minimum: 100,
-    maximum: 10 * MINUTE,
   }),
   KEEP_ALIVE_TIMEOUT: duration(
     'Keep-alive timeout of client connections. Must be longer than the idle timeout of the load balancer',
     { default: 72 * SECOND, minimum: SECOND, maximum: HOUR },
   ),
-  MAX_CONNECTIONS: count('Most connections of clients; further ones are closed at once', {
-    default: 10_000,
-    minimum: 1,
-    maximum: 1_000_000,
-  }),
-  MAX_LISTS: count('Most lists of all stories that are on their way at once; each holds a page of the store', {
-    default: 64,
-    minimum: 1,
-    maximum: 100_000,
-  }),
   MAX_DOWNLOADS: count('Most images that are sent at once; each holds 384 KiB at most', {
     default: 1024,
     minimum: 1,
@@ -307,6 +283,23 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   // Shared caches must not keep images that only some may see
   if (config.PRIVATE_IMAGES && !environment.CACHE_CONTROL) config.CACHE_CONTROL = PRIVATE_CACHE_CONTROL
   return config
+}
+
+/** Settings of earlier versions that have no effect, and what to do instead. */
+const REMOVED: Readonly<Record<string, string>> = {
+  UPLOAD_IDLE_TIMEOUT: 'use CLIENT_TIMEOUT',
+  READER_TIMEOUT: 'use CLIENT_TIMEOUT',
+  HEADERS_TIMEOUT: 'headers may take 20 seconds, or CLIENT_TIMEOUT if that is less',
+  UPLOAD_MIN_RATE: 'it is 1 KiB per second',
+  MAX_CONNECTIONS: 'it is 10,000',
+  MAX_LISTS: 'it is 64',
+}
+
+/** Returns a sentence for each setting of an environment that no longer has an effect. */
+export function removedSettings(environment: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.entries(REMOVED)
+    .filter(([name]) => environment[name])
+    .map(([name, instead]) => `${name} is no longer a setting and is ignored: ${instead}`)
 }
 
 /** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */

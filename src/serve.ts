@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyBaseLogger } from 'fastify'
 import { buildApp } from './app.ts'
-import { ConfigError, loadEnvFile, readConfig } from './config.ts'
+import { ConfigError, loadEnvFile, readConfig, removedSettings } from './config.ts'
 import { startUpCheck } from './http/access/start-up-check.ts'
 import { Metrics } from './observability/metrics.ts'
 import { tracingSettings } from './observability/tracing-settings.ts'
@@ -90,6 +90,7 @@ export async function serve(): Promise<void> {
   }
   if (lock?.problem)
     app.log.warn({ err: lock.problem }, 'DATA_DIR cannot be locked: make sure that no second server uses it')
+  for (const sentence of removedSettings(process.env)) app.log.warn(sentence)
   app.log[access.isOpen ? 'warn' : 'info'](access.sentence)
   app.log.info(
     `images are stored ${placeOf(config)}${config.S3_BUCKET === undefined ? '; set S3_BUCKET to store them in a bucket' : ''}`,

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, ConfigSchema, describeConfig, loadEnvFile, readConfig } from '../src/config.ts'
+import { ConfigError, ConfigSchema, describeConfig, loadEnvFile, readConfig, removedSettings } from '../src/config.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -226,22 +226,6 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['999ms', '25h', '1d'],
   },
-  UPLOAD_IDLE_TIMEOUT: {
-    default: 30_000,
-    valid: [
-      ['100ms', 100],
-      ['1h', 3_600_000],
-    ],
-    invalid: ['99ms', '61m', '0s'],
-  },
-  UPLOAD_MIN_RATE: {
-    default: KIB,
-    valid: [
-      ['0', 0],
-      ['1GiB', GIB],
-    ],
-    invalid: ['2GiB', '1KB', '1KiB/s'],
-  },
   UPLOAD_MEMORY: {
     default: 256 * MIB,
     valid: [
@@ -250,21 +234,13 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['47MiB', '65GiB', '0'],
   },
-  READER_TIMEOUT: {
+  CLIENT_TIMEOUT: {
     default: 30_000,
     valid: [
       ['100ms', 100],
       ['1h', 3_600_000],
     ],
     invalid: ['99ms', '61m', '0s'],
-  },
-  HEADERS_TIMEOUT: {
-    default: 20_000,
-    valid: [
-      ['100ms', 100],
-      ['10m', 600_000],
-    ],
-    invalid: ['99ms', '11m', '0s'],
   },
   KEEP_ALIVE_TIMEOUT: {
     default: 72_000,
@@ -274,8 +250,6 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['999ms', '61m', '0s'],
   },
-  MAX_CONNECTIONS: { default: 10_000, valid: [['1', 1]], invalid: ['0', '1000001'] },
-  MAX_LISTS: { default: 64, valid: [['1', 1]], invalid: ['0', '100001'] },
   MAX_DOWNLOADS: { default: 1024, valid: [['1', 1]], invalid: ['0', '100001'] },
   MAX_WAITING: { default: 1000, valid: [['0', 0]], invalid: ['-1', '1000001'] },
   MAX_EVENT_LOOP_DELAY: {
@@ -387,6 +361,12 @@ t.test('the hash of an empty key is refused, whatever else is right', async (t) 
 
 t.test('what the server does not know is left alone', async (t) => {
   t.same(readConfig({ PATH: '/bin', AWS_REGION: 'x', constructor: 'y' }), readConfig({}))
+})
+
+t.test('a setting that was removed is ignored, and named', async (t) => {
+  const environment = { READER_TIMEOUT: 'x', MAX_LISTS: '', CLIENT_TIMEOUT: '5s' }
+  t.equal(readConfig(environment).CLIENT_TIMEOUT, 5000)
+  t.same(removedSettings(environment), ['READER_TIMEOUT is no longer a setting and is ignored: use CLIENT_TIMEOUT'])
 })
 
 t.test('a .env file adds to the environment, which wins', async (t) => {

@@ -21,7 +21,7 @@ export function deliver(
   headers: OutgoingHttpHeaders,
   body: Readable,
   length: number,
-  readerTimeout = reply.server.config.READER_TIMEOUT,
+  readerTimeout = reply.server.config.CLIENT_TIMEOUT,
 ): FastifyReply {
   const { raw, request } = reply
   if (body.errored) throw new StoreUnavailable({ cause: body.errored })

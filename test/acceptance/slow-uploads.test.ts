@@ -19,7 +19,7 @@ onEachStore(
     t.same(await listImages(server, IMAGES), [])
     await until('the store is empty', async () => (await store.content()).length === 0)
   },
-  { UPLOAD_IDLE_TIMEOUT: '500ms' },
+  { CLIENT_TIMEOUT: '500ms' },
 )
 
 onEachStore(
@@ -34,7 +34,7 @@ onEachStore(
     t.same(await listImages(server, IMAGES), [])
     await until('the store is empty', async () => (await store.content()).length === 0)
   },
-  { UPLOAD_TIMEOUT: '1s', UPLOAD_IDLE_TIMEOUT: '700ms', UPLOAD_MIN_RATE: '0' },
+  { UPLOAD_TIMEOUT: '1s' },
 )
 
 onEachStore(
@@ -49,5 +49,5 @@ onEachStore(
     t.same(await listImages(server, IMAGES), [])
     await until('the store is empty', async () => (await store.content()).length === 0)
   },
-  { UPLOAD_IDLE_TIMEOUT: '500ms' },
+  { CLIENT_TIMEOUT: '500ms' },
 )

@@ -181,7 +181,7 @@ for (const [name, open] of sample(
       await store.place('stories/notes.txt', Buffer.from('mine'))
 
       const since = Date.now()
-      const server = await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '0s', UPLOAD_IDLE_TIMEOUT: '1h' })
+      const server = await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '0s', CLIENT_TIMEOUT: '1h' })
       const running = beginUpload(server.port, rest)
       t.teardown(() => running.destroy())
       await until('an upload runs', async () => both((await left()).filter((key) => !key.includes(id))))

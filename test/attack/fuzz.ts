@@ -139,8 +139,7 @@ class Target {
       UPLOAD_MEMORY: '48MiB',
       UPLOAD_WAIT: '5s',
       // This process is the clients as well, so all of them are slow when it is busy
-      UPLOAD_IDLE_TIMEOUT: '5s',
-      UPLOAD_MIN_RATE: '0',
+      CLIENT_TIMEOUT: '5s',
       MAX_EVENT_LOOP_DELAY: '1m',
       ALLOWED_HOSTS,
       // A browser's capture is of a page that has none

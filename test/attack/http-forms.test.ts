@@ -42,7 +42,7 @@ async function startTarget(t: Test, options: Record<string, string> = {}) {
   const store = openMemoryStore()
   const config = readConfig({
     LOG_LEVEL: 'silent',
-    UPLOAD_IDLE_TIMEOUT: '300ms',
+    CLIENT_TIMEOUT: '300ms',
     // This process is the client as well, and busy
     MAX_EVENT_LOOP_DELAY: '1m',
     ALLOWED_HOSTS,
@@ -83,7 +83,7 @@ function isError(t: Test, answer: WireAnswer, sentence?: RegExp): void {
 }
 
 t.test('an upload may be cut in two at every byte, of its head as well', async (t) => {
-  const target = await startTarget(t, { UPLOAD_IDLE_TIMEOUT: '10s' })
+  const target = await startTarget(t, { CLIENT_TIMEOUT: '10s' })
   for (const bytes of [
     request(multipart([textPart('a', 'b'), FILE])),
     concat(uploadHead('chunked'), chunk(GOOD.subarray(0, 70)), chunk(GOOD.subarray(70)), '0\r\n\r\n'),
@@ -117,7 +117,7 @@ t.test('an upload may be cut in two at every byte, of its head as well', async (
 })
 
 t.test('an upload may come byte by byte, alone and behind another one', async (t) => {
-  const target = await startTarget(t, { UPLOAD_IDLE_TIMEOUT: '10s' })
+  const target = await startTarget(t, { CLIENT_TIMEOUT: '10s' })
   const wire = await target.open()
   for (const byte of concat(request(GOOD), request(GOOD))) {
     wire.write(Buffer.of(byte))
@@ -179,7 +179,7 @@ t.test('floods of parts, headers and fields are refused early, and cost little m
 })
 
 t.test('while the store is slow the client keeps its files', async (t) => {
-  const target = await startTarget(t, { UPLOAD_IDLE_TIMEOUT: '1m' })
+  const target = await startTarget(t, { CLIENT_TIMEOUT: '1m' })
   let proceed = () => {}
   const slow = new Promise<void>((resolve) => {
     proceed = resolve

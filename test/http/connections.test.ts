@@ -35,8 +35,8 @@ async function heldServer(t: Test, stories = 1) {
   const standIn = await startStandIn(t, { pageSize: 4 })
   const image = await smallImage()
   for (let n = 1; n <= stories; n++) placeStory(standIn, storyId(n), image)
-  const places = { MAX_LISTS: String(PLACES), MAX_DOWNLOADS: String(PLACES) }
-  const server = await startApp(t, { ...places, S3_TIMEOUT: '50s' }, standIn)
+  const options = { MAX_DOWNLOADS: String(PLACES), S3_TIMEOUT: '50s' }
+  const server = await startApp(t, options, standIn, { lists: PLACES })
   let go = () => {}
   const gate = new Promise<void>((resolve) => {
     go = resolve

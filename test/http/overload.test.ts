@@ -5,7 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { S3Client } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
-import { buildApp } from '../../src/app.ts'
+import { buildApp, type Limits } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { StoreBusy } from '../../src/errors.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
@@ -18,12 +18,15 @@ import { ALLOWED_HOSTS } from '../support/hosts.ts'
 import { makeFolder } from '../support/stores.ts'
 
 /** A server over a disk store of which some methods are others. */
-async function serve(t: Test, options: Record<string, string>, change: (store: ObjectStore) => Partial<ObjectStore>) {
+async function serve(
+  t: Test,
+  options: Record<string, string>,
+  change: (store: ObjectStore) => Partial<ObjectStore>,
+  limits?: Partial<Limits>,
+) {
   const disk = await openDiskStore(await makeFolder(t))
-  const app = await buildApp(readConfig({ LOG_LEVEL: 'silent', ALLOWED_HOSTS, ...options }), {
-    ...disk,
-    ...change(disk),
-  })
+  const config = readConfig({ LOG_LEVEL: 'silent', ALLOWED_HOSTS, ...options })
+  const app = await buildApp(config, { ...disk, ...change(disk) }, { limits })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     const closed = app.close()
@@ -99,7 +102,7 @@ t.test('while the event loop is late requests are refused at once, but for /live
 
 t.test('lists beyond those that may run wait for their turn, and are refused beyond those that may wait', async (t) => {
   const { state, list } = heldLists()
-  const { port } = await serve(t, { MAX_LISTS: '2', MAX_WAITING: '1' }, () => ({ list }))
+  const { port } = await serve(t, { MAX_WAITING: '1' }, () => ({ list }), { lists: 2 })
   const running = [get({ port }, IMAGES), get({ port }, `${STORY_IDS}?limit=5`)]
   t.ok(await eventually(() => state.running === 2))
   const leaving = await connectRaw(port)
@@ -181,7 +184,7 @@ t.test('a reader that stops reading a list loses its connection, and lets go of 
       open--
     }
   }
-  const { port } = await serve(t, { READER_TIMEOUT: '300ms', MAX_LISTS: '1' }, () => ({ list: endless }))
+  const { port } = await serve(t, { CLIENT_TIMEOUT: '300ms' }, () => ({ list: endless }), { lists: 1 })
   const reader = connect(port, '127.0.0.1').on('error', () => {})
   reader.write(`GET ${IMAGES} HTTP/1.1\r\nHost: x\r\n\r\n`)
   await once(reader, 'readable')
@@ -196,8 +199,8 @@ t.test('a reader that stops reading a list loses its connection, and lets go of 
   t.ok(await eventually(() => open === 0))
 })
 
-t.test('a connection without headers, or with headers that do not end, is closed after HEADERS_TIMEOUT', async (t) => {
-  const { port } = await serve(t, { HEADERS_TIMEOUT: '300ms' }, unchanged)
+t.test('a connection without headers, or with headers that do not end, is closed after CLIENT_TIMEOUT', async (t) => {
+  const { port } = await serve(t, { CLIENT_TIMEOUT: '300ms' }, unchanged)
   for (const bytes of ['', 'GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow:']) {
     const client = await connectRaw(port)
     const begin = Date.now()
@@ -221,8 +224,8 @@ t.test('a connection without a further request is closed after KEEP_ALIVE_TIMEOU
   t.ok(Date.now() - begin >= 900)
 })
 
-t.test('connections beyond MAX_CONNECTIONS are closed at once, and those that are open stay', async (t) => {
-  const { port } = await serve(t, { MAX_CONNECTIONS: '2' }, unchanged)
+t.test('connections beyond the limit are closed at once, and those that are open stay', async (t) => {
+  const { port } = await serve(t, {}, unchanged, { connections: 2 })
   const [first, second] = [await connectRaw(port), await connectRaw(port)]
   const third = await connectRaw(port)
   await third.end()

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from '../../src/app.ts'
+import { buildApp, type Limits } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
@@ -40,6 +40,7 @@ export async function startApp(
   t: Teardown,
   options: Record<string, string> = {},
   standIn?: S3StandIn,
+  limits?: Partial<Limits>,
 ): Promise<TestApp> {
   const config = readConfig({
     LOG_LEVEL: 'silent',
@@ -51,7 +52,7 @@ export async function startApp(
   })
   const folder = standIn ? undefined : mkdtempSync(join(tmpdir(), 'story-images-'))
   const store = folder ? await openDiskStore(folder) : await openStandIn(standIn as S3StandIn, config.S3_TIMEOUT)
-  const app = await buildApp(config, store)
+  const app = await buildApp(config, store, { limits })
   const clients = new Set<RawClient>()
   let closing: Promise<void> | undefined
   const close = () => {

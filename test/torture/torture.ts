@@ -27,7 +27,7 @@ const HOUR_MS = 60 * 60_000
 /** Short, so that much goes wrong in a minute. */
 const SETTINGS = {
   UPLOAD_TIMEOUT: `${UPLOAD_TIMEOUT_MS}ms`,
-  UPLOAD_IDLE_TIMEOUT: '2s',
+  CLIENT_TIMEOUT: '2s',
   UPLOAD_WAIT: '2s',
   SWEEP_INTERVAL: '1s',
   SHUTDOWN_TIMEOUT: '5s',

@@ -35,8 +35,8 @@ declare module 'fastify' {
  */
 export const overloadPlugin = fp(
   async (app) => {
-    const { config } = app
-    app.server.maxConnections = config.MAX_CONNECTIONS
+    const { config, limits } = app
+    app.server.maxConnections = limits.connections
 
     const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
     let timer: NodeJS.Timeout | undefined
@@ -69,7 +69,7 @@ export const overloadPlugin = fp(
       app.metrics.watchQueue(name, queue)
       return new RunningResponses(queue)
     }
-    const lists = limit('lists', config.MAX_LISTS)
+    const lists = limit('lists', limits.lists)
     const variants = limit('variants', MAX_VARIANTS)
     const byOperation = new Map([
       ['listImages', lists],
@@ -88,7 +88,7 @@ export const overloadPlugin = fp(
 
     // Lists, which Fastify sends
     app.addHook('onSend', async (_request, reply, payload) => {
-      if (payload instanceof Readable) endWhenUnread(reply.raw, config.READER_TIMEOUT)
+      if (payload instanceof Readable) endWhenUnread(reply.raw, config.CLIENT_TIMEOUT)
       return payload
     })
   },

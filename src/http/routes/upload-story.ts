@@ -15,7 +15,10 @@ import { goneSignal } from '../plugins/connections.ts'
 import { errors, Uploaded } from '../schemas.ts'
 import { UploadBudget } from '../upload-budget.ts'
 
-/** How fast an upload has to be while others wait for the memory that it holds, in bytes per second. */
+/** How fast an upload must be over each `CLIENT_TIMEOUT`, in bytes per second. Only hostile clients are slower. */
+const MIN_RATE = 1024
+
+/** How fast an upload must be while others wait for the memory that it holds, in bytes per second. */
 const WANTED_RATE = 32 * 1024
 
 /** How much of a body has to have arrived to say that it has begun; of a shorter one, all. Node reads that much ahead. */
@@ -92,7 +95,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     const gone = () => controller.abort(client.reason)
     if (client.aborted) gone()
     client.addEventListener('abort', gone)
-    const { UPLOAD_IDLE_TIMEOUT: idle, UPLOAD_MIN_RATE: rate } = config
+    const idle = config.CLIENT_TIMEOUT
     const stalled = (missed?: TooSlow) =>
       controller.abort(missed ? new UploadTooSlow(missed.rate, missed.milliseconds) : new UploadStalled(idle))
     const deadline = {
@@ -105,8 +108,8 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       },
     }
     const stopWatching = onStall(request.raw, idle, stalled, {
-      usual: rate,
-      now: () => (rate > 0 && deadline.hasWaiters() ? WANTED_RATE : 0),
+      usual: MIN_RATE,
+      now: () => (deadline.hasWaiters() ? WANTED_RATE : 0),
     })
     return deadline
   }
