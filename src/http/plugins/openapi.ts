@@ -4,8 +4,14 @@ import fp from 'fastify-plugin'
 import { Type } from 'typebox'
 import type { ServiceError } from '../../errors.ts'
 import { version } from '../../package.ts'
-import { type Answer, describedResponses, HEADERS_OF_ALL, OF_EVERY_OPEN_ROUTE, OF_EVERY_ROUTE } from '../answers.ts'
-import { MEDIA_TYPES } from '../documents.ts'
+import { MEDIA_TYPES } from '../openapi/operations.ts'
+import {
+  type DescribedResponse,
+  describedResponses,
+  HEADERS_OF_ALL,
+  OF_EVERY_OPEN_ROUTE,
+  OF_EVERY_ROUTE,
+} from '../openapi/responses.ts'
 import { errors, header, written } from '../schemas.ts'
 
 declare module 'fastify' {
@@ -114,7 +120,7 @@ function security({ scope, altAuth }: FastifyContextConfig, hasKeys: boolean): F
 
 function described({ document = {}, operationId, ...schema }: FastifySchema, always: readonly number[]): FastifySchema {
   const { failures, response, ...rest } = document
-  const answers: Record<string, unknown> = {
+  const responses: Record<string, unknown> = {
     ...errors(...always),
     ...(schema.response as object),
     ...(response as object),
@@ -122,7 +128,7 @@ function described({ document = {}, operationId, ...schema }: FastifySchema, alw
   return {
     ...schema,
     ...rest,
-    response: describedResponses(answers as Record<string, Answer>, failures?.() ?? []),
+    response: describedResponses(responses as Record<string, DescribedResponse>, failures?.() ?? []),
     // The library tells those of HEAD apart by a suffix; ours are different already
     ...(operationId !== undefined && { operationId: operationId.replace(/-head$/, '') }),
   }

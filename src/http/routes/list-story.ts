@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { untilAborted } from '../../store/until-aborted.ts'
 import { findStory } from '../../stories/list.ts'
-import { storyListDocument } from '../documents.ts'
+import { storyListDocument } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
 import { errors, Images, imagesJson, StoryParams, written } from '../schemas.ts'
 

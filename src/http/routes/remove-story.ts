@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeStory } from '../../stories/remove.ts'
-import { storyDocument } from '../documents.ts'
+import { storyDocument } from '../openapi/operations.ts'
 import { deleted, errors, StoryParams } from '../schemas.ts'
 
 const DONE = 'Images deleted successfully'

@@ -4,7 +4,7 @@ import { STORY_ID_PATTERN } from '../../stories/key.ts'
 import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
 import { signUrl } from '../access/signed-url.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
-import { jsonDocument } from '../documents.ts'
+import { jsonDocument } from '../openapi/operations.ts'
 import { errors, IMAGE_PATHS, noStore } from '../schemas.ts'
 
 const MAX_PATHS = 1000

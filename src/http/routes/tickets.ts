@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
 import { issueTicket } from '../access/ticket.ts'
-import { jsonDocument } from '../documents.ts'
+import { jsonDocument } from '../openapi/operations.ts'
 import { errors, noStore } from '../schemas.ts'
 
 const MAX_BODY_BYTES = 1024

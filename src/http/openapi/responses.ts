@@ -12,19 +12,19 @@ import {
   StoreUnavailable,
   TooManyRequests,
   UnknownHost,
-} from '../errors.ts'
-import { header, noStore } from './schemas.ts'
+} from '../../errors.ts'
+import { header, noStore } from '../schemas.ts'
 
-/** What the OpenAPI document says of an answer; a schema of its body, or its `content`, is among the rest. */
-export interface Answer {
+/** A response in the OpenAPI document. The schema of its body, or its `content`, is among the other keywords. */
+export interface DescribedResponse {
   readonly description?: string
   readonly headers?: Readonly<Record<string, unknown>>
   readonly [keyword: string]: unknown
 }
 
-/** What every route can answer, whatever is asked of it. */
+/** Error statuses of every route. */
 export const OF_EVERY_ROUTE = [400, 417, 431, 500]
-/** The same of a server without keys. */
+/** The same for a server without keys. */
 export const OF_EVERY_OPEN_ROUTE = [...OF_EVERY_ROUTE, 421]
 
 const MEANINGS: Readonly<Record<number, string>> = {
@@ -63,7 +63,7 @@ const failuresOfEveryRoute = () => [
   new ServerBusy(),
 ]
 
-/** Of every answer to what is a request. */
+/** Headers of every response. */
 export const HEADERS_OF_ALL = {
   'X-Request-Id': header('Id of the request in the log', '0b3c8a5e-6a30-4a4f-9f3e-3f1c3a6f7c55'),
   'X-Content-Type-Options': header('Browsers do not guess the media type', 'nosniff', '^nosniff$'),
@@ -73,18 +73,18 @@ const retryAfter = header('Seconds before the next try', '5', '^[0-9]+$')
 const TRY_AGAIN = new Set([409, 429, 503, 507])
 
 /**
- * The answers of a route, each with a meaning, with the headers that all answers of its status have, and with examples: those of
- * errors are the sentences of the catalogue.
+ * Completes the responses of a route: each gets a description, the headers that all responses with its status have, and examples. The
+ * examples of errors are the sentences of src/errors.ts.
  *
- * @param failures errors that this route can answer besides those of every route
+ * @param failures errors that this route can return besides those of every route
  */
 export function describedResponses(
-  answers: Readonly<Record<string, Answer>>,
+  responses: Readonly<Record<string, DescribedResponse>>,
   failures: readonly ServiceError[],
-): Record<string, Answer> {
+): Record<string, DescribedResponse> {
   const all = [...failures, ...failuresOfEveryRoute()]
   return Object.fromEntries(
-    Object.entries(answers).map(([code, { description, headers, ...body }]) => {
+    Object.entries(responses).map(([code, { description, headers, ...body }]) => {
       const status = Number(code)
       const examples = all
         .filter((error) => error.status === status)

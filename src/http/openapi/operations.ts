@@ -1,8 +1,8 @@
 import { type TObject, type TSchema, Type } from 'typebox'
-import * as failures from '../errors.ts'
-import { CONTENT_TYPES } from '../images/types.ts'
-import { FORMATS } from '../variants/variant.ts'
-import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, StoryId, Uploaded } from './schemas.ts'
+import * as failures from '../../errors.ts'
+import { CONTENT_TYPES } from '../../images/types.ts'
+import { FORMATS } from '../../variants/variant.ts'
+import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, StoryId, Uploaded } from '../schemas.ts'
 
 /** What the OpenAPI document says of routes whose requests or answers are more than the JSON that Fastify checks and writes. */
 
