@@ -31,6 +31,7 @@ import { removeStoryRoute } from './http/routes/remove-story.ts'
 import { signedUrlRoutes } from './http/routes/signed-urls.ts'
 import { ticketRoutes } from './http/routes/tickets.ts'
 import { uploadStoryRoute } from './http/routes/upload-story.ts'
+import { validateQuery } from './http/validate-query.ts'
 import { Metrics } from './observability/metrics.ts'
 import type { Tracing } from './observability/tracing.ts'
 import type { ObjectStore } from './store/object-store.ts'
@@ -92,6 +93,7 @@ export async function buildApp(
     clientErrorHandler: sendParserError,
   }).withTypeProvider<TypeBoxTypeProvider>()
 
+  app.setValidatorCompiler(validateQuery)
   app.decorate('config', config)
   app.decorate('limits', { ...LIMITS, ...limits })
   app.decorate('store', store)

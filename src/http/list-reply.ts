@@ -20,7 +20,7 @@ export async function storiesReply<Item extends Listed>(
 ): Promise<string | Readable> {
   reply.type('application/json; charset=utf-8').header('cache-control', 'no-store')
   if (query.limit !== undefined) {
-    const { items, next } = await pageOf(list, Number(query.limit), json)
+    const { items, next } = await pageOf(list, query.limit, json)
     if (next !== undefined) {
       // Relative to the request, because a proxy may have changed its path
       const order = query.order === undefined ? '' : `order=${query.order}&`

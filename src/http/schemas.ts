@@ -68,20 +68,16 @@ export const header = (description: string, example: string, pattern?: string) =
   Type.String({ description, examples: [example], ...(pattern && { pattern }) })
 export const noStore = header('No cache stores the response', 'no-store')
 
-export const StoryParams = Type.Object({ story_id: Type.String() })
+export const WHOLE_STORIES = 'a whole number of stories from 1 to 1000'
 
-export const ImageParams = Type.Object({ story_id: Type.String(), name: Type.String() })
-
-/**
- * The descriptions end the sentence 'The query parameter "limit" must be …'. The limit is text, since Ajv would take `1e2` and `+5`
- * for numbers too.
- */
+/** The descriptions end the sentence 'The query parameter "limit" must be …'. */
 export const PageQuery = Type.Object({
   limit: Type.Optional(
-    Type.String({
-      pattern: '^([1-9]\\d{0,2}|1000)$',
-      description: 'a whole number of stories from 1 to 1000',
-      examples: ['100'],
+    Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      description: WHOLE_STORIES,
+      examples: [100],
     }),
   ),
   cursor: Type.Optional(

@@ -708,7 +708,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Most stories of a page
+                 * @description a whole number of stories from 1 to 1000
                  * @example 100
                  */
                 limit?: number;
@@ -1018,7 +1018,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Most stories of a page
+                 * @description a whole number of stories from 1 to 1000
                  * @example 100
                  */
                 limit?: number;

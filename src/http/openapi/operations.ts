@@ -2,9 +2,25 @@ import { type TObject, type TSchema, Type } from 'typebox'
 import * as failures from '../../errors.ts'
 import { CONTENT_TYPES } from '../../images/types.ts'
 import { FORMATS } from '../../variants/variant.ts'
-import { Failure, header, IMAGE_PATHS, Images, noStore, PageQuery, STORY, StoryId, Uploaded } from '../schemas.ts'
+import {
+  deleted,
+  errors,
+  Failure,
+  header,
+  IMAGE_PATHS,
+  Images,
+  ImagesQuery,
+  noStore,
+  PageQuery,
+  STORY,
+  StoryId,
+  StoryIds,
+  Uploaded,
+  WHOLE_STORIES,
+  written,
+} from '../schemas.ts'
 
-/** What the OpenAPI document says of routes whose requests or answers are more than the JSON that Fastify checks and writes. */
+/** Schemas of routes: Fastify checks query parameters and writes JSON by them, and the OpenAPI document is made of them. */
 
 export const MEDIA_TYPES = Object.values(CONTENT_TYPES)
 const MIB = 2 ** 20
@@ -13,13 +29,23 @@ const BINARY = { type: 'string', format: 'binary' }
 /** JSON has no bytes. */
 const BYTES = '(the bytes of the image)'
 
-const noStory = () => [new failures.StoryNotFound(STORY)]
-export const storyDocument = { params: Type.Object({ story_id: StoryId }), failures: noStory }
+const story = { params: Type.Object({ story_id: StoryId }), failures: () => [new failures.StoryNotFound(STORY)] }
 
-/** What the document says of the list of one story. */
-export const storyListDocument = {
-  ...storyDocument,
-  response: { 200: { ...Images, description: 'The images of the story', headers: { 'Cache-Control': noStore } } },
+export const listStorySchema = {
+  ...story,
+  operationId: 'listStory',
+  summary: 'List the images of one story',
+  response: {
+    200: written({ ...Images, description: 'The images of the story', headers: { 'Cache-Control': noStore } }),
+    ...errors(401, 403, 404, 429, 503),
+  },
+}
+
+export const deleteStorySchema = {
+  ...story,
+  operationId: 'deleteStory',
+  summary: 'Delete every image of a story',
+  response: { 200: deleted('Images deleted successfully'), ...errors(401, 403, 404, 429, 503) },
 }
 
 const Link = header(
@@ -27,25 +53,34 @@ const Link = header(
   `<?limit=100&cursor=${STORY}>; rel="next"`,
 )
 
-/** What a schema says is allowed. */
-const allowed = (schema: TSchema) => ('description' in schema ? String(schema.description) : '')
-
-/** What the document says of a list in pages. */
-export const pageDocument = (list: TSchema, query: TObject = PageQuery) => ({
-  querystring: Type.Object({
-    ...query.properties,
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, description: 'Most stories of a page', examples: [100] }),
-    ),
-  }),
+/** The parts of a schema that the lists of all stories share. */
+const listOf = (items: TSchema) => ({
   response: {
-    200: { ...list, description: 'The list, or a page of it', headers: { Link, 'Cache-Control': noStore } },
+    200: written({ ...items, description: 'The list, or a page of it', headers: { Link, 'Cache-Control': noStore } }),
+    ...errors(400, 401, 403, 429, 503),
   },
-  failures: () => [new failures.BadQuery('limit', allowed(PageQuery.properties.limit))],
+  failures: () => [new failures.BadQuery('limit', WHOLE_STORIES)],
 })
 
-/** What the document says of an upload, whose body is read as a stream. */
-export const uploadDocument = {
+export const listImagesSchema = {
+  ...listOf(Images),
+  operationId: 'listImages',
+  summary: 'List the images of every story',
+  querystring: ImagesQuery,
+}
+
+export const listStoryIdsSchema = {
+  ...listOf(StoryIds),
+  operationId: 'listStoryIds',
+  summary: 'List the id of every story',
+  querystring: PageQuery,
+}
+
+/** The body is read as a stream. */
+export const uploadSchema = {
+  operationId: 'uploadStory',
+  summary: 'Upload the images of a new story',
+  consumes: ['multipart/form-data'],
   headers: Type.Object({
     'idempotency-key': Type.Optional(
       Type.String({
@@ -76,6 +111,7 @@ export const uploadDocument = {
         'Idempotent-Replayed': header('An earlier upload made this story', 'true', '^true$'),
       },
     },
+    ...errors(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507),
   },
   failures: () => [
     new failures.NoFiles(),
@@ -110,17 +146,18 @@ export const uploadDocument = {
 }
 
 /**
- * What the document says of a route that takes JSON, which is checked by hand.
+ * The parts of a schema that routes with a JSON body share. The route checks the body.
  *
  * @param limit most bytes of the body
  */
-export const jsonDocument = (body: TObject, limit: number) => ({
+export const jsonSchema = <Body extends TObject>(body: Body, limit: number) => ({
+  consumes: ['application/json'],
   body,
   failures: () => [
     new failures.BrokenJson(),
-    ...Object.entries(body.properties)
+    ...Object.entries(body.properties as Record<string, { description?: string }>)
       .slice(0, 1)
-      .map(([name, schema]) => new failures.BadMember(name, allowed(schema))),
+      .map(([name, { description = '' }]) => new failures.BadMember(name, description)),
     new failures.UnknownMember('size', Object.keys(body.properties)),
     new failures.JsonTimeout(10_000),
     new failures.JsonTooLarge(limit),
@@ -128,7 +165,7 @@ export const jsonDocument = (body: TObject, limit: number) => ({
   ],
 })
 
-/** Where to go from an upload. */
+/** Operations on an uploaded story. */
 export const storyLinks = {
   200: {
     story: { operationId: 'listStory', parameters: { story_id: '$response.body#/story_id' } },
@@ -177,7 +214,7 @@ const imageParams = Type.Object({
   story_id: StoryId,
   name: header('Number and type of the image', '1.jpg', '^[1-9][0-9]{0,8}\\.(jpg|jpeg|png|gif|webp|avif)$'),
 })
-/** What the document says of asking for a smaller form of an image. */
+/** The route checks these. */
 const variantQuery = (widths: readonly number[]) =>
   Type.Object({
     w: Type.Optional(
@@ -210,11 +247,13 @@ const imageFailures = () => [
 ]
 
 /**
- * What the document says of an image, whose bytes go past Fastify.
+ * The bytes are sent without Fastify.
  *
- * @param widths that smaller forms of it can have
+ * @param widths that variants can have
  */
-export const imageDocument = (widths: readonly number[]) => ({
+export const getImageSchema = (widths: readonly number[]) => ({
+  operationId: 'getImage',
+  summary: 'Get an image',
   params: imageParams,
   querystring: variantQuery(widths),
   headers: Type.Object({
@@ -227,13 +266,11 @@ export const imageDocument = (widths: readonly number[]) => ({
     200: { description: 'The image', headers: sentHeaders, content: imageBytes },
     206: {
       description: 'The range of the image',
-      headers: {
-        ...sentHeaders,
-        'Content-Range': header('The range and the size of the image', 'bytes 0-99/48213'),
-      },
+      headers: { ...sentHeaders, 'Content-Range': header('The range and the size of the image', 'bytes 0-99/48213') },
       content: imageBytes,
     },
     304: NotModified,
+    ...errors(401, 403, 404, 412, 416, 422, 429, 503),
     416: {
       ...Failure,
       headers: { 'Content-Range': header('Size of the image in bytes', 'bytes */48213', '^bytes \\*/[0-9]+$') },
@@ -241,11 +278,16 @@ export const imageDocument = (widths: readonly number[]) => ({
   },
 })
 
-/** The same for its headers alone. */
-export const imageHeadDocument = (widths: readonly number[]) => ({
+export const headImageSchema = (widths: readonly number[]) => ({
+  operationId: 'headImage',
+  summary: 'Get the headers of an image',
   params: imageParams,
   querystring: variantQuery(widths),
   headers: Type.Object(conditions),
   failures: imageFailures,
-  response: { 200: { type: 'null', description: 'The headers of the image', headers: sentHeaders }, 304: NotModified },
+  response: {
+    200: { type: 'null', description: 'The headers of the image', headers: sentHeaders },
+    304: NotModified,
+    ...errors(401, 403, 404, 412, 422, 429, 503),
+  },
 })

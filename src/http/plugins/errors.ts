@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import {
-  BadQuery,
   BadRequest,
   ExpectationFailed,
   HeadersTooLarge,
@@ -16,7 +15,6 @@ import {
   ServiceError,
 } from '../../errors.ts'
 import { closeInStages, isClosing } from '../close-in-stages.ts'
-import type { PageQuery } from '../schemas.ts'
 import { logWhenOver } from './request-log.ts'
 
 /** How long the rest of a body with a broken encoding is discarded, in milliseconds. */
@@ -144,13 +142,6 @@ function sendError(error: ServiceError, request: FastifyRequest, reply: FastifyR
 
 function serviceError(error: FastifyError | ServiceError, request: FastifyRequest): ServiceError {
   if (error instanceof ServiceError) return error
-  const [invalid] = error.validation ?? []
-  if (invalid && error.validationContext === 'querystring') {
-    const name = invalid.instancePath.slice(1)
-    const schema = request.routeOptions.schema?.querystring as typeof PageQuery
-    const rule = schema.properties[name as keyof typeof schema.properties] as { description?: string } | undefined
-    return new BadQuery(name, rule?.description ?? 'of another form')
-  }
   // No story id and no image name is that long
   if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return new RouteNotFound(request.method, pathOf(request.url))
   if (error.code === 'FST_ERR_BAD_URL') return new BadRequest('The URL has a broken percent-encoding')

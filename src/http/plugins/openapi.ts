@@ -16,11 +16,8 @@ import { errors, header, written } from '../schemas.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** What the document says beside, or instead of, what Fastify checks and writes. It changes no request and no answer. */
-    document?: Pick<FastifySchema, 'body' | 'headers' | 'params' | 'querystring' | 'response'> & {
-      /** Errors of this route, which become examples. */
-      readonly failures?: () => readonly ServiceError[]
-    }
+    /** Returns errors of the route, which become examples in the document. */
+    failures?: () => readonly ServiceError[]
   }
 }
 
@@ -118,16 +115,10 @@ function security({ scope, altAuth }: FastifyContextConfig, hasKeys: boolean): F
   }
 }
 
-function described({ document = {}, operationId, ...schema }: FastifySchema, always: readonly number[]): FastifySchema {
-  const { failures, response, ...rest } = document
-  const responses: Record<string, unknown> = {
-    ...errors(...always),
-    ...(schema.response as object),
-    ...(response as object),
-  }
+function described({ failures, operationId, ...schema }: FastifySchema, always: readonly number[]): FastifySchema {
+  const responses: object = { ...errors(...always), ...(schema.response as object) }
   return {
     ...schema,
-    ...rest,
     response: describedResponses(responses as Record<string, DescribedResponse>, failures?.() ?? []),
     // The library tells those of HEAD apart by a suffix; ours are different already
     ...(operationId !== undefined && { operationId: operationId.replace(/-head$/, '') }),

@@ -5,21 +5,15 @@ import { untilAborted } from '../../store/until-aborted.ts'
 import { listStories } from '../../stories/list.ts'
 import { listNewest } from '../../stories/newest.ts'
 import { storiesReply } from '../list-reply.ts'
-import { pageDocument } from '../openapi/operations.ts'
+import { listImagesSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
-import { errors, Images, ImagesQuery, imagesJson, written } from '../schemas.ts'
+import { imagesJson } from '../schemas.ts'
 
 export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/v1/images',
     {
-      schema: {
-        operationId: 'listImages',
-        summary: 'List the images of every story',
-        querystring: ImagesQuery,
-        document: pageDocument(Images, ImagesQuery),
-        response: { 200: written(Images), ...errors(400, 401, 403, 429, 503) },
-      },
+      schema: listImagesSchema,
       config: { scope: 'read' },
     },
     (request, reply) => {
@@ -28,7 +22,7 @@ export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
       const readable = pastUnreadable(app.store, (_folder, err) => request.log.error({ err }, LEFT_OUT))
       const store = untilAborted(readable, goneSignal(request.raw))
       // One more than the page, to know whether there is a next one
-      const stories = order ? listNewest(store, Number(limit) + 1, cursor) : listStories(store, cursor)
+      const stories = order && limit ? listNewest(store, limit + 1, cursor) : listStories(store, cursor)
       return storiesReply(reply, request.query, stories, imagesJson)
     },
   )

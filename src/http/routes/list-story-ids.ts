@@ -3,21 +3,14 @@ import { LEFT_OUT, pastUnreadable } from '../../store/past-unreadable.ts'
 import { untilAborted } from '../../store/until-aborted.ts'
 import { listStoryIds } from '../../stories/list.ts'
 import { storiesReply } from '../list-reply.ts'
-import { pageDocument } from '../openapi/operations.ts'
+import { listStoryIdsSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
-import { errors, PageQuery, StoryIds, written } from '../schemas.ts'
 
 export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/api/v1/images/story-ids',
     {
-      schema: {
-        operationId: 'listStoryIds',
-        summary: 'List the id of every story',
-        querystring: PageQuery,
-        document: pageDocument(StoryIds),
-        response: { 200: written(StoryIds), ...errors(400, 401, 403, 429, 503) },
-      },
+      schema: listStoryIdsSchema,
       config: { scope: 'read' },
     },
     (request, reply) => {

@@ -1,13 +1,16 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { errors, noStore } from '../schemas.ts'
 
-const document = {
+const schema = {
+  operationId: 'getMetrics',
+  summary: 'Get metrics for Prometheus',
   response: {
     200: {
       description: 'The text format of Prometheus, version 0.0.4',
       headers: { 'Cache-Control': noStore },
       content: { 'text/plain': { schema: { type: 'string' }, example: '# TYPE process_start_time_seconds gauge\n' } },
     },
+    ...errors(401, 403, 429),
   },
 }
 
@@ -17,12 +20,7 @@ export const metricsRoute: FastifyPluginAsync = async (app) => {
   app.get(
     '/metrics',
     {
-      schema: {
-        operationId: 'getMetrics',
-        summary: 'Get metrics for Prometheus',
-        document,
-        response: errors(401, 403, 429),
-      },
+      schema,
       config: { scope: 'metrics', isAlwaysServed: true, skipRateLimit: true },
     },
     async (_request, reply) => {

@@ -4,7 +4,7 @@ import { STORY_ID_PATTERN } from '../../stories/key.ts'
 import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
 import { signUrl } from '../access/signed-url.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
-import { jsonDocument } from '../openapi/operations.ts'
+import { jsonSchema } from '../openapi/operations.ts'
 import { errors, IMAGE_PATHS, noStore } from '../schemas.ts'
 
 const MAX_PATHS = 1000
@@ -56,8 +56,7 @@ export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
       schema: {
         operationId: 'signUrls',
         summary: 'Make URLs of private images that need no key',
-        consumes: ['application/json'],
-        document: jsonDocument(Wanted, MAX_BODY_BYTES),
+        ...jsonSchema(Wanted, MAX_BODY_BYTES),
         response: {
           200: { ...Signed, headers: { 'Cache-Control': noStore } },
           ...errors(400, 401, 403, 408, 413, 415, 429),

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
 import { nowSeconds, timeOf } from '../access/signing.ts'
 import { issueTicket } from '../access/ticket.ts'
-import { jsonDocument } from '../openapi/operations.ts'
+import { jsonSchema } from '../openapi/operations.ts'
 import { errors, noStore } from '../schemas.ts'
 
 const MAX_BODY_BYTES = 1024
@@ -53,8 +53,7 @@ export const ticketRoutes: FastifyPluginAsync = async (app) => {
       schema: {
         operationId: 'issueTicket',
         summary: 'Make an upload URL that needs no key',
-        consumes: ['application/json'],
-        document: jsonDocument(Wanted, MAX_BODY_BYTES),
+        ...jsonSchema(Wanted, MAX_BODY_BYTES),
         response: {
           201: { ...Issued, headers: { 'Cache-Control': noStore } },
           ...errors(400, 401, 403, 408, 413, 415, 429),

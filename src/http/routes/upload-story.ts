@@ -10,9 +10,8 @@ import { uploadStory } from '../../stories/upload.ts'
 import { withinTicket } from '../access/ticket.ts'
 import { askForBody } from '../expect-continue.ts'
 import { checkHeaders, readImages } from '../multipart.ts'
-import { storyLinks, uploadDocument } from '../openapi/operations.ts'
+import { storyLinks, uploadSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
-import { errors, Uploaded } from '../schemas.ts'
 import { UploadBudget } from '../upload-budget.ts'
 
 /** How fast an upload must be over each `CLIENT_TIMEOUT`, in bytes per second. Only hostile clients are slower. */
@@ -36,13 +35,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     '/api/v1/images/upload',
     {
       links: storyLinks,
-      schema: {
-        operationId: 'uploadStory',
-        summary: 'Upload the images of a new story',
-        consumes: ['multipart/form-data'],
-        document: uploadDocument,
-        response: { 200: Uploaded, ...errors(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507) },
-      },
+      schema: uploadSchema,
       config: { scope: 'write', altAuth: 'ticket' },
     },
     async (request, reply) => {
