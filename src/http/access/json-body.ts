@@ -55,7 +55,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A number of a body: `description` ends the sentence 'The member "files" of the body must be …'. */
+/** Makes the schema of a number in a body. Its description ends the sentence 'The member "files" of the body must be …'. */
 export const wholeNumber = (what: string, maximum: number, byDefault: number) =>
   Type.Optional(
     Type.Integer({
@@ -67,9 +67,9 @@ export const wholeNumber = (what: string, maximum: number, byDefault: number) =>
   )
 
 /**
- * Checks a body by hand: Fastify's way would make numbers of texts, leave out members that nobody knows, and say less.
+ * Checks a body, adds the defaults, and returns it. Unlike Fastify it refuses unknown members, and its errors name the member.
  *
- * @param schema each of whose members has a description, which says what is allowed, and a default if it is optional
+ * @param schema each member has a description of what is allowed, and a default if it is optional
  * @throws {BrokenJson} @throws {UnknownMember} @throws {BadMember}
  */
 export function checkedBody<Schema extends TObject>(schema: Schema, body: unknown = {}): Static<Schema> {

@@ -31,7 +31,7 @@ const Described = {
   headers: { 'Cache-Control': header('Caches revalidate the document', 'no-cache') },
 }
 
-/** What the routes are about, by how their paths begin. */
+/** Tags of routes, by the beginning of their paths. */
 const TAGS = [
   { path: '/api/v1/images', name: 'stories', description: 'Upload, list and delete' },
   { path: '/images/', name: 'images', description: 'The bytes of images' },
@@ -39,7 +39,7 @@ const TAGS = [
   { path: '/', name: 'server', description: 'For operators' },
 ]
 
-/** What opens a route. */
+/** Ways to authorize a request. */
 const SECURITY = {
   bearer: { type: 'http', scheme: 'bearer' },
   key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
@@ -66,7 +66,7 @@ export const openapiPlugin = fp(
           description: 'Keeps the images of stories.',
           license: { name: 'Apache 2.0', identifier: 'Apache-2.0' },
         },
-        // Relative to the document, which may be behind a prefix of a proxy
+        // Relative to the document, because a proxy may add a prefix
         servers: [{ url: '.' }],
         tags: TAGS.map(({ path: _path, ...tag }) => tag),
         components: { securitySchemes: SECURITY },
@@ -106,7 +106,7 @@ export const openapiPlugin = fp(
 )
 
 function security({ scope, altAuth }: FastifyContextConfig, hasKeys: boolean): FastifySchema {
-  // Without keys everybody is let in, but not to private images
+  // Without keys everybody is admitted, except to private images
   if (scope === undefined || (!hasKeys && altAuth !== 'signature')) return { security: [] }
   const keys = hasKeys ? [{ bearer: [] }, { key: [] }] : []
   return {
@@ -120,12 +120,12 @@ function described({ failures, operationId, ...schema }: FastifySchema, always: 
   return {
     ...schema,
     response: describedResponses(responses as Record<string, DescribedResponse>, failures?.() ?? []),
-    // The library tells those of HEAD apart by a suffix; ours are different already
+    // The library adds a suffix for HEAD, but our ids are different already
     ...(operationId !== undefined && { operationId: operationId.replace(/-head$/, '') }),
   }
 }
 
-/** The document, with each schema that has a title, and each header of all answers, written once, under that name. */
+/** Moves each schema with a title, and each header of all responses, to the components of the document. */
 function withComponents({ paths, components, ...document }: OpenApiDocument): OpenApiDocument {
   const schemas: Record<string, object> = {}
   const headers: Record<string, object> = {}
