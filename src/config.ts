@@ -380,7 +380,7 @@ function formatDuration(value: number): string {
   return value % SECOND === 0 ? `${value / SECOND}s` : `${value}ms`
 }
 
-/** Returns the settings as the table of the README shows them. */
+/** Returns the settings as the tables of the docs show them. */
 export function describeConfig(): { name: string; default: string; description: string }[] {
   return Object.entries(ConfigSchema.properties as unknown as Record<string, OptionSchema>).map(([name, schema]) => ({
     name,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -394,28 +394,6 @@ t.test('a .env file adds to the environment, which wins', async (t) => {
   t.throws(() => loadEnvFile(folder, {}), ConfigError, 'what is no file is refused')
   t.throws(() => loadEnvFile(folder, {}), /cannot be read/)
 })
-
-t.test('the table of the README is the one of the schema', async (t) => {
-  const rows = describeConfig().map(
-    ({ name, default: fallback, description }) =>
-      `| \`${name}\` | ${fallback === '' ? '' : `\`${fallback}\``} | ${description} |`,
-  )
-  const expected = ['| Variable | Default | Meaning |', ...rows].map(tidy)
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-  const between = /<!-- config -->\n([\s\S]*?)<!-- \/config -->/.exec(readme)?.[1] ?? ''
-  const found = between
-    .split('\n')
-    .filter((line) => line.startsWith('|') && !/^[|:\s-]+$/.test(line))
-    .map(tidy)
-  if (!t.same(found, expected, 'README.md, between <!-- config --> and <!-- /config -->')) {
-    t.comment(['the table has to be:', expected[0], '|---|---|---|', ...expected.slice(1)].join('\n'))
-  }
-})
-
-/** Tables may be aligned. */
-function tidy(row: string): string {
-  return row.replace(/\s*(?<!\\)\|\s*/g, '|')
-}
 
 t.test('private images need secrets, and are not for shared caches unless that is said', async (t) => {
   t.throws(

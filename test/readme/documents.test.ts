@@ -100,12 +100,19 @@ t.test('every block of code is run or read by a test', async (t) => {
   }
 })
 
-t.test('the configuration table of the README is the one that src/config.ts describes', async (t) => {
+t.test('the README has ten settings, as src/config.ts describes them', async (t) => {
   const [, table = ''] = /<!-- config -->\n(.*?)<!-- \/config -->/s.exec(documents.get('README.md') ?? '') ?? []
-  const rows = describeConfig().map(({ name, default: value, description }) =>
+  const [head, line, ...rows] = table.trim().split('\n')
+  t.same([head, line], ['| Variable | Default | Meaning |', '|---|---|---|'])
+  const described = describeConfig().map(({ name, default: value, description }) =>
     ['', `\`${name}\``, value === '' ? '' : `\`${value}\``, description, ''].join(' | ').replace('|  |', '| |').trim(),
   )
-  t.same(table.trim().split('\n'), ['| Variable | Default | Meaning |', '|---|---|---|', ...rows])
+  t.same(
+    rows,
+    described.filter((row) => rows.includes(row)),
+    'rows of src/config.ts, in its order',
+  )
+  t.equal(rows.length, 10)
 })
 
 /** What is allowed, in the words of the error of a value that is not. */
@@ -117,7 +124,7 @@ function allowed(name: string): string {
   }
 }
 
-t.test('docs/configuration.md has every option with its default, its bounds and a reason', async (t) => {
+t.test('docs/configuration.md has every option with its default, bounds, description and reason', async (t) => {
   const rows = settingRows(documents.get('docs/configuration.md') ?? '')
   t.same(
     rows.map(({ name }) => name).sort(),
@@ -125,12 +132,13 @@ t.test('docs/configuration.md has every option with its default, its bounds and 
       .map(({ name }) => name)
       .sort(),
   )
-  for (const { name, default: value } of describeConfig()) {
-    const [shown = '', bounds = '', reason = ''] = rows.find((row) => row.name === name)?.cells ?? []
+  for (const { name, default: value, description } of describeConfig()) {
+    const [shown = '', bounds = '', text = ''] = rows.find((row) => row.name === name)?.cells ?? []
     t.equal(shown, value === '' ? '' : `\`${value}\``, `${name}: its default`)
     const range = /^\S+ must be a (?:whole number|size|duration) from (\S+ to [^\s,]+)/.exec(allowed(name))?.[1]
     if (range !== undefined) t.equal(bounds, range, `${name}: its bounds`)
     t.ok(bounds.length > 0, `${name}: what is allowed`)
-    t.ok(reason.length > 40, `${name}: why`)
+    t.equal(text.slice(0, description.length), description, `${name}: its description`)
+    t.ok(text.length > description.length + 15, `${name}: when to change it`)
   }
 })
