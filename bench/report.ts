@@ -74,39 +74,43 @@ ${groups
   .join('\n')}`
 }
 
-const INTRODUCTION = `![story-images and its peers, side by side](images/benchmarks.svg)
+const INTRODUCTION = `![story-images beside its peers](images/benchmarks.svg)
 
-story-images and what people would write or use instead, on one machine, in one run. A figure means something only beside the others
-of its table: another machine gives other figures, and should give similar ratios.
+This page is for people who compare story-images with what they would write or use instead.
+All contenders ran on one machine, in one run.
+A figure means something only beside the others of its table: another machine gives other figures, and should give similar ratios.
 
 <!-- example: bench -->
 \`\`\`sh
 npm run bench                                # every row, about 25 minutes; writes this page
 npm run bench -- upload-small get-200kb      # some rows
 npm run bench -- --report                    # writes this page from the newest result of each row
-npm run bench -- --quick                     # checks the answers of all contenders in a few minutes, writes nothing
+npm run bench -- --quick                     # checks the responses of all contenders in a few minutes, writes nothing
 \`\`\`
 
 It needs wrk, nginx, curl, Python with venv, and Go for MinIO, on Linux.
 
 ## How it is measured
 
-- The contenders are in [bench/peers](../bench/peers), each as its documentation teaches it. Their packages are pinned there.
-- One process each, with production settings, all on this machine, over loopback. story-images runs with \`LOG_LEVEL=warn\`, since the
-  peers log nothing either, with the thread pool and the flags of V8 of its image (\`UV_THREADPOOL_SIZE=16\`, \`--no-memory-reducer --liftoff-only\`), and without sweeps but where they are part of the row. The peers leave out the SDK's checksum trailers, which makes them faster.
-- Under load (figures per second): every contender is warmed up, then measured for 5 seconds in turn, A B C A B C, five rounds. Load comes
-  from wrk with a body that was built before. Of the requests under way at the end of a round, half is counted.
-- Large uploads, lists and deletions: one request by curl to a new process, up to three rounds in turn; a contender that takes more than
-  a minute has one. In the rows of a store that is far away story-images has \`LIST_CONCURRENCY=16\`, its default on AWS.
-- Figures are medians, with the least and the greatest of the rounds in brackets. Less than 5 % of difference is called the same. CPU is the time of the server's process and its children.
-- "The store that only acknowledges" reads what it is sent and answers at once; the store that is far away answers after 60 ms, with pages
-  that it made before. The lines below the tables say how busy they were.
-- Before a contender is measured its answers are checked: status, digests of what is stored and sent, whole lists. A wrong one fails the run.
-- The disk rows write below \`node_modules/.cache\` of the project, all contenders to the same filesystem.
-- Limits, in the tables marked by a percentage: parsing alone reads the upload with the same parser and throws it away; the bare path is 50 lines
-  of Node.js that parse, digest, sign and send, with nothing else around them: no story, no check, no bound of memory, no answer to failures;
-  MinIO directly has no server in between; nginx hands images on without looking at them; the files alone are those of an upload, written,
-  synced and renamed in the same way by a program that receives nothing.
+- The contenders are in [bench/peers](../bench/peers), each as its documentation teaches it.
+  Their packages are pinned there.
+- Each is one process with production settings, all on this machine, over loopback.
+  story-images runs with \`LOG_LEVEL=warn\`, since the peers log nothing either, with the thread pool and the flags of V8 of its image (\`UV_THREADPOOL_SIZE=16\`, \`--no-memory-reducer --liftoff-only\`), and without sweeps, except in rows that have them.
+  The peers leave out the SDK's checksum trailers, which makes them faster.
+- Under load (figures per second): every contender is warmed up, then measured for 5 seconds in turn, A B C A B C, five rounds.
+  Load comes from wrk with a body that was built before.
+  Of the requests under way at the end of a round, half is counted.
+- Large uploads, lists and deletions: one request by curl to a new process, up to three rounds in turn; a contender that takes more than a minute has one.
+  In the rows of a store that is far away story-images has \`LIST_CONCURRENCY=16\`, its default on AWS.
+- Figures are medians, with the least and the greatest of the rounds in brackets.
+  Less than 5 % of difference is called the same.
+  CPU is the time of the server's process and its children.
+- "The store that only acknowledges" reads what it is sent and responds at once; the store that is far away responds after 60 ms, with pages that it made before.
+  The lines below the tables say how busy they were.
+- Before a contender is measured its responses are checked: status, digests of what is stored and sent, whole lists.
+  A wrong one fails the run.
+- The disk rows write below \`node_modules/.cache\` of the project, all contenders to the same file system.
+- Limits, in the tables marked by a percentage: parsing alone reads the upload with the same parser and discards it; the bare path is 50 lines of Node.js that parse, hash, sign and send, with nothing else around them: no story, no check, no bound of memory, no response to failures; MinIO directly has no server in between; nginx hands images on without looking at them; the files alone are those of an upload, written, synced and renamed in the same way by a program that receives nothing.
 `
 
 function machine({ cpu, memory, kernel, versions }: Environment): string {
