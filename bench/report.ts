@@ -86,6 +86,7 @@ npm run bench                                # every row, about 25 minutes; writ
 npm run bench -- upload-small get-200kb      # some rows
 npm run bench -- --report                    # writes this page from the newest result of each row
 npm run bench -- --quick                     # checks the responses of all contenders in a few minutes, writes nothing
+npm run bench -- --against main              # compares this working tree with another commit, row by row; writes nothing
 \`\`\`
 
 It needs wrk, nginx, curl, Python with venv, and Go for MinIO, on Linux.
