@@ -56,8 +56,8 @@ const LASTING: Partial<Record<NamedFault, number>> = { 'access-denied': 500, 'st
 /** The calls whose answers are XML: only there S3 can put an error into a 200. */
 const XML: readonly Operation[] = ['CreateMultipartUpload', 'CompleteMultipartUpload', 'ListObjectsV2', 'DeleteObjects']
 
-/** The calls that are tried on the short path first. Whatever comes of that try but a success, the SDK makes the call again. */
-const SHORT_PATH: readonly Operation[] = ['PutObject', 'GetObject', 'HeadObject', 'ListObjectsV2']
+/** The calls that are tried on the fast path first. Whatever comes of that try but a success, the SDK makes the call again. */
+const FAST_PATH: readonly Operation[] = ['PutObject', 'GetObject', 'HeadObject', 'ListObjectsV2']
 
 /** What the fault comes to for a client that sees only the answer. */
 const appliesTo = (fault: NamedFault, { operation }: Match) => {
@@ -300,7 +300,7 @@ function expectedStatus(
   if (brokenOff && MID_BODY.includes(fault)) return brokenOff
   const failure = [failed(fault)].flat()
   if (!once) return failure
-  if (match.operation && SHORT_PATH.includes(match.operation)) return [healed]
+  if (match.operation && FAST_PATH.includes(match.operation)) return [healed]
   if (LASTING[fault]) return failure
   // Half of an answer that is read whole: the SDK may begin anew or give up
   return MID_BODY.includes(fault) ? [healed, ...failure] : [healed]

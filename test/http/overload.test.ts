@@ -10,7 +10,7 @@ import { readConfig } from '../../src/config.ts'
 import { StoreBusy } from '../../src/errors.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ListedObject, ObjectStore } from '../../src/store/object-store.ts'
-import { openShortPath } from '../../src/store/s3/short-path.ts'
+import { openFastPath } from '../../src/store/s3/fast-path.ts'
 import { get, IMAGES, MULTIPART, multipart, STORY_IDS, UPLOAD } from '../acceptance/client.ts'
 import { connectRaw, eventually, isDetail, smallImage, storyId } from '../support/app.ts'
 import { putBytes } from '../support/bodies.ts'
@@ -269,7 +269,7 @@ t.test(
       forcePathStyle: true,
       credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
     })
-    const path = await openShortPath(client, 'bucket', 4000)
+    const path = await openFastPath(client, 'bucket', 4000)
     if (!path) throw new Error('no path')
     const call = { method: 'GET', key: 'a' } as const
     const stop = new AbortController()

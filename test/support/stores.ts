@@ -95,12 +95,12 @@ async function openFilesBelow(root: string): Promise<number> {
 async function inspectStandIn(
   t: Test,
   prefix: string,
-  shortPath = true,
+  fastPath = true,
   options: StandInOptions = {},
 ): Promise<InspectedStore> {
   const standIn = await startStandIn(t, options)
   return {
-    store: await openOnStandIn(t, standIn, { prefix, shortPath }),
+    store: await openOnStandIn(t, standIn, { prefix, fastPath }),
     leftovers: async () => [...standIn.multipartUploads.values()].map((upload) => upload.key),
     held: async () => standIn.runningRequests,
     fill: async (keys) => {
@@ -132,9 +132,9 @@ export async function openOnStandIn(t: Test, standIn: S3StandIn, settings: Parti
   return store
 }
 
-async function inspectEngine(t: Test, engine: Engine, shortPath = true): Promise<InspectedStore> {
+async function inspectEngine(t: Test, engine: Engine, fastPath = true): Promise<InspectedStore> {
   const { Bucket, client } = await makeBucket(t, engine)
-  const store = await openOnEngine(t, engine, Bucket, '', shortPath)
+  const store = await openOnEngine(t, engine, Bucket, '', fastPath)
   return {
     store,
     // MinIO lists multipart uploads by exact key only
@@ -152,7 +152,7 @@ export async function openOnEngine(
   engine: Engine,
   bucket: string,
   prefix: string,
-  shortPath = true,
+  fastPath = true,
 ): Promise<ObjectStore> {
   setCredentials(engine)
   const store = await openS3Store({
@@ -162,7 +162,7 @@ export async function openOnEngine(
     region: 'us-east-1',
     forcePathStyle: true,
     timeout: 10_000,
-    shortPath,
+    fastPath,
   })
   t.teardown(() => store.close())
   // The first call reads the credentials, once and for all

@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { ServiceError, StoreFailure } from '../../errors.ts'
-import { openShortPath, type ShortPath, SOCKETS } from './short-path.ts'
+import { type FastPath, openFastPath, SOCKETS } from './fast-path.ts'
 
 export interface S3Settings {
   readonly bucket: string
@@ -18,8 +18,8 @@ export interface S3Settings {
   readonly scratch?: () => { readonly key: string; readonly metadata: Readonly<Record<string, string>> }
   /** Most calls that run at once for lists with a key space; by default 1, page after page. */
   readonly listConcurrency?: number
-  /** Whether the hot calls take the short path. By default they do. */
-  readonly shortPath?: boolean
+  /** Whether the hot calls take the fast path. By default they do. */
+  readonly fastPath?: boolean
   /** Is told of each call that the SDK has to make again, and why. */
   readonly onFallback?: (operation: string, reason: unknown) => void
   /** Is told, when it is noticed and perhaps more than once, what the store does not do. */
@@ -50,19 +50,19 @@ export interface S3Bucket {
    */
   bounded(signal?: AbortSignal): { abortSignal: AbortSignal }
   /**
-   * Tries a call on the short path.
+   * Tries a call on the fast path.
    *
    * @param attempt resolves with nothing for an answer that is not its own to judge
    * @param signal that the call has got, too: after it there is no other try
    * @returns nothing when the call is to be made by the SDK
    */
-  short<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
+  fast<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
   /** The same over the connections for downloads. */
-  shortDownload<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
+  fastDownload<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
   close(): Promise<void>
 }
 
-type Attempt<T> = (path: ShortPath) => Promise<T | undefined>
+type Attempt<T> = (path: FastPath) => Promise<T | undefined>
 
 const ATTEMPTS = 3
 
@@ -73,12 +73,12 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
   await client.config.region().catch((error) => {
     throw new StoreFailure({ cause: error })
   })
-  const open = () => openShortPath(client, settings.bucket, settings.timeout)
-  const [path, downloadPath] = settings.shortPath === false ? [] : await Promise.all([open(), open()])
+  const open = () => openFastPath(client, settings.bucket, settings.timeout)
+  const [path, downloadPath] = settings.fastPath === false ? [] : await Promise.all([open(), open()])
 
   async function attempted<T>(
     operation: string,
-    path: ShortPath | undefined,
+    path: FastPath | undefined,
     attempt: Attempt<T>,
     signal: AbortSignal | undefined,
   ): Promise<T | undefined> {
@@ -109,8 +109,8 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
       timeout.addEventListener('abort', () => {})
       return { abortSignal: AbortSignal.any([signal, timeout]) }
     },
-    short: (operation, attempt, signal) => attempted(operation, path, attempt, signal),
-    shortDownload: (operation, attempt, signal) => attempted(operation, downloadPath, attempt, signal),
+    fast: (operation, attempt, signal) => attempted(operation, path, attempt, signal),
+    fastDownload: (operation, attempt, signal) => attempted(operation, downloadPath, attempt, signal),
     async close() {
       client.destroy()
       downloads.destroy()

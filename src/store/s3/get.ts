@@ -7,7 +7,7 @@ import { ObjectNotFound, RangeNotSatisfiable, StoreFailure } from '../../errors.
 import { onStall } from '../../stall.ts'
 import type { ByteRange, FoundObject, ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import type { ShortAnswer, ShortCall, ShortHandler, ShortPath } from './short-path.ts'
+import type { FastCall, FastHandler, FastPath, FastResponse } from './fast-path.ts'
 import { storeError } from './store-error.ts'
 
 const STALLED = 'The store stopped sending'
@@ -15,13 +15,13 @@ const STALLED = 'The store stopped sending'
 /** `ObjectStore.head` */
 export async function headObject(bucket: S3Bucket, key: string, signal?: AbortSignal): Promise<ObjectHead> {
   const call = { method: 'HEAD', key: bucket.full(key) } as const
-  const attempt = async (path: ShortPath) => {
+  const attempt = async (path: FastPath) => {
     const { status, headers } = await path.request(call, signal)
     // A HEAD has no body to tell a missing key from a missing bucket by; the SDK says the same
     if (status === 404) throw new ObjectNotFound(key)
     return status === 200 ? headOf(headers) : undefined
   }
-  const found = await bucket.short('HeadObject', attempt, signal)
+  const found = await bucket.fast('HeadObject', attempt, signal)
   if (found) return found
   const command = new HeadObjectCommand({ Bucket: bucket.settings.bucket, Key: bucket.full(key) })
   try {
@@ -43,7 +43,7 @@ export async function getObject(
   const Key = bucket.full(key)
   const Range = wanted && rangeHeader(wanted)
   const call = { method: 'GET', key: Key, ...(Range && { headers: { range: Range } }) } as const
-  const found = await bucket.shortDownload('GetObject', (path) => download(path, call, key, signal), signal)
+  const found = await bucket.fastDownload('GetObject', (path) => download(path, call, key, signal), signal)
   if (found) return found
   const command = new GetObjectCommand({ Bucket: bucket.settings.bucket, Key, ...(Range && { Range }) })
   try {
@@ -68,14 +68,14 @@ export async function getObject(
 const MAX_ERROR = 64 * 1024
 
 /**
- * A GetObject on the short path: resolves when the head of the answer is there, with nothing when the answer is for the SDK.
+ * A GetObject on the fast path: resolves when the head of the answer is there, with nothing when the answer is for the SDK.
  *
  * @throws {ObjectNotFound}
  * @throws {RangeNotSatisfiable}
  */
 function download(
-  path: ShortPath,
-  call: ShortCall,
+  path: FastPath,
+  call: FastCall,
   key: string,
   signal: AbortSignal | undefined,
 ): Promise<FoundObject | undefined> {
@@ -95,7 +95,7 @@ function download(
       failed(signal?.reason)
     }
     if (signal) callbacksOf(signal).add(onAbort)
-    const handler: ShortHandler = {
+    const handler: FastHandler = {
       onRequestStart(controller) {
         abort = () => controller.abort(signal?.reason)
         if (signal?.aborted) abort()
@@ -190,7 +190,7 @@ function describe(answer: {
 const META = 'x-amz-meta-'
 
 /** The same from the headers of an answer; nothing when they are not those of an object. */
-function headOf(headers: ShortAnswer['headers']): ObjectHead | undefined {
+function headOf(headers: FastResponse['headers']): ObjectHead | undefined {
   const { etag, 'content-length': length, 'last-modified': modified, 'content-type': contentType } = headers
   if (typeof etag !== 'string' || typeof length !== 'string' || typeof modified !== 'string') return undefined
   const metadata: Record<string, string> = {}

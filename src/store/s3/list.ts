@@ -2,9 +2,9 @@ import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/
 import { StoreFailure } from '../../errors.ts'
 import { compareKeys, type KeySpace, type ListedObject, type ListOptions, type ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
+import type { FastPath } from './fast-path.ts'
 import { decodeName, type ListAnswer, scanList } from './list-xml.ts'
 import { prefixesOfKeys, unlessAborted } from './prefixes.ts'
-import type { ShortPath } from './short-path.ts'
 import { storeError } from './store-error.ts'
 
 /** What a list is of. */
@@ -309,11 +309,11 @@ export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAn
     ...(delimiter !== undefined && { delimiter }),
     ...(keys !== undefined && { 'max-keys': String(keys) }),
   }
-  const attempt = async (path: ShortPath) => {
+  const attempt = async (path: FastPath) => {
     const { status, body } = await path.request({ method: 'GET', query }, signal)
     return status === 200 ? scanList(body, strip) : undefined
   }
-  const answer = await bucket.short('ListObjectsV2', attempt, signal)
+  const answer = await bucket.fast('ListObjectsV2', attempt, signal)
   if (answer) return answer
   const command = new ListObjectsV2Command({
     Bucket: bucket.settings.bucket,

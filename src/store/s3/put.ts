@@ -87,7 +87,7 @@ async function putWhole(
   const headers: Record<string, string> = { 'content-type': object.ContentType }
   for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
   if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
-  const isStored = await bucket.short('PutObject', async (path) => {
+  const isStored = await bucket.fast('PutObject', async (path) => {
     const call = { method: 'PUT', key: object.Key, headers, body: part, sha256: result.sha256 } as const
     const { status } = await path.request(call)
     if (status === 412) throw new ObjectExists()

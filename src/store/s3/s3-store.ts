@@ -11,7 +11,7 @@ export type { S3Settings, StoreLimit } from './bucket.ts'
 
 /**
  * Keeps objects in an S3 bucket. The SDK gives credentials, endpoint rules, retries and every call that is not hot; the others
- * take a short path.
+ * take a fast path.
  *
  * @throws {StoreFailure} when no region can be found
  */

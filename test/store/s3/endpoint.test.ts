@@ -10,14 +10,14 @@ for (const [what, end] of [
   ['a path', ''],
   ['a path that ends with a slash', '/'],
 ]) {
-  for (const shortPath of [true, false]) {
-    t.test(`an endpoint can have ${what}, ${shortPath ? 'on the fast path' : 'by the SDK alone'}`, async (t) => {
+  for (const fastPath of [true, false]) {
+    t.test(`an endpoint can have ${what}, ${fastPath ? 'on the fast path' : 'by the SDK alone'}`, async (t) => {
       const standIn = await startStandIn(t, { path: '/storage/v1/s3', secret: 'any' })
       const repeated: string[] = []
       const store = await openOnStandIn(t, standIn, {
         endpoint: standIn.endpoint + end,
         prefix: 'a b/',
-        shortPath,
+        fastPath,
         onFallback: (operation) => repeated.push(operation),
       })
       await putBytes(store, KEY, 'bytes')

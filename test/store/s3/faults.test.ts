@@ -38,8 +38,8 @@ async function open(t: Test, timeout = TIMEOUT) {
   return { standIn, store, count, calls }
 }
 
-/** Calls that are tried on the short path first, and from there on by the SDK. */
-const ON_SHORT_PATH: readonly Operation[] = ['PutObject', 'HeadObject', 'GetObject', 'ListObjectsV2']
+/** Calls that are tried on the fast path first, and from there on by the SDK. */
+const ON_FAST_PATH: readonly Operation[] = ['PutObject', 'HeadObject', 'GetObject', 'ListObjectsV2']
 
 const EXPECTED: readonly (readonly [Fault, abstract new (...args: never[]) => ServiceError, number])[] = [
   ['reset', StoreUnavailable, 3],
@@ -77,7 +77,7 @@ for (const [fault, type, tries] of sample(EXPECTED, 6)) {
         )
         t.type(error, type, call)
         t.ok(error?.cause, 'with its cause for the log')
-        const expected = tries + (ON_SHORT_PATH.includes(operation) ? 1 : 0)
+        const expected = tries + (ON_FAST_PATH.includes(operation) ? 1 : 0)
         t.equal(count(operation) - before, expected, `${call} was tried ${expected} times`)
         standIn.clearFaults()
         if (!standIn.objects.has('a/1')) standIn.place('a/1', 'one')
@@ -236,8 +236,8 @@ t.test('each call that the SDK makes again is told, with the reason', async (t) 
   await store.head('o')
   t.same(await listKeys(store), ['o'])
   await t.rejects(store.head('missing'), ObjectNotFound)
-  t.same(told, [], 'none for what the short path can answer')
-  for (const operation of ON_SHORT_PATH) standIn.fail({ operation }, 'reset', 1)
+  t.same(told, [], 'none for what the fast path can answer')
+  for (const operation of ON_FAST_PATH) standIn.fail({ operation }, 'reset', 1)
   await putBytes(store, 'o')
   await readAll((await store.get('o')).body)
   await store.head('o')

@@ -5,16 +5,16 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ObjectNotFound, RangeNotSatisfiable } from '../../../src/errors.ts'
-import { SOCKETS } from '../../../src/store/s3/short-path.ts'
+import { SOCKETS } from '../../../src/store/s3/fast-path.ts'
 import { MIB, readAll, until } from '../../support/bodies.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
 const TIMEOUT = 300
 const BYTES = randomBytes(4 * MIB)
 
-async function open(t: Test, shortPath: boolean) {
+async function open(t: Test, fastPath: boolean) {
   const standIn = await startStandIn(t)
-  const store = await openOnStandIn(t, standIn, { timeout: TIMEOUT, shortPath })
+  const store = await openOnStandIn(t, standIn, { timeout: TIMEOUT, fastPath })
   standIn.place('o', BYTES)
   standIn.place('small', 'small')
   standIn.place('empty', '')
@@ -41,25 +41,25 @@ function slowReader(): Writable & { bytes: number } {
   return reader
 }
 
-for (const shortPath of [true, false]) {
-  const by = shortPath ? 'short path' : 'SDK'
+for (const fastPath of [true, false]) {
+  const by = fastPath ? 'fast path' : 'SDK'
 
   t.test(`${by}: a body that stalls ends with an error for a piping reader`, async (t) => {
-    const { standIn, store } = await open(t, shortPath)
+    const { standIn, store } = await open(t, fastPath)
     standIn.fail({ operation: 'GetObject' }, 'stall-mid-body')
     const { body } = await store.get('o')
     const start = Date.now()
     const sink = new Writable({ write: (_chunk, _encoding, done) => done() })
     await t.rejects(pipeline(body, sink), /stopped sending/)
     t.ok(
-      Date.now() - start < (shortPath ? TIMEOUT + 1500 : TIMEOUT * 3),
+      Date.now() - start < (fastPath ? TIMEOUT + 1500 : TIMEOUT * 3),
       'in time: undici looks at its clock twice a second',
     )
     await until(() => standIn.runningRequests === 0)
   })
 
   t.test(`${by}: a body that stalls ends with an error for an iterating reader`, async (t) => {
-    const { standIn, store } = await open(t, shortPath)
+    const { standIn, store } = await open(t, fastPath)
     standIn.fail({ operation: 'GetObject' }, 'stall-mid-body')
     const { body } = await store.get('o')
     const late = sleep(TIMEOUT * 6).then(() => {
@@ -71,14 +71,14 @@ for (const shortPath of [true, false]) {
   })
 
   t.test(`${by}: a connection that breaks in the middle of a body is an error for its reader`, async (t) => {
-    const { standIn, store } = await open(t, shortPath)
+    const { standIn, store } = await open(t, fastPath)
     standIn.fail({ operation: 'GetObject' }, 'reset-mid-response-body')
     const { body } = await store.get('o')
     await t.rejects(readAll(body))
   })
 
   t.test(`${by}: a reader who pauses for longer than the timeout gets every byte`, async (t) => {
-    const { store } = await open(t, shortPath)
+    const { store } = await open(t, fastPath)
     for (const [key, size] of [
       ['o', BYTES.length],
       ['small', 5],
@@ -96,14 +96,14 @@ for (const shortPath of [true, false]) {
   })
 
   t.test(`${by}: a reader who begins later than the timeout gets every byte`, async (t) => {
-    const { store } = await open(t, shortPath)
+    const { store } = await open(t, fastPath)
     const bodies = await Promise.all(['o', 'small', 'empty'].map((key) => store.get(key)))
     await sleep(TIMEOUT * 3)
     t.same(await Promise.all(bodies.map(async ({ body }) => (await readAll(body)).length)), [BYTES.length, 5, 0])
   })
 
   t.test(`${by}: a body that is dropped takes its connection with it, one that was read gives it back`, async (t) => {
-    const { standIn, store } = await open(t, shortPath)
+    const { standIn, store } = await open(t, fastPath)
     for (let i = 0; i < 5; i++) await readAll((await store.get('o')).body)
     t.ok(standIn.openConnections <= 2, `${standIn.openConnections} connections were opened`)
     const { body } = await store.get('o')
@@ -111,13 +111,13 @@ for (const shortPath of [true, false]) {
     body.destroy()
     await until(() => standIn.runningRequests === 0)
     // undici connects again for a request that was aborted, and uses that connection again
-    if (!shortPath) await until(() => standIn.openConnections === 0)
+    if (!fastPath) await until(() => standIn.openConnections === 0)
     t.equal((await readAll((await store.get('small')).body)).toString(), 'small')
     t.ok(standIn.openConnections <= 2, `${standIn.openConnections} connections are open`)
   })
 
   t.test(`${by}: a signal ends a get that is not answered`, async (t) => {
-    const { standIn, store } = await open(t, shortPath)
+    const { standIn, store } = await open(t, fastPath)
     standIn.fail({}, 'stall')
     for (const call of ['get', 'head'] as const) {
       const controller = new AbortController()
@@ -152,7 +152,7 @@ t.test('a signal ends a get that waits for a connection', async (t) => {
   await Promise.all(held)
 })
 
-t.test('what the short path can answer itself is one call', async (t) => {
+t.test('what the fast path can answer itself is one call', async (t) => {
   const { standIn, store } = await open(t, true)
   await t.rejects(store.get('o', { range: { start: BYTES.length } }), RangeNotSatisfiable)
   await t.rejects(store.get('missing'), ObjectNotFound)

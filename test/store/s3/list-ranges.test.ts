@@ -3,8 +3,8 @@ import t from 'tap'
 import { StoreFailure } from '../../../src/errors.ts'
 import type { ListedObject, ListOptions } from '../../../src/store/object-store.ts'
 import type { S3Bucket } from '../../../src/store/s3/bucket.ts'
+import type { FastCall, FastPath } from '../../../src/store/s3/fast-path.ts'
 import { openLists as openAnyLists } from '../../../src/store/s3/list.ts'
-import type { ShortCall, ShortPath } from '../../../src/store/s3/short-path.ts'
 import { STORY_SPACE } from '../../../src/stories/key.ts'
 import { ALL, sample } from '../../support/extent.ts'
 import { chance, oneOf, randomFrom } from '../../support/random.ts'
@@ -42,7 +42,7 @@ function bucketOf(keys: string[], pageSize: number, delay: () => Promise<unknown
     const next = more ? tag('NextContinuationToken', entries.at(-1) ?? '') : ''
     return tag('ListBucketResult', tag('IsTruncated', String(more)) + next + found.join(''))
   }
-  async function request({ query = {} }: ShortCall) {
+  async function request({ query = {} }: FastCall) {
     const n = ++seen.calls
     seen.most = Math.max(seen.most, ++seen.running)
     // Half of the calls read what is there before they wait, the others after it
@@ -55,7 +55,7 @@ function bucketOf(keys: string[], pageSize: number, delay: () => Promise<unknown
   const bucket = {
     settings: { prefix: '' },
     full: (key: string) => key,
-    short: <T>(_operation: string, attempt: (path: ShortPath) => Promise<T>) => attempt({ request } as ShortPath),
+    fast: <T>(_operation: string, attempt: (path: FastPath) => Promise<T>) => attempt({ request } as FastPath),
   } as unknown as S3Bucket
   return { bucket, seen }
 }

@@ -80,7 +80,7 @@ for (const operation of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipa
 
 t.test('the second part that fails ends the upload, and its body with it', async (t) => {
   const { standIn, store } = await open(t)
-  // On the short path, then by the SDK; the part that is on its way beside it may come in between
+  // On the fast path, then by the SDK; the part that is on its way beside it may come in between
   standIn.fail({ operation: 'UploadPart', nth: 2 }, 'access-denied', 4)
   let ended = false
   async function* body() {

@@ -5,8 +5,8 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
 import t, { type Test } from 'tap'
 import { sha256 } from '../../../src/digest.ts'
+import { type FastCall, openFastPath } from '../../../src/store/s3/fast-path.ts'
 import { Part } from '../../../src/store/s3/part.ts'
-import { openShortPath, type ShortCall } from '../../../src/store/s3/short-path.ts'
 
 const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' }
 
@@ -34,7 +34,7 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
   const session = { ...CREDENTIALS, sessionToken: 'token/with+signs=' }
   const part = new Part()
   part.add(Buffer.from('bytes'))
-  const calls: ShortCall[] = [
+  const calls: FastCall[] = [
     { method: 'HEAD', key: 'stories/a/1.jpg' },
     { method: 'GET', key: "odd/ ü%2F+&=?#'()*!~@:$,;[]/日本/😀", headers: { range: 'bytes=0-1' } },
     { method: 'GET', query: { 'list-type': '2', prefix: 'a b/ü+&=', 'start-after': '', delimiter: '/' } },
@@ -55,7 +55,7 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
   ]
   for (const credentials of [CREDENTIALS, session]) {
     const client = newClient({ endpoint, forcePathStyle: true, credentials })
-    const path = await openShortPath(client, 'bucket', 1000)
+    const path = await openFastPath(client, 'bucket', 1000)
     t.ok(path)
     const reference = new SignatureV4({
       service: 's3',
@@ -90,7 +90,7 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
 t.test('a clock that is off is corrected as the SDK found it to be', async (t) => {
   const { requests, endpoint } = await startServer(t)
   const client = newClient({ endpoint, forcePathStyle: true, systemClockOffset: 3_600_000 })
-  const path = await openShortPath(client, 'bucket', 1000)
+  const path = await openFastPath(client, 'bucket', 1000)
   await path?.request({ method: 'HEAD', key: 'a' })
   const date = String(requests[0]?.headers['x-amz-date']).replace(/(....)(..)(..T..)(..)/, '$1-$2-$3:$4:')
   t.ok(Math.abs(Date.parse(date) - Date.now() - 3_600_000) < 5000, date)
@@ -106,16 +106,16 @@ t.test('credentials that are renewed are used from then on', async (t) => {
     // In the past already, so each call asks for new ones
     credentials: async () => ({ ...CREDENTIALS, accessKeyId: `KEY${++made}`, expiration: new Date(0) }),
   })
-  const path = await openShortPath(client, 'bucket', 1000)
+  const path = await openFastPath(client, 'bucket', 1000)
   for (let i = 0; i < 3; i++) await path?.request({ method: 'HEAD', key: 'a' })
   const keys = requests.map(({ headers }) => /Credential=(\w+)\//.exec(headers.authorization ?? '')?.[1])
   t.same(new Set(keys).size, 3, keys.join())
   await path?.close()
 })
 
-t.test('a bucket whose requests are signed otherwise has no short path', async (t) => {
+t.test('a bucket whose requests are signed otherwise has no fast path', async (t) => {
   const client = newClient({ region: 'us-west-2' })
-  t.equal(await openShortPath(client, 'arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap', 1000), undefined)
+  t.equal(await openFastPath(client, 'arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap', 1000), undefined)
 })
 
 t.test('endpoints are those of the SDK', async (t) => {
@@ -126,7 +126,7 @@ t.test('endpoints are those of the SDK', async (t) => {
     [{ useDualstackEndpoint: true, useFipsEndpoint: true, region: 'us-east-1' }, 'my-bucket'],
   ] as [Options, string][]) {
     const client = newClient(options)
-    const path = await openShortPath(client, bucket, 1000)
+    const path = await openFastPath(client, bucket, 1000)
     t.ok(path, `${JSON.stringify(options)} ${bucket}`)
     await path?.close()
   }

@@ -33,7 +33,7 @@ const IDLE_MS = 30_000
 /** Longest answer that is read whole, in bytes: a list of 1,000 keys of 1,024 bytes, each of them escaped, is about 4 MB. */
 const MAX_ANSWER = 8 * 1024 * 1024
 
-export interface ShortCall {
+export interface FastCall {
   readonly method: 'GET' | 'HEAD' | 'PUT'
   /** With the prefix of the store; none for a call about the bucket. */
   readonly key?: string
@@ -45,11 +45,11 @@ export interface ShortCall {
 }
 
 /** Without methods that look at `this`. */
-export interface ShortHandler extends Omit<Dispatcher.DispatchHandler, 'onResponseError'> {
+export interface FastHandler extends Omit<Dispatcher.DispatchHandler, 'onResponseError'> {
   onResponseError(controller: unknown, error: Error): void
 }
 
-export interface ShortAnswer {
+export interface FastResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer
@@ -61,18 +61,18 @@ export interface ShortAnswer {
  *
  * It tries once and judges no answer: whatever is not the plain success or "not there" of a call is for the SDK, with its retries.
  */
-export interface ShortPath {
+export interface FastPath {
   /**
    * Resolves with an answer of any status, read to its end; rejects when there is none.
    *
    * @throws {StoreBusy} when no connection becomes free in time
    */
-  request(call: ShortCall, signal?: AbortSignal): Promise<ShortAnswer>
+  request(call: FastCall, signal?: AbortSignal): Promise<FastResponse>
   /**
    * Begins a call whose answer goes to `handler`; so does `StoreBusy`. Rejects, without the handler being called, when it can't be
    * signed.
    */
-  dispatch(call: ShortCall, handler: ShortHandler): Promise<void>
+  dispatch(call: FastCall, handler: FastHandler): Promise<void>
   close(): Promise<void>
 }
 
@@ -81,7 +81,7 @@ export interface ShortPath {
  * @param timeout milliseconds without a free connection, without an answer, or without the next bytes of one
  * @returns nothing when the bucket's endpoint wants another kind of signature than SigV4
  */
-export async function openShortPath(client: S3Client, bucket: string, timeout: number): Promise<ShortPath | undefined> {
+export async function openFastPath(client: S3Client, bucket: string, timeout: number): Promise<FastPath | undefined> {
   const endpoint = await findEndpoint(client, bucket)
   if (!endpoint) return undefined
   const { origin, hostname, protocol } = endpoint.url
@@ -107,7 +107,7 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
 
   let waiting = 0
 
-  async function dispatch(call: ShortCall, handler: ShortHandler): Promise<void> {
+  async function dispatch(call: FastCall, handler: FastHandler): Promise<void> {
     const { method, key, query = {}, body, sha256 = SHA256_OF_NOTHING } = call
     const path = `${base}/${key === undefined ? '' : escapePath(key)}`
     const headers = await signer.sign(
@@ -170,7 +170,7 @@ export async function openShortPath(client: S3Client, bucket: string, timeout: n
     request: (call, signal) =>
       new Promise((resolve, reject) => {
         let status = 0
-        let headers: ShortAnswer['headers'] = {}
+        let headers: FastResponse['headers'] = {}
         let size = 0
         let abort = () => {}
         const chunks: Buffer[] = []
