@@ -1,4 +1,4 @@
-import { sideBySide } from '../side-by-side.ts'
+import { forEachConcurrent } from '../for-each-concurrent.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { putMark, readMarks } from './deletion-mark.ts'
@@ -56,7 +56,7 @@ export async function removeLeftovers(
   const oldest = now - LONGEST_UPLOAD_MS - CLOCK_MARGIN_MS
   const mayRun = ({ id, records }: StoryKeys) => records.length === 0 && ownIdTime(id) >= oldest
   const gone = await removal.remove(leftovers.filter((keys) => !mayRun(keys)))
-  await sideBySide(leftovers.filter(mayRun), REMOVALS_AT_ONCE, async (keys) => {
+  await forEachConcurrent(leftovers.filter(mayRun), REMOVALS_AT_ONCE, async (keys) => {
     if (await removeUnlessGrown(store, removal, keys)) gone.push(keys)
   })
   return gone

@@ -1,5 +1,5 @@
 import { StoryNotFound } from '../errors.ts'
-import { sideBySide } from '../side-by-side.ts'
+import { forEachConcurrent } from '../for-each-concurrent.ts'
 import type { ListOptions, ObjectStore } from '../store/object-store.ts'
 import { type DeletionMark, MARKS, readMarks } from './deletion-mark.ts'
 import {
@@ -144,7 +144,7 @@ async function* settledIds(
       continue
     }
     const none = new Set<string>()
-    await sideBySide(doubts, LOOKS_AT_ONCE, async (id) => {
+    await forEachConcurrent(doubts, LOOKS_AT_ONCE, async (id) => {
       if (!(await lookUp(store, id))) none.add(id)
     })
     yield none.size === 0 ? ids : ids.filter((id) => !none.has(id))

@@ -1,5 +1,5 @@
 import { DeleteFailure, ObjectNotFound, StoryNotFound } from '../errors.ts'
-import { sideBySide } from '../side-by-side.ts'
+import { forEachConcurrent } from '../for-each-concurrent.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
@@ -119,7 +119,7 @@ export async function removeAllStories(
   }
 
   const readable = pastUnreadable(store, (folder, error) => removal.keep(folder, error))
-  await sideBySide(readBatches(readable, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
+  await forEachConcurrent(readBatches(readable, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
     const isMarked = await mark()
     const settling = stories.filter(({ id }) => isSettling(id, uploadTimeout))
     if (!isMarked) for (const { id } of settling) unmarked.add(id)
@@ -129,7 +129,7 @@ export async function removeAllStories(
       ...settling.filter(({ hasOthers }) => hasOthers),
       ...(isRepetition ? suspects.filter((keys) => !leftovers.includes(keys)) : []),
     ]
-    await sideBySide(lasting, MARKS_AT_ONCE, async ({ id }) => {
+    await forEachConcurrent(lasting, MARKS_AT_ONCE, async ({ id }) => {
       if ((await putMark(store, id)) === undefined) unmarked.add(id)
     })
     const gone = new Set(await removal.remove(stories))
@@ -141,16 +141,16 @@ export async function removeAllStories(
     }
     // Of the others an id is left that has nothing but variants
     const withOthers = stories.filter(({ hasOthers }) => hasOthers)
-    await sideBySide(withOthers, MARKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
+    await forEachConcurrent(withOthers, MARKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
   })
-  await sideBySide(orphanedVariants(readable), BATCHES_AT_ONCE, (orphans) =>
+  await forEachConcurrent(orphanedVariants(readable), BATCHES_AT_ONCE, (orphans) =>
     removal.delete(orphans.flatMap(({ objects }) => objects.map(({ key }) => key))),
   )
   removal.throwIfFailed()
   // What is left may be that of an earlier deletion: as long as there is a tombstone, no list of ids has it
   if (waiting.size > 0) return
   const done = (await Promise.all(own)).filter((key) => key !== undefined)
-  await sideBySide(earlier, MARKS_AT_ONCE, async ({ key, id }) => {
+  await forEachConcurrent(earlier, MARKS_AT_ONCE, async ({ key, id }) => {
     if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
   })
   await store.delete(done)
@@ -197,7 +197,7 @@ export async function leftoversOf(
 ): Promise<StoryKeys[]> {
   const foreign = new Set<StoryKeys>()
   const objects = suspects.flatMap((keys) => keys.keys().map((key) => ({ keys, key })))
-  await sideBySide(objects, HEADS_AT_ONCE, async ({ keys, key }) => {
+  await forEachConcurrent(objects, HEADS_AT_ONCE, async ({ keys, key }) => {
     if (!foreign.has(keys) && !(await isOurs(store, key, before))) foreign.add(keys)
   })
   return suspects.filter((keys) => !foreign.has(keys))
@@ -252,7 +252,7 @@ export class Removal {
   /** Writes the ends of their idempotency records; returns those for which the store has no room. */
   async #withoutEnd(stories: readonly StoryKeys[]): Promise<Set<StoryKeys>> {
     const full = new Set<StoryKeys>()
-    await sideBySide(stories, MARKS_AT_ONCE, async (keys) => {
+    await forEachConcurrent(stories, MARKS_AT_ONCE, async (keys) => {
       if (!(await commitBeforeDeletion(this.#store, keys))) full.add(keys)
     })
     return full

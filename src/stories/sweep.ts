@@ -1,4 +1,4 @@
-import { sideBySide } from '../side-by-side.ts'
+import { forEachConcurrent } from '../for-each-concurrent.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
@@ -259,7 +259,7 @@ async function* oldOrphans(store: ObjectStore, span: Span, before: number) {
   for await (const page of orphanedVariants(store, rangeOf(span))) {
     for (const { storyId, objects } of page) {
       const keys: string[] = []
-      await sideBySide(objects, HEADS_AT_ONCE, async ({ key }) => {
+      await forEachConcurrent(objects, HEADS_AT_ONCE, async ({ key }) => {
         if (await isOurs(store, key, before)) keys.push(key)
       })
       if (keys.length > 0) yield { storyId, keys }

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
 import { Check } from 'typebox/schema'
 import { ObjectNotFound, StoreUnavailable, StoryNotFound } from '../errors.ts'
+import { forEachConcurrent } from '../for-each-concurrent.ts'
 import { CONTENT_TYPES } from '../images/types.ts'
-import { sideBySide } from '../side-by-side.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { imageTypeOf, isOwnId, STORIES, type StoryKeys, storyIdOf, storyPrefix } from './key.ts'
@@ -76,7 +76,7 @@ export async function verifyStories(store: ObjectStore, options: VerifyOptions):
     report.damaged += 1
     onDamaged(storyIdOf(folder) ?? folder, ["can't be read"])
   })
-  await sideBySide(storiesOf(readable, id), STORIES_AT_ONCE, async (keys) => {
+  await forEachConcurrent(storiesOf(readable, id), STORIES_AT_ONCE, async (keys) => {
     signal?.throwIfAborted()
     if (!isOwnId(keys.id)) report.foreign += keys.images.length > 0 ? 1 : 0
     else if (keys.records.length > 0) {

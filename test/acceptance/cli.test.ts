@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { sideBySide } from '../../src/side-by-side.ts'
+import { forEachConcurrent } from '../../src/for-each-concurrent.ts'
 import { examplesOf, run } from '../support/examples.ts'
 import { sample } from '../support/extent.ts'
 import type { ServerProcess } from '../support/server-process.ts'
@@ -132,7 +132,7 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
     [['verify', '--story', 'x'], {}, 2, /It has to be the id of a story/],
     [['nothing'], {}, 2, /^Unknown command 'nothing'/],
   ] as const
-  await sideBySide(
+  await forEachConcurrent(
     sample<(typeof cases)[number]>(cases, 10),
     2,
     async ([[name, ...rest], environment, code, sentence]) => {

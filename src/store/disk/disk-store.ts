@@ -7,7 +7,7 @@ import { callbacksOf } from '../../aborted.ts'
 import { giveBack } from '../../blocks.ts'
 import { LongDigest, sha256 } from '../../digest.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
-import { sideBySide } from '../../side-by-side.ts'
+import { forEachConcurrent } from '../../for-each-concurrent.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
 import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
@@ -126,7 +126,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
         if (inside) inside.push(key)
         else folders.set(folder, [key])
       }
-      await sideBySide(folders, FOLDERS_AT_ONCE, async ([folder, inside]) => {
+      await forEachConcurrent(folders, FOLDERS_AT_ONCE, async ([folder, inside]) => {
         try {
           for (const key of inside) {
             await unlinkIfThere(filePath(root, key))

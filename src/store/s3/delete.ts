@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { BuildMiddleware, HttpRequest } from '@smithy/types'
 import { DeleteFailure, ObjectNotFound, StoreFailure } from '../../errors.ts'
-import { sideBySide } from '../../side-by-side.ts'
+import { forEachConcurrent } from '../../for-each-concurrent.ts'
 import type { ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { isNotImplemented, storeError } from './store-error.ts'
@@ -33,14 +33,14 @@ export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
     /** Keys for which the store turned out not to have the call. */
     const single: string[] = []
     if (hasDeleteObjects) {
-      await sideBySide(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
+      await forEachConcurrent(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
         if (hasDeleteObjects && (await deleteMany(bucket, batch, fail))) return
         if (hasDeleteObjects) bucket.settings.onLimit?.('delete_many')
         hasDeleteObjects = false
         single.push(...batch)
       })
     } else single.push(...keys)
-    await sideBySide(single, SINGLE_CALLS_AT_ONCE, (key) => deleteOne(bucket, key, fail))
+    await forEachConcurrent(single, SINGLE_CALLS_AT_ONCE, (key) => deleteOne(bucket, key, fail))
     if (failed.length > 0) throw new DeleteFailure(failed, { cause })
   }
 }
