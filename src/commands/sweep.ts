@@ -25,9 +25,9 @@ export function sweep(
           json ? JSON.stringify({ removed: what, keys }) : [what, ...keys.map((key) => `  ${key}`)].join('\n'),
         )
       },
-      onTidied(name) {
+      onDebris(name) {
         files += 1
-        console.log(json ? JSON.stringify({ tidied: name }) : `Beside objects: ${name}`)
+        console.log(json ? JSON.stringify({ debris: name }) : `Beside objects: ${name}`)
       },
       onUnreadable(folder) {
         unreadable += 1

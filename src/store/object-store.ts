@@ -82,12 +82,12 @@ export interface ListOptions {
   readonly signal?: AbortSignal
 }
 
-export interface TidyOptions {
-  /** Ends with "/": what is tidied is between it and the next one, */
+export interface RemoveDebrisOptions {
+  /** Ends with "/". Only folders directly below it are looked into. */
   readonly prefix: string
-  /** in these parts of the list. */
+  /** Which of these folders, in the order of keys. */
   readonly ranges: readonly Pick<ListOptions, 'after' | 'before'>[]
-  /** Which folders are looked into, as for a list; one that can't be read is passed over. */
+  /** Returns whether a folder is looked into. One that can't be read is skipped. */
   readonly within?: (folder: string) => boolean
   /** Milliseconds since 1970. */
   readonly olderThan: number
@@ -137,10 +137,10 @@ export interface ObjectStore {
   /** Any number of keys; one that is not there is fine. Rejects with `DeleteFailure`, naming the keys that are left. */
   delete(keys: readonly string[]): Promise<void>
   /**
-   * Removes what interrupted puts and deletes have left that is no object, and that nobody has changed since `olderThan`; yields the
-   * name of each. Of stores that leave such things.
+   * Removes what interrupted puts and deletes have left beside objects and nobody has changed since `olderThan`. Yields the name of
+   * each. Only in stores that leave such things.
    */
-  tidy?(options: TidyOptions): AsyncIterable<string>
+  removeDebris?(options: RemoveDebrisOptions): AsyncIterable<string>
   /**
    * Finds out what the store can do that differs between stores, so that the first upload need not wait for it. Writes and deletes an
    * object. Of stores that differ.

@@ -1,6 +1,6 @@
 import { ObjectExists, ObjectNotFound, RangeNotSatisfiable, StoreBusy, StoreFull, StoreUnavailable } from '../errors.ts'
 import type { Metrics, StoreOutcome } from '../observability/metrics.ts'
-import type { Body, FoundObject, ObjectStore, TidyOptions } from './object-store.ts'
+import type { Body, FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
 
 /** Begins to follow one call; what it returns is called once, at the end. */
 export type FollowCall = (name: string, key: string) => (outcome: StoreOutcome) => void
@@ -63,7 +63,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     }
   }
 
-  const tidy = store.tidy?.bind(store)
+  const removeDebris = store.removeDebris?.bind(store)
   const prepare = store.prepare?.bind(store)
   return {
     putMemory: store.putMemory,
@@ -111,7 +111,9 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     list: (options) => pages('list', options.prefix, store.list(options), options.signal),
     listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options), options.signal),
     delete: (keys) => timed('delete', keys[0] ?? '', store.delete(keys)),
-    ...(tidy && { tidy: (options: TidyOptions) => pages('tidy', options.prefix, tidy(options)) }),
+    ...(removeDebris && {
+      removeDebris: (options: RemoveDebrisOptions) => pages('removeDebris', options.prefix, removeDebris(options)),
+    }),
     ...(prepare && { prepare }),
     ready: () => timed('ready', '', store.ready()),
     close: () => store.close(),

@@ -37,7 +37,7 @@ export interface SweepOptions {
   /** Is told which keys the store did not delete. */
   readonly onKept?: (keys: readonly string[]) => void
   /** Is told what was removed that the store has beside objects. */
-  readonly onTidied?: (name: string) => void
+  readonly onDebris?: (name: string) => void
   /** Is told of a folder that can't be read, which it leaves alone. */
   readonly onUnreadable?: (folder: string, error: unknown) => void
 }
@@ -226,7 +226,7 @@ export class Sweeper {
         noteKept(removal)
       }
     }
-    await this.#tidy(before, spans, options)
+    await this.#removeDebris(before, spans, options)
 
     if (dryRun || byHour) return report
     this.#swept = { before, began, first: last?.first ?? first ?? before, next }
@@ -236,20 +236,20 @@ export class Sweeper {
     return report
   }
 
-  async #tidy(olderThan: number, spans: readonly Span[], options: SweepOptions): Promise<void> {
+  async #removeDebris(olderThan: number, spans: readonly Span[], options: SweepOptions): Promise<void> {
     // Marks are before every id
     const ranges: Range[] = [{ before: keyAt(0) }, ...spans.map(rangeOf)]
-    const { signal, dryRun = false, onTidied } = options
+    const { signal, dryRun = false, onDebris } = options
     const within = (folder: string) => [folder === MARKS, storyIdOf(folder), variantStoryId(folder)].some(Boolean)
-    for await (const name of this.#store.tidy?.({ prefix: STORIES, ranges, within, olderThan, dryRun }) ?? []) {
+    for await (const name of this.#store.removeDebris?.({ prefix: STORIES, ranges, within, olderThan, dryRun }) ?? []) {
       signal?.throwIfAborted()
-      onTidied?.(name)
+      onDebris?.(name)
     }
     const ofVariants = { prefix: VARIANTS, within, ranges: spans.map(rangeOf).map(variantRange), olderThan, dryRun }
-    for await (const name of this.#store.tidy?.(ofVariants) ?? []) {
+    for await (const name of this.#store.removeDebris?.(ofVariants) ?? []) {
       signal?.throwIfAborted()
       // What is temporary is below no prefix, and comes with each
-      if (name.startsWith(VARIANTS)) onTidied?.(name)
+      if (name.startsWith(VARIANTS)) onDebris?.(name)
     }
   }
 }

@@ -11,8 +11,8 @@ import { forEachConcurrent } from '../../for-each-concurrent.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
 import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
+import { removeDebris } from './remove-debris.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
-import { tidyDisk } from './tidy.ts'
 import { listFolder, listFolders, timeOf } from './walk.ts'
 
 /** What one write takes at most, but for its last chunk: each call goes through the thread pool, which costs more than the copy. */
@@ -143,7 +143,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       if (failed.length > 0) throw new DeleteFailure(failed, { cause })
     },
 
-    tidy: (options) => tidyDisk(root, options),
+    removeDebris: (options) => removeDebris(root, options),
 
     async ready() {
       try {

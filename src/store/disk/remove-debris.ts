@@ -1,26 +1,26 @@
 import { lstat, opendir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compareKeys, type TidyOptions } from '../object-store.ts'
+import { compareKeys, type RemoveDebrisOptions } from '../object-store.ts'
 import { changeTime, removeFolderIfEmpty, unlinkIfThere } from './folder.ts'
 import { isMissing, isUnreadable } from './store-error.ts'
 
 /**
- * Removes what a process that died has left beside objects: temporary files, hidden files of no object, and folders with nothing
- * else in them. Only what nobody has changed since `olderThan`, which is before any put that may still run began: its folder,
- * hidden file and temporary files are younger.
+ * Removes what a process that died has left beside objects: temporary files, sidecars without an object, and folders that hold nothing
+ * else. Spares what has changed since `olderThan`. That time is before the start of any put that may still run, so the files and the
+ * folder of such a put are younger.
  */
-export async function* tidyDisk(root: string, options: TidyOptions): AsyncGenerator<string> {
-  yield* tidyFiles(root, '.tmp/', options, () => true)
+export async function* removeDebris(root: string, options: RemoveDebrisOptions): AsyncGenerator<string> {
+  yield* removeFiles(root, '.tmp/', options, () => true)
   for await (const name of eachName(join(root, options.prefix))) {
     const folder = `${options.prefix}${name}/`
     if (name.startsWith('.') || !options.ranges.some((range) => isIn(range, folder))) continue
     if (options.within && !options.within(folder)) continue
-    // Looked at first: what is removed in it changes its time
+    // Before its files are removed, which changes its time
     const isOld = await isOlder(join(root, folder), options.olderThan, 'folder')
-    const names = await namesIn(join(root, folder)).catch(passOver)
+    const names = await namesIn(join(root, folder)).catch(skipUnreadable)
     if (!names) continue
     let left = names.length
-    for await (const path of tidyFiles(root, folder, options, isOrphan)) {
+    for await (const path of removeFiles(root, folder, options, isOrphan)) {
       left -= 1
       yield path
     }
@@ -29,31 +29,31 @@ export async function* tidyDisk(root: string, options: TidyOptions): AsyncGenera
   }
 }
 
-/** A folder that can't be read is for the lists, which tell of it. */
-function passOver(error: unknown): undefined {
+/** Lists report a folder that can't be read. */
+function skipUnreadable(error: unknown): undefined {
   if (!isUnreadable(error)) throw error
 }
 
-function isIn({ after, before }: TidyOptions['ranges'][number], key: string): boolean {
+function isIn({ after, before }: RemoveDebrisOptions['ranges'][number], key: string): boolean {
   return (after === undefined || compareKeys(key, after) > 0) && (before === undefined || compareKeys(key, before) < 0)
 }
 
-async function* tidyFiles(
+async function* removeFiles(
   root: string,
   folder: string,
-  { olderThan, dryRun }: TidyOptions,
-  isWanted: (path: string, names: ReadonlySet<string>, name: string) => boolean | Promise<boolean>,
+  { olderThan, dryRun }: RemoveDebrisOptions,
+  isDebris: (path: string, names: ReadonlySet<string>, name: string) => boolean | Promise<boolean>,
 ): AsyncGenerator<string> {
   const names = new Set(await namesIn(join(root, folder)))
   for (const name of names) {
     const path = join(root, folder, name)
-    if (!(await isWanted(path, names, name)) || !(await isOlder(path, olderThan, 'file'))) continue
+    if (!(await isDebris(path, names, name)) || !(await isOlder(path, olderThan, 'file'))) continue
     if (!dryRun) await unlinkIfThere(path)
     yield folder + name
   }
 }
 
-/** Whether a file is one that the disk store puts beside an object, and the object is not there. */
+/** Returns whether a file is a sidecar whose object is not there. */
 async function isOrphan(path: string, names: ReadonlySet<string>, name: string): Promise<boolean> {
   const object = /^\.(.+)\.json$/.exec(name)?.[1]
   if (object === undefined || names.has(object)) return false
@@ -84,7 +84,7 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** The same for a folder of very many. */
+/** Yields the names in a folder that may have very many. */
 async function* eachName(folder: string): AsyncGenerator<string> {
   try {
     for await (const { name } of await opendir(folder)) yield name

@@ -12,7 +12,7 @@ const HOUR = 3_600_000
 const LONG_AGO = new Date('2024-01-01T00:00:00Z')
 const SIDECAR = JSON.stringify({ id: 'a', contentType: 'image/jpeg', metadata: {} })
 
-t.test('a sweep tidies what is no object, is old, and is the store’s own', async (t) => {
+t.test('a sweep removes what is not an object, is old, and is the store’s own', async (t) => {
   const root = await makeFolder(t)
   const store = await openDiskStore(root)
   const [whole, empty, orphans, mixed, fresh] = [0, 1, 2, 3, 4].map((n) => v7({ msecs: 1_700_000_000_000 + n })) as [
@@ -54,9 +54,12 @@ t.test('a sweep tidies what is no object, is old, and is the store’s own', asy
   await place(`stories/${fresh}/.1.jpg.json`, SIDECAR, young)
   const before = (await readdir(root, { recursive: true })).sort()
   for (const dryRun of [true, false]) {
-    const tidied: string[] = []
-    await new Sweeper(store, HOUR, () => Date.now() + 2 * HOUR).sweep({ dryRun, onTidied: (name) => tidied.push(name) })
-    t.same(tidied.sort(), remains.toSorted())
+    const removed: string[] = []
+    await new Sweeper(store, HOUR, () => Date.now() + 2 * HOUR).sweep({
+      dryRun,
+      onDebris: (name) => removed.push(name),
+    })
+    t.same(removed.sort(), remains.toSorted())
     const gone = new Set(dryRun ? [] : remains.map((path) => path.replace(/\/$/, '')))
     t.same(
       (await readdir(root, { recursive: true })).sort(),
