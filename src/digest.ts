@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
-import { giveBack, lendAgain, takeBack } from './blocks.ts'
+import { bufferPool } from './buffer-pool.ts'
 import { CODE } from './package.ts'
 
 /** What `digestBody` hands over at once, in bytes. */
@@ -79,12 +79,12 @@ export async function digestBody(body: AsyncIterable<Uint8Array>): Promise<{ siz
       if (held < HANDED_BYTES) continue
       whole ??= new LongDigest()
       await whole.add(chunks)
-      chunks.forEach(giveBack)
+      bufferPool.release(chunks)
       chunks = []
       held = 0
     }
     const digest = await (whole ? whole.end(chunks) : sha256(chunks))
-    chunks.forEach(giveBack)
+    bufferPool.release(chunks)
     return { size, sha256: digest }
   } catch (error) {
     await whole?.end().catch(() => {})
@@ -94,13 +94,13 @@ export async function digestBody(body: AsyncIterable<Uint8Array>): Promise<{ siz
 
 async function handOver(chunks: Uint8Array[], whole?: LongDigest): Promise<string> {
   // What is in no block may be seen by others, and is copied
-  const areBlocks = chunks.map(takeBack)
+  const areBlocks = chunks.map((chunk) => bufferPool.transferOut(chunk))
   const sent = chunks.map(
     (chunk, index) => (areBlocks[index] ? chunk : new Uint8Array(chunk)) as Uint8Array<ArrayBuffer>,
   )
   const answer = await order({ chunks: sent, ...(whole && { whole: whole.id }) }, whole?.thread)
   for (const [index, chunk] of answer.chunks.entries()) {
-    if (areBlocks[index]) chunks[index] = lendAgain(chunk)
+    if (areBlocks[index]) chunks[index] = bufferPool.transferIn(chunk)
   }
   return answer.digest
 }

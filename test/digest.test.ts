@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
-import { BLOCK_BYTES, giveBack, takeBlock } from '../src/blocks.ts'
+import { BUFFER_BYTES, bufferPool } from '../src/buffer-pool.ts'
 import { digestBody, LongDigest, sha256 } from '../src/digest.ts'
 
 function expected(chunks: readonly Uint8Array[]): string {
@@ -10,8 +10,8 @@ function expected(chunks: readonly Uint8Array[]): string {
 }
 
 /** A block with something in it. */
-function filled(length = BLOCK_BYTES): Buffer {
-  const block = takeBlock().subarray(0, length)
+function filled(length = BUFFER_BYTES): Buffer {
+  const block = bufferPool.acquire().subarray(0, length)
   block.set(randomBytes(length))
   return block
 }
@@ -84,6 +84,6 @@ t.test('a block is lent again when it was digested, and can be given back', asyn
   const chunks = [filled(100_000)]
   await sha256(chunks)
   const [{ buffer } = Buffer.alloc(0)] = chunks
-  giveBack(chunks[0] as Buffer)
-  t.equal(takeBlock().buffer, buffer)
+  bufferPool.release([chunks[0] as Buffer])
+  t.equal(bufferPool.acquire().buffer, buffer)
 })

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
-import { BLOCK_BYTES, takeBlock } from '../blocks.ts'
+import { BUFFER_BYTES, bufferPool } from '../buffer-pool.ts'
 import {
   BrokenMultipart,
   ClientGone,
@@ -236,16 +236,16 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number, 
     if (filled + chunk.length <= SMALL_BYTES) block ??= Buffer.allocUnsafeSlow(SMALL_BYTES)
     else if (block?.length === SMALL_BYTES) {
       const small = block
-      block = takeBlock()
+      block = bufferPool.acquire()
       block.set(small)
     }
     for (let at = 0; at < chunk.length; ) {
-      block ??= takeBlock()
+      block ??= bufferPool.acquire()
       const count = Math.min(chunk.length - at, block.length - filled)
       block.set(count === chunk.length ? chunk : chunk.subarray(at, at + count), filled)
       filled += count
       at += count
-      if (filled < BLOCK_BYTES) continue
+      if (filled < BUFFER_BYTES) continue
       full.push(block)
       block = undefined
       filled = 0

@@ -4,7 +4,7 @@ import { access, type FileHandle, link, lstat, open, opendir, readFile, rename, 
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { callbacksOf } from '../../aborted.ts'
-import { giveBack } from '../../blocks.ts'
+import { bufferPool } from '../../buffer-pool.ts'
 import { LongDigest, sha256 } from '../../digest.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { forEachConcurrent } from '../../for-each-concurrent.ts'
@@ -193,7 +193,7 @@ async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Pr
     let held = 0
     const write = async () => {
       if (held > 0) await writeAll(file, chunks, held)
-      chunks.forEach(giveBack)
+      bufferPool.release(chunks)
       size += held
       chunks = []
       held = 0

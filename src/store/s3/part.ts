@@ -1,4 +1,4 @@
-import { giveBack } from '../../blocks.ts'
+import { bufferPool } from '../../buffer-pool.ts'
 
 /** Bytes of a body on their way to the store in one call. */
 export class Part {
@@ -12,7 +12,7 @@ export class Part {
 
   /** Its memory may be used again: for a part that nobody reads any more. */
   release(): void {
-    for (const bytes of this.bytes) giveBack(bytes)
+    bufferPool.release(this.bytes)
     this.bytes.length = 0
     this.size = 0
   }

@@ -8,7 +8,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { giveBack } from '../../blocks.ts'
+import { bufferPool } from '../../buffer-pool.ts'
 import { sha256 } from '../../digest.ts'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
@@ -150,7 +150,7 @@ async function putInParts(
     while (chunks[0] && chunks[0].length <= copied) {
       const chunk = chunks.shift() as Uint8Array
       copied -= chunk.length
-      if (chunk.buffer !== part.buffer) giveBack(chunk)
+      if (chunk.buffer !== part.buffer) bufferPool.release([chunk])
     }
   }
 
