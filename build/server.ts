@@ -8,7 +8,7 @@ import { isUnfinished, writeFileAtomic } from './write-file-atomic.ts'
 const SOURCES = fileURLToPath(new URL('../src/', import.meta.url))
 
 /** What is started, by people and by the server. */
-export const ENTRIES: readonly string[] = ['server.ts', 'cli.ts', 'digest-thread.js', 'variants/worker.ts']
+export const ENTRIES: readonly string[] = ['server.ts', 'cli.ts', 'hash-worker.js', 'variants/worker.ts']
 
 /** They bring native code, which they look for beside themselves. */
 export const EXTERNAL: readonly string[] = ['sharp', 'fs-native-extensions']

@@ -1,5 +1,5 @@
-import { digestBody } from '../digest.ts'
 import { KeyInUse, KeyReused, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
+import { hashBody } from '../hash.ts'
 import { type Head, readHead } from '../images/read-head.ts'
 import { NO_BYTES } from '../images/scan.ts'
 import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
@@ -180,7 +180,7 @@ class RunningUpload {
           metadata: { ...WRITTEN_BY_US, ...(format && sizeMetadata(format)) },
           readAhead: this.#options.readAhead,
         })
-      : digestBody(bytes())
+      : hashBody(bytes())
     const stored = result
       .then(
         ({ size, sha256 }) => {

@@ -5,9 +5,9 @@ import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { callbacksOf } from '../../aborted.ts'
 import { bufferPool } from '../../buffer-pool.ts'
-import { LongDigest, sha256 } from '../../digest.ts'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { forEachConcurrent } from '../../for-each-concurrent.ts'
+import { hash, StreamingHash } from '../../hash.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
 import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
@@ -186,7 +186,7 @@ function watched(body: Body) {
 
 async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Promise<PutResult> {
   const file = await open(path, 'wx', 0o640)
-  let long: LongDigest | undefined
+  let stream: StreamingHash | undefined
   try {
     let size = 0
     let chunks: Uint8Array[] = []
@@ -202,17 +202,18 @@ async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Pr
       chunks.push(chunk)
       held += chunk.length
       if (held < WRITE_BYTES && chunks.length < WRITE_CHUNKS) continue
-      long ??= new LongDigest()
-      await long.add(chunks)
+      stream ??= new StreamingHash()
+      chunks = await stream.update(chunks)
       await write()
     }
-    const digest = long ? await long.end(chunks) : await sha256(chunks)
+    const hashed = await (stream ? stream.digest(chunks) : hash(chunks))
+    chunks = hashed.chunks
     await write()
     // The bytes and the size, not the times (fdatasync(2))
     await file.datasync()
-    return { size, sha256: digest }
+    return { size, sha256: hashed.digest }
   } catch (error) {
-    await long?.end().catch(() => {})
+    await stream?.digest().catch(() => {})
     throw error
   } finally {
     await file.close()

@@ -13,7 +13,6 @@ import type { AwsCredentialIdentity, HttpRequest } from '@smithy/types'
 import { type Dispatcher, Pool } from 'undici'
 import { callbacksOf } from '../../aborted.ts'
 import { StoreBusy } from '../../errors.ts'
-import type { Part } from './part.ts'
 
 /** Most connections to the store, for downloads and for all else. */
 export const SOCKETS = 256
@@ -39,7 +38,7 @@ export interface FastCall {
   readonly key?: string
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: Part
+  readonly body?: readonly Uint8Array[]
   /** Of the body, in hexadecimal: signed, so that the store checks the bytes. */
   readonly sha256?: string
 }
@@ -121,8 +120,7 @@ export async function openFastPath(client: S3Client, bucket: string, timeout: nu
       },
       Date.now() + config.systemClockOffset,
     )
-    if (body) headers['content-length'] = String(body.size)
-    const bytes = body?.bytes
+    if (body) headers['content-length'] = String(body.reduce((size, { length }) => size + length, 0))
     const text = queryText(query)
     if (waiting >= MAX_WAITING) throw new StoreBusy()
     let isSent = false
@@ -140,7 +138,7 @@ export async function openFastPath(client: S3Client, bucket: string, timeout: nu
         method,
         path: text === '' ? path : `${path}?${text}`,
         headers,
-        body: bytes && bytes.length > 1 ? oneAfterAnother(bytes) : (bytes?.[0] ?? null),
+        body: body && body.length > 1 ? oneAfterAnother(body) : (body?.[0] ?? null),
       },
       {
         ...handler,

@@ -9,12 +9,11 @@ import {
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { bufferPool } from '../../buffer-pool.ts'
-import { sha256 } from '../../digest.ts'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
+import { hash } from '../../hash.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { headObject } from './get.ts'
-import { Part } from './part.ts'
 import { errorName, storeError } from './store-error.ts'
 
 /**
@@ -56,15 +55,16 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
   const { contentType: ContentType, metadata, ifNoneMatch } = options
   const object = { Bucket: bucket.settings.bucket, Key: bucket.full(key), ContentType, Metadata: { ...metadata } }
   try {
-    const first = new Part()
-    while (first.size <= PART_BYTES) {
+    const first: Uint8Array[] = []
+    for (let size = 0; size <= PART_BYTES; ) {
       const chunk = await next()
-      if (!chunk) return await putWhole(bucket, object, first, ifNoneMatch)
-      first.add(chunk)
+      if (!chunk) return await putWhole(bucket, object, first, size, ifNoneMatch)
+      first.push(chunk)
+      size += chunk.length
     }
     // Ceph RGW would complete such an upload in any case
     if (ifNoneMatch) throw new StoreFailure()
-    const rest = async () => first.bytes.shift() ?? (await next())
+    const rest = async () => first.shift() ?? (await next())
     return await putInParts(bucket, key, object, rest, options.readAhead === false ? 1 : PARTS_AT_ONCE)
   } catch (error) {
     if (bodyFailure) throw bodyFailure.error
@@ -80,27 +80,28 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
 async function putWhole(
   bucket: S3Bucket,
   object: NewObject,
-  part: Part,
+  bytes: Uint8Array[],
+  size: number,
   ifNoneMatch: '*' | undefined,
 ): Promise<PutResult> {
-  const result = { size: part.size, sha256: await sha256(part.bytes) }
+  const { digest: sha256, chunks } = await hash(bytes)
   const headers: Record<string, string> = { 'content-type': object.ContentType }
   for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
   if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
   const isStored = await bucket.fast('PutObject', async (path) => {
-    const call = { method: 'PUT', key: object.Key, headers, body: part, sha256: result.sha256 } as const
+    const call = { method: 'PUT', key: object.Key, headers, body: chunks, sha256 } as const
     const { status } = await path.request(call)
     if (status === 412) throw new ObjectExists()
     return status === 200 || undefined
   })
   if (isStored) {
     // Only now is it certain that the connection has let go of them
-    part.release()
+    bufferPool.release(chunks)
   } else {
-    const command = new PutObjectCommand({ ...object, IfNoneMatch: ifNoneMatch, Body: Buffer.concat(part.bytes) })
+    const command = new PutObjectCommand({ ...object, IfNoneMatch: ifNoneMatch, Body: Buffer.concat(chunks) })
     await bucket.client.send(command, bucket.bounded())
   }
-  return result
+  return { size, sha256 }
 }
 
 /**
@@ -116,7 +117,7 @@ async function putInParts(
   next: () => Promise<Uint8Array | undefined>,
   atOnce: number,
 ): Promise<PutResult> {
-  // Not by the thread that digests: a message for each chunk costs more than the digest
+  // Not in the hash worker: a message for each chunk costs more than its hash
   const whole = createHash('sha256')
   /** What was read, until it is in a part. */
   const chunks: Uint8Array[] = []
