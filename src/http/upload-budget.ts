@@ -78,8 +78,8 @@ export class UploadBudget {
     // A store may copy what it holds
     const most = length === undefined ? Number.POSITIVE_INFINITY : 2 * length
     const bytesFor = (put: number) => Math.min(put, most) + SLACK_BYTES
-    const { lean, readAhead } = this.#putMemory
-    return this.#large.reserve(bytesFor(lean), bytesFor(readAhead), signal, sender)
+    const { minBytes, maxBytes } = this.#putMemory
+    return this.#large.reserve(bytesFor(minBytes), bytesFor(maxBytes), signal, sender)
   }
 }
 

@@ -114,8 +114,8 @@ export interface KeySpace {
  * aborts rejects with the signal's reason, and so does the body of a `get`.
  */
 export interface ObjectStore {
-  /** What a put of a large body holds of it at most, in bytes: with `readAhead`, and without. */
-  readonly putMemory: { readonly readAhead: number; readonly lean: number }
+  /** Most bytes of a large body that a put holds: `minBytes` without `readAhead`, and `maxBytes` with it. */
+  readonly putMemory: { readonly minBytes: number; readonly maxBytes: number }
   /**
    * All or nothing: once this resolves the object is visible and durable. If `body` fails nothing is stored and the promise
    * rejects with the body's own error. A put that rejects for another reason can still have been carried out.

@@ -18,7 +18,7 @@ export function openMemoryStore(): ObjectStore & { readonly objects: Map<string,
       .sort(compareKeys)
   return {
     objects,
-    putMemory: { readAhead: 0, lean: 0 },
+    putMemory: { minBytes: 0, maxBytes: 0 },
     async put(key, body) {
       const chunks: Uint8Array[] = []
       for await (const chunk of body) chunks.push(chunk)

@@ -8,7 +8,7 @@ import { MIB } from '../support/bodies.ts'
 const never = new AbortController().signal
 const LARGE = 1_000_000_000
 
-const PUT_MEMORY = { readAhead: 21 * MIB, lean: 16 * MIB }
+const PUT_MEMORY = { minBytes: 16 * MIB, maxBytes: 21 * MIB }
 /** With what the rest of an upload takes. */
 const [MAX_BYTES, MIN_BYTES] = [23.5 * MIB, 18.5 * MIB]
 /** Memory for two large uploads that read ahead and one that does not, and for a quarter of all in small ones. */

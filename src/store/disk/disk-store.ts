@@ -19,7 +19,7 @@ import { listFolder, listFolders, timeOf } from './walk.ts'
 const WRITE_BYTES = 512 * 1024
 
 /** Other images of an upload may hold 5 MiB until they are written, and with `readAhead` as much again. */
-const PUT_MEMORY = { readAhead: 10 * 1024 * 1024, lean: 5 * 1024 * 1024 }
+const PUT_MEMORY = { minBytes: 5 * 1024 * 1024, maxBytes: 10 * 1024 * 1024 }
 const WRITE_CHUNKS = 32
 
 /** Folders that one deletion works in side by side. */

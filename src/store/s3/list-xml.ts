@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer'
 import type { ListedObject } from '../object-store.ts'
 
 /** What an answer to ListObjectsV2 says (AWS, "ListObjectsV2"). */
-export interface ListAnswer {
+export interface ListPage {
   readonly objects: ListedObject[]
   readonly prefixes: string[]
   readonly truncated: boolean
@@ -15,12 +15,12 @@ export interface ListAnswer {
  * @param strip characters to take off from the front of each key
  * @returns nothing for a form of XML that it does not know, and for a list that contradicts itself
  */
-export function scanList(body: Buffer, strip = 0): ListAnswer | undefined {
+export function scanList(body: Buffer, strip = 0): ListPage | undefined {
   const text = isAscii(body) ? body.toString('latin1') : body.toString()
   const root = ROOT.exec(text)?.[0]
   if (root === undefined) return undefined
   const xml = new Scan(text, root.length)
-  const facts = new Map<string, string>()
+  const fields = new Map<string, string>()
   const objects: { key: string; size: number; modified: string }[] = []
   const prefixes: string[] = []
   const form: string[] = []
@@ -33,23 +33,23 @@ export function scanList(body: Buffer, strip = 0): ListAnswer | undefined {
       const prefix = xml.tag() === 'Prefix' && xml.leaf('Prefix')
       if (!prefix || xml.tag() !== '/CommonPrefixes') return undefined
       prefixes.push(prefix)
-    } else if (name !== undefined && FACTS.has(name)) {
+    } else if (name !== undefined && FIELDS.has(name)) {
       const value = xml.leaf(name)
       // versitygw has an empty EncodingType where names are not encoded
       const mayBeEmpty = name === 'EncodingType'
-      if (value === undefined || (value === '' && !mayBeEmpty) || facts.has(name)) return undefined
-      facts.set(name, value)
+      if (value === undefined || (value === '' && !mayBeEmpty) || fields.has(name)) return undefined
+      fields.set(name, value)
     } else if (name === undefined || !xml.skip(name)) return undefined
   }
   if (!xml.isAtEnd()) return undefined
 
-  const truncated = facts.get('IsTruncated')
-  const encoding = facts.get('EncodingType') || undefined
-  const token = facts.get('NextContinuationToken')
+  const truncated = fields.get('IsTruncated')
+  const encoding = fields.get('EncodingType') || undefined
+  const token = fields.get('NextContinuationToken')
   if ((truncated !== 'true' && truncated !== 'false') || (encoding !== undefined && encoding !== 'url'))
     return undefined
   const count = String(objects.length + prefixes.length)
-  if ((facts.get('KeyCount') ?? count) !== count) return undefined
+  if ((fields.get('KeyCount') ?? count) !== count) return undefined
   try {
     const decode = encoding === 'url' ? decodeName : (name: string) => name
     const read = (name: string) => (SPECIAL.test(name) ? decode(plain(name)) : name).slice(strip)
@@ -89,7 +89,7 @@ export function decodeName(name: string): string {
 }
 
 const ROOT = /^(?:<\?xml [^<>]*\?>)?[ \t\r\n]*<ListBucketResult(?: xmlns="[^"<>&]*")?>/
-const FACTS = new Set(['IsTruncated', 'KeyCount', 'EncodingType', 'NextContinuationToken'])
+const FIELDS = new Set(['IsTruncated', 'KeyCount', 'EncodingType', 'NextContinuationToken'])
 /** What has elements in it, of the members that are passed over. */
 const STRUCTURES = new Set(['Owner', 'RestoreStatus'])
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/

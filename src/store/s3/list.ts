@@ -3,14 +3,14 @@ import { StoreFailure } from '../../errors.ts'
 import { compareKeys, type KeySpace, type ListedObject, type ListOptions, type ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import type { FastPath } from './fast-path.ts'
-import { decodeName, type ListAnswer, scanList } from './list-xml.ts'
+import { decodeName, type ListPage, scanList } from './list-xml.ts'
 import { prefixesOfKeys, unlessAborted } from './prefixes.ts'
 import { storeError } from './store-error.ts'
 
 /** What a list is of. */
 interface Kind<Entry> {
   readonly delimiter?: string
-  entries(answer: ListAnswer): Entry[]
+  entries(answer: ListPage): Entry[]
   keyOf(entry: Entry): string
 }
 
@@ -294,7 +294,7 @@ interface ListCall {
 }
 
 /** One call of ListObjectsV2; keys are those of the store, without the bucket's prefix. */
-export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAnswer> {
+export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListPage> {
   const { token, after, delimiter, keys, signal } = call
   const prefix = bucket.full(call.prefix)
   const strip = bucket.settings.prefix.length
@@ -332,7 +332,7 @@ export async function listPage(bucket: S3Bucket, call: ListCall): Promise<ListAn
 }
 
 /** The same from the SDK's answer. */
-function answerOf(answer: ListObjectsV2CommandOutput, strip: number): ListAnswer {
+function answerOf(answer: ListObjectsV2CommandOutput, strip: number): ListPage {
   if (answer.IsTruncated === undefined) throw new StoreFailure({ cause: new Error('The answer is no list') })
   const decode = (name = '') => (answer.EncodingType === 'url' ? decodeName(name) : name).slice(strip)
   return {

@@ -29,7 +29,7 @@ const PARTS_AT_ONCE = 2
  * What `Upload` holds of a body: the chunks of the part that it reads, their copy, the copy before that one, and each part that is on its
  * way. Measured with files of 45 MiB, after garbage collection: 21.3 MiB with two parts on their way, and 16.0 with one.
  */
-export const PUT_MEMORY = { readAhead: 21.5 * 1024 * 1024, lean: 16 * 1024 * 1024 }
+export const PUT_MEMORY = { minBytes: 16 * 1024 * 1024, maxBytes: 21.5 * 1024 * 1024 }
 
 /** What the SDK's commands that begin an object take. */
 interface NewObject {
