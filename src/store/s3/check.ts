@@ -5,7 +5,8 @@ import { compareKeys, type ListedObject, type ObjectStore, type PutOptions } fro
 import { openBucket, type S3Bucket, type S3Settings, type StoreLimit } from './bucket.ts'
 import { openDelete } from './delete.ts'
 import { getObject, headObject } from './get.ts'
-import { listPage, openLists } from './list.ts'
+import { openLists } from './list.ts'
+import { listPage } from './list-page.ts'
 import { putObject } from './put.ts'
 import { statusOf } from './store-error.ts'
 
