@@ -10,7 +10,7 @@ import { readConfig } from '../../src/config.ts'
 import { StoreBusy } from '../../src/errors.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ListedObject, ObjectStore } from '../../src/store/object-store.ts'
-import { openFastPath } from '../../src/store/s3/fast-path.ts'
+import { openTransport } from '../../src/store/s3/transport.ts'
 import { get, IMAGES, MULTIPART, multipart, STORY_IDS, UPLOAD } from '../acceptance/client.ts'
 import { connectRaw, eventually, isDetail, smallImage, storyId } from '../support/app.ts'
 import { putBytes } from '../support/bodies.ts'
@@ -269,16 +269,16 @@ t.test(
       forcePathStyle: true,
       credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
     })
-    const path = await openFastPath(client, 'bucket', 4000)
-    if (!path) throw new Error('no path')
+    const transport = await openTransport(client, 'bucket', 4000)
+    if (!transport) throw new Error('no transport')
     const call = { method: 'GET', key: 'a' } as const
     const stop = new AbortController()
     setMaxListeners(0, stop.signal)
-    const running = Array.from({ length: 256 }, () => path.request(call, stop.signal).catch((error) => error))
+    const running = Array.from({ length: 256 }, () => transport.request(call, stop.signal).catch((error) => error))
     t.ok(await eventually(() => seen.open === 256))
     const start = performance.now()
-    const waiting = Array.from({ length: 1024 }, () => path.request(call).catch((error) => error))
-    t.type(await path.request(call).catch((error) => error), StoreBusy)
+    const waiting = Array.from({ length: 1024 }, () => transport.request(call).catch((error) => error))
+    t.type(await transport.request(call).catch((error) => error), StoreBusy)
     t.ok(performance.now() - start < 3990, 'at once')
     for (const error of await Promise.all(waiting)) if (!(error instanceof StoreBusy)) t.fail(String(error))
     t.ok(performance.now() - start >= 3990, 'not before')
@@ -287,11 +287,11 @@ t.test(
     stop.abort(new Error('enough'))
     await Promise.all(running)
     const isAnswered = () =>
-      path.request(call).then(
+      transport.request(call).then(
         ({ status }) => status === 200,
         () => false,
       )
     t.ok(await eventually(isAnswered), 'then there are connections again')
-    await path.close()
+    await transport.close()
   },
 )

@@ -1,6 +1,10 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { ServiceError, StoreFailure } from '../../errors.ts'
-import { type FastPath, openFastPath, SOCKETS } from './fast-path.ts'
+import { StoreFailure } from '../../errors.ts'
+import type { S3Calls } from './calls.ts'
+import { fastPath } from './fast-path.ts'
+import { sdkCalls } from './sdk-calls.ts'
+import { openTransport, SOCKETS } from './transport.ts'
+import { withFallback } from './with-fallback.ts'
 
 export interface S3Settings {
   readonly bucket: string
@@ -39,82 +43,59 @@ export type StoreLimit = 'conditional_put' | 'delete_many' | 'versioning'
 export interface S3Bucket {
   readonly settings: S3Settings
   readonly client: S3Client
-  /** With connections of its own: readers that are slow, or have stopped, must not keep uploads and lists waiting. */
-  readonly downloads: S3Client
-  /** The key with the store's prefix. */
+  readonly calls: S3Calls
+  /** The key in the bucket: with the bucket's prefix. */
   full(key: string): string
+  /** The store's key of a key in the bucket: without the prefix. */
+  own(key: string): string
   /**
-   * For a call of the SDK whose answer is read whole: the time for all its tries, since a body that stalls has no time of its own.
+   * Options for a call of the SDK whose response is read whole. They bound the time of all its tries, since the SDK does not bound that of
+   * a body that stalls.
    *
-   * @param signal ends it earlier
+   * @param signal ends the call earlier
    */
   bounded(signal?: AbortSignal): { abortSignal: AbortSignal }
-  /**
-   * Tries a call on the fast path.
-   *
-   * @param attempt resolves with nothing for an answer that is not its own to judge
-   * @param signal that the call has got, too: after it there is no other try
-   * @returns nothing when the call is to be made by the SDK
-   */
-  fast<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
-  /** The same over the connections for downloads. */
-  fastDownload<T>(operation: string, attempt: Attempt<T>, signal?: AbortSignal): Promise<T | undefined>
   close(): Promise<void>
 }
-
-type Attempt<T> = (path: FastPath) => Promise<T | undefined>
 
 const ATTEMPTS = 3
 
 /** @throws {StoreFailure} when no region can be found */
 export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
+  const { bucket, prefix, timeout } = settings
   const client = newClient(settings)
   const downloads = newClient(settings)
   await client.config.region().catch((error) => {
     throw new StoreFailure({ cause: error })
   })
-  const open = () => openFastPath(client, settings.bucket, settings.timeout)
-  const [path, downloadPath] = settings.fastPath === false ? [] : await Promise.all([open(), open()])
+  const open = () => (settings.fastPath === false ? undefined : openTransport(client, bucket, timeout))
+  const [transport, downloadTransport] = await Promise.all([open(), open()])
 
-  async function attempted<T>(
-    operation: string,
-    path: FastPath | undefined,
-    attempt: Attempt<T>,
-    signal: AbortSignal | undefined,
-  ): Promise<T | undefined> {
-    signal?.throwIfAborted()
-    if (!path) return undefined
-    let reason: unknown
-    try {
-      const answer = await attempt(path)
-      if (answer !== undefined) return answer
-    } catch (error) {
-      signal?.throwIfAborted()
-      if (error instanceof ServiceError) throw error
-      reason = error
-    }
-    settings.onFallback?.(operation, reason)
-    return undefined
-  }
-
-  return {
+  const base = {
     settings,
     client,
-    downloads,
-    full: (key) => settings.prefix + key,
-    bounded(signal) {
-      const timeout = AbortSignal.timeout(settings.timeout * ATTEMPTS)
-      if (!signal) return { abortSignal: timeout }
+    full: (key: string) => prefix + key,
+    own: (key: string) => key.slice(prefix.length),
+    bounded(signal?: AbortSignal) {
+      const timer = AbortSignal.timeout(timeout * ATTEMPTS)
+      if (!signal) return { abortSignal: timer }
       // Without a listener of its own it may be collected as garbage, and never end anything
-      timeout.addEventListener('abort', () => {})
-      return { abortSignal: AbortSignal.any([signal, timeout]) }
+      timer.addEventListener('abort', () => {})
+      return { abortSignal: AbortSignal.any([signal, timer]) }
     },
-    fast: (operation, attempt, signal) => attempted(operation, path, attempt, signal),
-    fastDownload: (operation, attempt, signal) => attempted(operation, downloadPath, attempt, signal),
+  }
+  const sdk = sdkCalls(base, downloads)
+  const calls =
+    transport && downloadTransport
+      ? withFallback(fastPath(base, transport, downloadTransport), sdk, settings.onFallback)
+      : sdk
+  return {
+    ...base,
+    calls,
     async close() {
       client.destroy()
       downloads.destroy()
-      await Promise.all([path?.close(), downloadPath?.close()])
+      await Promise.all([transport?.close(), downloadTransport?.close()])
     },
   }
 }

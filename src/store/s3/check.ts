@@ -4,9 +4,7 @@ import { ObjectExists, ObjectNotFound, ServiceError } from '../../errors.ts'
 import { compareKeys, type ListedObject, type ObjectStore, type PutOptions } from '../object-store.ts'
 import { openBucket, type S3Bucket, type S3Settings, type StoreLimit } from './bucket.ts'
 import { openDelete } from './delete.ts'
-import { getObject, headObject } from './get.ts'
 import { openLists } from './list.ts'
-import { listPage } from './list-page.ts'
 import { putObject } from './put.ts'
 import { statusOf } from './store-error.ts'
 
@@ -61,7 +59,7 @@ export async function* checkBucket(
   const own = `${prefix}-check-${randomUUID()}/`
   try {
     const reach = await tried(async () => {
-      await listPage(bucket, { prefix, keys: 1 })
+      await bucket.calls.list({ prefix, keys: 1 })
       return { result: 'ok', found: 'the bucket can be listed' }
     })
     yield { name: 'list', ...reach }
@@ -94,7 +92,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
     for (let round = 1; round <= 5; round++) {
       const text = `round ${round}`
       await put(bucket, key, text, { metadata: { 'written-by': text } })
-      const { metadata, contentType } = await headObject(bucket, key)
+      const { metadata, contentType } = await bucket.calls.head(key)
       if (metadata['written-by'] !== text) return failed('metadata is not returned as it was put')
       if (contentType !== 'text/plain') return failed('the content type is not returned as it was put')
       if ((await read(bucket, key)) !== text) return failed('a read after a write returned an older object')
@@ -109,7 +107,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
   clock: async ({ bucket, prefix }) => {
     const before = Date.now()
     await put(bucket, `${prefix}1`, 'x')
-    const { lastModified } = await headObject(bucket, `${prefix}1`)
+    const { lastModified } = await bucket.calls.head(`${prefix}1`)
     // A second, since HTTP dates have no fraction
     const off = Math.max(before - 1000 - lastModified.getTime(), lastModified.getTime() - Date.now(), 0)
     const found = `${Math.round(off / 1000)} seconds from the clock of this machine`
@@ -125,20 +123,20 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       return failed('keys are not in the order of their UTF-8 bytes')
     if (keys.join('\n') !== expected.join('\n')) return failed('keys are missing, or not as they were put')
     for (const [index, after] of expected.entries()) {
-      const page = await listPage(bucket, { prefix, after, keys: 2 })
+      const page = await bucket.calls.list({ prefix, after, keys: 2 })
       const next = page.objects.map(({ key }) => key)
       if (next.join('\n') !== expected.slice(index + 1, index + 3).join('\n'))
         return failed('start-after and max-keys are not followed')
     }
     const paged: string[] = []
     for (let token: string | undefined, more = true; more; ) {
-      const page = await listPage(bucket, { prefix, token, keys: 3 })
+      const page = await bucket.calls.list({ prefix, token, keys: 3 })
       paged.push(...page.objects.map(({ key }) => key))
       more = page.truncated && page.token !== undefined && paged.length < 2 * KEYS.length
       token = page.token
     }
     if (paged.join('\n') !== expected.join('\n')) return failed('pages do not follow one another')
-    const { prefixes } = await listPage(bucket, { prefix, delimiter: '/' })
+    const { prefixes } = await bucket.calls.list({ prefix, delimiter: '/' })
     if (prefixes.join('\n') !== ['a/', 'b/', 'c d+e/'].map((name) => prefix + name).join('\n'))
       return failed('common prefixes are wrong')
     return { result: 'ok', found: 'by UTF-8 bytes, page after page and from any key on' }
@@ -192,7 +190,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       [{ start: 8 }, '89'],
       [{ suffix: 3 }, '789'],
     ] as const) {
-      const { body, range: part } = await getObject(bucket, key, { range })
+      const { body, range: part } = await bucket.calls.get(key, { range })
       const text = await textOf(body)
       if (text !== expected || part === undefined) return failed('a range of bytes is not what was asked for')
     }
@@ -203,7 +201,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
     const key = `${prefix}gone/1`
     await put(bucket, key, 'x')
     await remove([key])
-    const { prefixes } = await listPage(bucket, { prefix, delimiter: '/' })
+    const { prefixes } = await bucket.calls.list({ prefix, delimiter: '/' })
     const seen = prefixes.length > 0 ? ', and prefixes of deleted objects are listed' : ''
     try {
       const command = new GetBucketVersioningCommand({ Bucket: bucket.settings.bucket })
@@ -287,7 +285,7 @@ async function putNew(bucket: S3Bucket, key: string, text: string): Promise<stri
 }
 
 async function readBytes(bucket: S3Bucket, key: string): Promise<Buffer> {
-  const { body } = await getObject(bucket, key)
+  const { body } = await bucket.calls.get(key)
   const chunks: Buffer[] = []
   for await (const chunk of body) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks)
@@ -303,7 +301,7 @@ async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
 
 async function isThere(bucket: S3Bucket, key: string): Promise<boolean> {
   try {
-    await headObject(bucket, key)
+    await bucket.calls.head(key)
     return true
   } catch (error) {
     if (error instanceof ObjectNotFound) return false

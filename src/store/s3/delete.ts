@@ -65,7 +65,7 @@ async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail)
     // The status is 200 all the same
     for (const { Key, Code, Message } of response.Errors ?? []) {
       if (Code === 'NoSuchKey') continue
-      fail(Key?.slice(bucket.settings.prefix.length) ?? '', new Error(`${Code}: ${Message}`))
+      fail(bucket.own(Key ?? ''), new Error(`${Code}: ${Message}`))
     }
     return true
   } catch (error) {

@@ -1,319 +1,167 @@
-import { createHmac, hash } from 'node:crypto'
-import type { Readable } from 'node:stream'
-import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3'
-import {
-  ALGORITHM_IDENTIFIER,
-  createScope,
-  getSigningKey,
-  SignatureV4Base,
-  type SignatureV4CryptoInit,
-  type SignatureV4Init,
-} from '@smithy/signature-v4'
-import type { AwsCredentialIdentity, HttpRequest } from '@smithy/types'
-import { type Dispatcher, Pool } from 'undici'
-import { callbacksOf } from '../../aborted.ts'
-import { StoreBusy } from '../../errors.ts'
+import { Readable } from 'node:stream'
+import { type Dispatcher, errors } from 'undici'
+import { bufferPool } from '../../buffer-pool.ts'
+import { ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
+import type { FoundObject, ObjectHead } from '../object-store.ts'
+import type { S3Bucket } from './bucket.ts'
+import { parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'
+import { scanList } from './list-xml.ts'
+import type { FastCall, FastHandler, FastResponse, Transport } from './transport.ts'
 
-/** Most connections to the store, for downloads and for all else. */
-export const SOCKETS = 256
+const META = 'x-amz-meta-'
 
-/** Most calls that wait for a connection, of each kind; further ones are refused at once. */
-const MAX_WAITING = 4 * SOCKETS
-
-/** Connections that are older than this are replaced, so that a change of the store's address is followed; in milliseconds. */
-const CONNECTION_AGE = 60_000
+/** Longest error response that is read, in bytes. */
+const MAX_ERROR = 64 * 1024
 
 /**
- * How long an unused connection is kept, in milliseconds, unless the store says less. One that the store closes at the very moment it
- * is used again costs a repetition by the SDK.
- */
-const IDLE_MS = 30_000
-
-/** Longest answer that is read whole, in bytes: a list of 1,000 keys of 1,024 bytes, each of them escaped, is about 4 MB. */
-const MAX_ANSWER = 8 * 1024 * 1024
-
-export interface FastCall {
-  readonly method: 'GET' | 'HEAD' | 'PUT'
-  /** With the prefix of the store; none for a call about the bucket. */
-  readonly key?: string
-  readonly query?: Readonly<Record<string, string>>
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: readonly Uint8Array[]
-  /** Of the body, in hexadecimal: signed, so that the store checks the bytes. */
-  readonly sha256?: string
-}
-
-/** Without methods that look at `this`. */
-export interface FastHandler extends Omit<Dispatcher.DispatchHandler, 'onResponseError'> {
-  onResponseError(controller: unknown, error: Error): void
-}
-
-export interface FastResponse {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  readonly body: Buffer
-}
-
-/**
- * Signed requests to the bucket without the SDK's middleware, whose work costs five to ten times as much processor time as signing
- * and sending a request of 200 KB. What the SDK knows is taken from its client: endpoint, region, credentials, the clock's offset.
+ * Makes calls without the SDK's middleware, which takes five to ten times as much processor time as to sign and send a request of 200 KB.
  *
- * It tries once and judges no answer: whatever is not the plain success or "not there" of a call is for the SDK, with its retries.
+ * Tries once. Understands the plain success of a call, and that there is no such object. Anything else is an error that is not a
+ * `ServiceError`: the SDK has to make the call, with its retries.
+ *
+ * @param downloads connections of their own for `get`: slow readers must not hold up uploads and lists
  */
-export interface FastPath {
-  /**
-   * Resolves with an answer of any status, read to its end; rejects when there is none.
-   *
-   * @throws {StoreBusy} when no connection becomes free in time
-   */
-  request(call: FastCall, signal?: AbortSignal): Promise<FastResponse>
-  /**
-   * Begins a call whose answer goes to `handler`; so does `StoreBusy`. Rejects, without the handler being called, when it can't be
-   * signed.
-   */
-  dispatch(call: FastCall, handler: FastHandler): Promise<void>
-  close(): Promise<void>
-}
-
-/**
- * @param client whose configuration is followed
- * @param timeout milliseconds without a free connection, without an answer, or without the next bytes of one
- * @returns nothing when the bucket's endpoint wants another kind of signature than SigV4
- */
-export async function openFastPath(client: S3Client, bucket: string, timeout: number): Promise<FastPath | undefined> {
-  const endpoint = await findEndpoint(client, bucket)
-  if (!endpoint) return undefined
-  const { origin, hostname, protocol } = endpoint.url
-  const base = endpoint.url.pathname.replace(/\/$/, '')
-  const host = endpoint.url.host
-  const { config } = client
-  const signer = new Signer({
-    service: endpoint.service,
-    region: endpoint.region,
-    credentials: config.credentials,
-    sha256: config.sha256,
-    uriEscapePath: false,
-    applyChecksum: false,
-  })
-  const pool = new Pool(origin, {
-    connections: SOCKETS,
-    clientTtl: CONNECTION_AGE,
-    keepAliveTimeout: IDLE_MS,
-    headersTimeout: timeout,
-    bodyTimeout: timeout,
-    connect: { timeout: Math.min(5000, timeout) },
-  })
-
-  let waiting = 0
-
-  async function dispatch(call: FastCall, handler: FastHandler): Promise<void> {
-    const { method, key, query = {}, body, sha256 = SHA256_OF_NOTHING } = call
-    const path = `${base}/${key === undefined ? '' : escapePath(key)}`
-    const headers = await signer.sign(
-      {
-        method,
-        protocol,
-        hostname,
-        path,
-        query,
-        headers: { ...call.headers, host, 'x-amz-content-sha256': sha256 },
-      },
-      Date.now() + config.systemClockOffset,
-    )
-    if (body) headers['content-length'] = String(body.reduce((size, { length }) => size + length, 0))
-    const text = queryText(query)
-    if (waiting >= MAX_WAITING) throw new StoreBusy()
-    let isSent = false
-    let timer: NodeJS.Timeout | undefined
-    const leave = () => {
-      isSent = true
-      if (!timer) return
-      clearTimeout(timer)
-      timer = undefined
-      waiting -= 1
-    }
-    let isRefused = false
-    const isTaken = !pool.dispatch(
-      {
-        method,
-        path: text === '' ? path : `${path}?${text}`,
-        headers,
-        body: body && body.length > 1 ? oneAfterAnother(body) : (body?.[0] ?? null),
-      },
-      {
-        ...handler,
-        onRequestStart(controller, context) {
-          leave()
-          handler.onRequestStart?.(controller, context)
-          if (isRefused) controller.abort(new StoreBusy())
-        },
-        onResponseError(controller, error) {
-          leave()
-          handler.onResponseError?.(controller, error)
-        },
-      },
-    )
-    if (!isTaken || isSent) return
-    // It stays in the pool's queue, and in the count, until it would be sent
-    waiting += 1
-    timer = setTimeout(() => {
-      isRefused = true
-      handler.onResponseError?.(undefined, new StoreBusy())
-    }, timeout)
-  }
-
+export function fastPath(
+  { full, own }: Pick<S3Bucket, 'full' | 'own'>,
+  transport: Transport,
+  downloads: Transport,
+): S3Calls {
   return {
-    dispatch,
-
-    request: (call, signal) =>
-      new Promise((resolve, reject) => {
-        let status = 0
-        let headers: FastResponse['headers'] = {}
-        let size = 0
-        let abort = () => {}
-        const chunks: Buffer[] = []
-        const done = () => signal && callbacksOf(signal).delete(onAbort)
-        // Not only the call: it may still wait for a connection
-        const onAbort = () => {
-          abort()
-          done()
-          reject(signal?.reason)
-        }
-        if (signal) callbacksOf(signal).add(onAbort)
-        dispatch(call, {
-          onRequestStart(controller) {
-            abort = () => controller.abort(signal?.reason)
-            if (signal?.aborted) abort()
-          },
-          onResponseStart(_controller, statusCode, answerHeaders) {
-            status = statusCode
-            headers = answerHeaders
-          },
-          onResponseData(controller, chunk) {
-            size += chunk.length
-            if (size > MAX_ANSWER) controller.abort(new Error('The answer of the store is too long'))
-            else chunks.push(chunk)
-          },
-          onResponseEnd() {
-            done()
-            resolve({ status, headers, body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks) })
-          },
-          onResponseError(_controller, error) {
-            done()
-            reject(error)
-          },
-        }).catch((error) => {
-          done()
-          reject(error)
-        })
-      }),
-
-    close: () => pool.destroy(),
-  }
-}
-
-/**
- * The library's signature (AWS, "Authenticating Requests: Using the Authorization Header"), with the key of the day kept: the
- * library's own signer computes an HMAC for each request to look its key up.
- */
-class Signer extends SignatureV4Base {
-  readonly #region: string
-  #second = { second: Number.NaN, longDate: '', shortDate: '' }
-  #key: { readonly credentials: AwsCredentialIdentity; readonly day: string; readonly key: Uint8Array } | undefined
-
-  constructor(options: SignatureV4Init & SignatureV4CryptoInit & { region: string }) {
-    super(options)
-    this.#region = options.region
-  }
-
-  /**
-   * @param request whose headers have lower-case names, `host` and `x-amz-content-sha256` among them, and values without runs of
-   *   spaces (with them the signature is wrong, and the SDK makes the call)
-   * @param time milliseconds since 1970
-   * @returns its headers, with those of the signature
-   */
-  async sign(request: HttpRequest, time: number): Promise<Record<string, string>> {
-    const credentials = await this.credentialProvider()
-    const { longDate, shortDate } = this.#dateAt(time)
-    const { headers } = request
-    headers['x-amz-date'] = longDate
-    if (credentials.sessionToken) headers['x-amz-security-token'] = credentials.sessionToken
-    const scope = createScope(shortDate, this.#region, this.service)
-    const canonical = this.createCanonicalRequest(request, headers, headers['x-amz-content-sha256'] ?? '')
-    const text = `${ALGORITHM_IDENTIFIER}\n${longDate}\n${scope}\n${hash('sha256', canonical)}`
-    const key = this.#keptKey(credentials, shortDate) ?? (await this.#newKey(credentials, shortDate))
-    const signature = createHmac('sha256', key).update(text).digest('hex')
-    const signed = this.getCanonicalHeaderList(headers)
-    headers.authorization = `${ALGORITHM_IDENTIFIER} Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signed}, Signature=${signature}`
-    return headers
-  }
-
-  #dateAt(time: number): { readonly longDate: string; readonly shortDate: string } {
-    const second = Math.floor(time / 1000)
-    if (this.#second.second !== second) this.#second = { second, ...this.formatDate(new Date(time)) }
-    return this.#second
-  }
-
-  #keptKey(credentials: AwsCredentialIdentity, day: string): Uint8Array | undefined {
-    return this.#key?.credentials === credentials && this.#key.day === day ? this.#key.key : undefined
-  }
-
-  async #newKey(credentials: AwsCredentialIdentity, day: string): Promise<Uint8Array> {
-    const key = await getSigningKey(this.sha256, credentials, day, this.#region, this.service)
-    this.#key = { credentials, day, key }
-    return key
-  }
-}
-
-const SHA256_OF_NOTHING = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-
-/** Where the SDK would send a call about the bucket, and how it would sign it; asked by a call that ends before it is sent. */
-export async function findEndpoint(client: S3Client, bucket: string) {
-  const command = new HeadBucketCommand({ Bucket: bucket })
-  let found: { url: URL; service: string; region: string } | undefined
-  command.middlewareStack.add(
-    (_next, context) => async () => {
-      const { endpointV2 } = context
-      const schemes = endpointV2?.properties?.authSchemes as readonly AuthScheme[] | undefined
-      const scheme = schemes?.find(({ name }) => name === 'sigv4')
-      const region = scheme?.signingRegion ?? (await client.config.region())
-      if (endpointV2 && scheme) found = { url: endpointV2.url, service: scheme.signingName ?? 's3', region }
-      return { output: { $metadata: {} }, response: undefined }
+    async put(key, chunks, sha256, { contentType, metadata, ifNoneMatch }) {
+      const headers: Record<string, string> = { 'content-type': contentType }
+      for (const [name, value] of Object.entries(metadata)) headers[META + name] = value
+      if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
+      const { status } = await transport.request({ method: 'PUT', key: full(key), headers, body: chunks, sha256 })
+      if (status === 412) throw new ObjectExists()
+      if (status !== 200) throw notPlain(status)
+      // Only now is it certain that the connection has let go of them
+      bufferPool.release(chunks)
     },
-    { step: 'build' },
-  )
-  // What is wrong the SDK says again at the first call
-  await client.send(command).catch(() => {})
-  return found
-}
 
-interface AuthScheme {
-  readonly name: string
-  readonly signingName?: string
-  readonly signingRegion?: string
-}
+    get(key, { range, signal } = {}) {
+      const wanted = rangeHeader(range)
+      const call = { method: 'GET', key: full(key), ...(wanted && { headers: { range: wanted } }) } as const
+      return download(downloads, call, key, signal)
+    },
 
-/** undici takes any iterable of bytes as a body, though its types name streams alone. */
-function oneAfterAnother(bytes: readonly Uint8Array[]): Readable {
-  async function* all() {
-    yield* bytes
+    async head(key, { signal } = {}) {
+      const { status, headers } = await transport.request({ method: 'HEAD', key: full(key) }, signal)
+      // A HEAD has no body to tell a missing key from a missing bucket by; the SDK says the same
+      if (status === 404) throw new ObjectNotFound(key)
+      const head = status === 200 ? parseHead(headers) : undefined
+      if (!head) throw notPlain(status)
+      return head
+    },
+
+    async list({ prefix, after, token, delimiter, keys, signal }) {
+      const query = {
+        'list-type': '2',
+        prefix: full(prefix),
+        // XML 1.0 has no form for some characters that keys can have
+        'encoding-type': 'url',
+        ...(token !== undefined && { 'continuation-token': token }),
+        ...(token === undefined && after !== undefined && { 'start-after': full(after) }),
+        ...(delimiter !== undefined && { delimiter }),
+        ...(keys !== undefined && { 'max-keys': String(keys) }),
+      }
+      const { status, body } = await transport.request({ method: 'GET', query }, signal)
+      const page = status === 200 ? scanList(body, own) : undefined
+      if (!page) throw notPlain(status)
+      return page
+    },
   }
-  return all() as unknown as Readable
 }
 
-/** RFC 3986 section 2.3, as signatures want it. */
-function escapeText(text: string): string {
-  return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+function notPlain(status: number): Error {
+  return new Error(`The fast path does not understand a response with status ${status}`)
 }
 
-function escapePath(key: string): string {
-  return PLAIN_KEY.test(key) ? key : key.split('/').map(escapeText).join('/')
+/** GetObject. Resolves when the headers of the response are there. */
+function download(
+  transport: Transport,
+  call: FastCall,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<FoundObject> {
+  return new Promise((resolve, reject) => {
+    let status = 0
+    let refusal = ''
+    let body: Download | undefined
+    const handler: FastHandler = {
+      onResponseStart(controller, statusCode, headers) {
+        status = statusCode
+        const head = status === 200 || status === 206 ? parseHead(headers) : undefined
+        if (!head) return
+        const { range, size = head.size } = parseContentRange(headers['content-range'])
+        // The client would be told another length than it gets
+        if (range && range.end - range.start + 1 !== head.size) return
+        body = new Download(controller)
+        resolve({ ...head, size, range, body })
+      },
+      onResponseData(controller, chunk) {
+        if (body) body.arrive(chunk)
+        else if (refusal.length < MAX_ERROR) refusal += chunk.toString('latin1')
+        else controller.abort(notPlain(status))
+      },
+      onResponseEnd() {
+        if (body) body.finish()
+        else if (status === 416) reject(new RangeNotSatisfiable())
+        else if (status === 404 && refusal.includes('<Code>NoSuchKey</Code>')) reject(new ObjectNotFound(key))
+        else reject(notPlain(status))
+      },
+      onResponseError(_controller, error) {
+        body?.destroy(error instanceof errors.BodyTimeoutError ? new Error(STALLED) : error)
+        reject(error)
+      },
+    }
+    transport.dispatch(call, handler, signal)
+  })
 }
 
-const PLAIN_KEY = /^[\w./-]*$/
+/** The body of a response while it arrives. Takes at most 64 KiB more from the connection than its reader has read. */
+class Download extends Readable {
+  readonly #controller: Dispatcher.DispatchController
+  #complete = false
 
-function queryText(query: Readonly<Record<string, string>>): string {
-  return Object.entries(query)
-    .map(([name, value]) => `${escapeText(name)}=${escapeText(value)}`)
-    .join('&')
+  constructor(controller: Dispatcher.DispatchController) {
+    super({ highWaterMark: 64 * 1024 })
+    this.#controller = controller
+    this.on('error', () => {})
+  }
+
+  arrive(chunk: Buffer): void {
+    if (!this.push(chunk)) this.#controller.pause()
+  }
+
+  /** undici has compared the length with what came. */
+  finish(): void {
+    this.#complete = true
+    this.push(null)
+  }
+
+  override _read(): void {
+    this.#controller.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (!this.#complete) this.#controller.abort(error ?? new Error('The reader wants no more of it'))
+    done(error)
+  }
+}
+
+/** Reads the headers of GetObject and HeadObject. Returns undefined if they are not those of an object. */
+function parseHead(headers: FastResponse['headers']): ObjectHead | undefined {
+  const { etag, 'content-length': length, 'last-modified': modified, 'content-type': contentType } = headers
+  if (typeof etag !== 'string' || typeof length !== 'string' || typeof modified !== 'string') return undefined
+  const metadata: Record<string, string> = {}
+  for (const name in headers) {
+    if (name.startsWith(META)) metadata[name.slice(META.length)] = String(headers[name])
+  }
+  return {
+    size: Number(length),
+    etag,
+    lastModified: new Date(modified),
+    contentType: typeof contentType === 'string' ? contentType : undefined,
+    metadata,
+  }
 }

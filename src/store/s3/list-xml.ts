@@ -1,7 +1,7 @@
 import { isAscii } from 'node:buffer'
 import type { ListedObject } from '../object-store.ts'
 
-/** What an answer to ListObjectsV2 says (AWS, "ListObjectsV2"). */
+/** A response to ListObjectsV2 (AWS, "ListObjectsV2"). */
 export interface ListPage {
   readonly objects: ListedObject[]
   readonly prefixes: string[]
@@ -10,12 +10,12 @@ export interface ListPage {
 }
 
 /**
- * Reads an answer to ListObjectsV2 in one pass that makes no tree, at a tenth of the cost of the SDK's.
+ * Parses a response to ListObjectsV2 in one pass without a tree, at a tenth of the cost of the SDK's parser.
  *
- * @param strip characters to take off from the front of each key
- * @returns nothing for a form of XML that it does not know, and for a list that contradicts itself
+ * @param own makes the store's key of a key in the bucket
+ * @returns undefined for XML of an unknown form, and for a list that contradicts itself
  */
-export function scanList(body: Buffer, strip = 0): ListPage | undefined {
+export function scanList(body: Buffer, own = (key: string) => key): ListPage | undefined {
   const text = isAscii(body) ? body.toString('latin1') : body.toString()
   const root = ROOT.exec(text)?.[0]
   if (root === undefined) return undefined
@@ -52,7 +52,7 @@ export function scanList(body: Buffer, strip = 0): ListPage | undefined {
   if ((fields.get('KeyCount') ?? count) !== count) return undefined
   try {
     const decode = encoding === 'url' ? decodeName : (name: string) => name
-    const read = (name: string) => (SPECIAL.test(name) ? decode(plain(name)) : name).slice(strip)
+    const read = (name: string) => own(SPECIAL.test(name) ? decode(plain(name)) : name)
     const keys = copiesOf(objects.map(({ key }) => read(key)))
     objects.forEach((object, index) => {
       object.key = keys[index] as string

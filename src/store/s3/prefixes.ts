@@ -2,7 +2,7 @@ import { GetBucketVersioningCommand } from '@aws-sdk/client-s3'
 import { callbacksOf } from '../../aborted.ts'
 import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { findEndpoint } from './fast-path.ts'
+import { findEndpoint } from './endpoint.ts'
 import { isNotImplemented, statusOf } from './store-error.ts'
 
 /** Milliseconds for which the versioning of a bucket is remembered: one call a minute at most, however many lists there are. */

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import type { Body, ObjectStore, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { headObject } from './get.ts'
 import { putObject } from './put.ts'
 
 /**
@@ -50,7 +49,7 @@ export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): Put
   }
 
   async function putAfterLook(key: string, body: Body, { ifNoneMatch, ...options }: PutOptions): Promise<PutResult> {
-    const isThere = await headObject(bucket, key).then(
+    const isThere = await bucket.calls.head(key).then(
       () => true,
       (error) => {
         if (error instanceof ObjectNotFound) return false

@@ -3,17 +3,15 @@ import { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
-  PutObjectCommand,
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { bufferPool } from '../../buffer-pool.ts'
-import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
+import { ObjectNotFound, StoreFailure } from '../../errors.ts'
 import { hash } from '../../hash.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { headObject } from './get.ts'
 import { errorName, storeError } from './store-error.ts'
 
 /**
@@ -31,41 +29,34 @@ const PARTS_AT_ONCE = 2
  */
 export const PUT_MEMORY = { minBytes: 16 * 1024 * 1024, maxBytes: 21.5 * 1024 * 1024 }
 
-/** What the SDK's commands that begin an object take. */
-interface NewObject {
-  readonly Bucket: string
-  readonly Key: string
-  readonly ContentType: string
-  readonly Metadata: Record<string, string>
-}
-
 /** `ObjectStore.put`: at most a part in one call, more in a multipart upload. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
-  const chunks = body[Symbol.asyncIterator]()
+  const source = body[Symbol.asyncIterator]()
   let bodyFailure: { readonly error: unknown } | undefined
   const next = async () => {
     try {
-      const { done, value } = await chunks.next()
+      const { done, value } = await source.next()
       return done ? undefined : value
     } catch (error) {
       bodyFailure = { error }
       throw error
     }
   }
-  const { contentType: ContentType, metadata, ifNoneMatch } = options
-  const object = { Bucket: bucket.settings.bucket, Key: bucket.full(key), ContentType, Metadata: { ...metadata } }
   try {
     const first: Uint8Array[] = []
     for (let size = 0; size <= PART_BYTES; ) {
       const chunk = await next()
-      if (!chunk) return await putWhole(bucket, object, first, size, ifNoneMatch)
+      if (!chunk) {
+        const { digest: sha256, chunks } = await hash(first)
+        await bucket.calls.put(key, chunks, sha256, options)
+        return { size, sha256 }
+      }
       first.push(chunk)
       size += chunk.length
     }
     // Ceph RGW would complete such an upload in any case
-    if (ifNoneMatch) throw new StoreFailure()
-    const rest = async () => first.shift() ?? (await next())
-    return await putInParts(bucket, key, object, rest, options.readAhead === false ? 1 : PARTS_AT_ONCE)
+    if (options.ifNoneMatch) throw new StoreFailure()
+    return await putInParts(bucket, key, async () => first.shift() ?? (await next()), options)
   } catch (error) {
     if (bodyFailure) throw bodyFailure.error
     const failure = storeError(error, key)
@@ -73,35 +64,8 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
     throw failure instanceof ObjectNotFound ? new StoreFailure({ cause: error }) : failure
   } finally {
     // Not awaited: with a read under way it ends only with the sender's next bytes
-    chunks.return?.().catch(() => {})
+    source.return?.().catch(() => {})
   }
-}
-
-async function putWhole(
-  bucket: S3Bucket,
-  object: NewObject,
-  bytes: Uint8Array[],
-  size: number,
-  ifNoneMatch: '*' | undefined,
-): Promise<PutResult> {
-  const { digest: sha256, chunks } = await hash(bytes)
-  const headers: Record<string, string> = { 'content-type': object.ContentType }
-  for (const [name, value] of Object.entries(object.Metadata)) headers[`x-amz-meta-${name}`] = value
-  if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
-  const isStored = await bucket.fast('PutObject', async (path) => {
-    const call = { method: 'PUT', key: object.Key, headers, body: chunks, sha256 } as const
-    const { status } = await path.request(call)
-    if (status === 412) throw new ObjectExists()
-    return status === 200 || undefined
-  })
-  if (isStored) {
-    // Only now is it certain that the connection has let go of them
-    bufferPool.release(chunks)
-  } else {
-    const command = new PutObjectCommand({ ...object, IfNoneMatch: ifNoneMatch, Body: Buffer.concat(chunks) })
-    await bucket.client.send(command, bucket.bounded())
-  }
-  return { size, sha256 }
 }
 
 /**
@@ -113,9 +77,8 @@ async function putWhole(
 async function putInParts(
   bucket: S3Bucket,
   key: string,
-  object: NewObject,
   next: () => Promise<Uint8Array | undefined>,
-  atOnce: number,
+  { contentType, metadata, readAhead }: PutOptions,
 ): Promise<PutResult> {
   // Not in the hash worker: a message for each chunk costs more than its hash
   const whole = createHash('sha256')
@@ -184,7 +147,15 @@ async function putInParts(
 
   const client: S3Client = Object.create(bucket.client, { send: { value: send } })
   try {
-    await new Upload({ client, params: { ...object, Body: stream }, partSize: PART_BYTES, queueSize: atOnce }).done()
+    const params = {
+      Bucket: bucket.settings.bucket,
+      Key: bucket.full(key),
+      ContentType: contentType,
+      Metadata: { ...metadata },
+      Body: stream,
+    }
+    const queueSize = readAhead === false ? 1 : PARTS_AT_ONCE
+    await new Upload({ client, params, partSize: PART_BYTES, queueSize }).done()
     return { size, sha256: whole.digest('hex') }
   } catch (error) {
     throw failure ? failure.error : error
@@ -195,7 +166,7 @@ async function putInParts(
 
 async function isStored(bucket: S3Bucket, key: string, size: number): Promise<boolean> {
   try {
-    return (await headObject(bucket, key)).size === size
+    return (await bucket.calls.head(key)).size === size
   } catch (error) {
     if (error instanceof ObjectNotFound) return false
     throw error

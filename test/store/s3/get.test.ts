@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ObjectNotFound, RangeNotSatisfiable } from '../../../src/errors.ts'
-import { SOCKETS } from '../../../src/store/s3/fast-path.ts'
+import { SOCKETS } from '../../../src/store/s3/transport.ts'
 import { MIB, readAll, until } from '../../support/bodies.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 

@@ -3,8 +3,9 @@ import t from 'tap'
 import { StoreFailure } from '../../../src/errors.ts'
 import type { ListedObject, ListOptions } from '../../../src/store/object-store.ts'
 import type { S3Bucket } from '../../../src/store/s3/bucket.ts'
-import type { FastCall, FastPath } from '../../../src/store/s3/fast-path.ts'
+import type { ListCall } from '../../../src/store/s3/calls.ts'
 import { openLists as openAnyLists } from '../../../src/store/s3/list.ts'
+import type { ListPage } from '../../../src/store/s3/list-xml.ts'
 import { STORY_SPACE } from '../../../src/stories/key.ts'
 import { ALL, sample } from '../../support/extent.ts'
 import { chance, oneOf, randomFrom } from '../../support/random.ts'
@@ -15,49 +16,37 @@ type Random = () => number
 const openLists = (bucket: S3Bucket, concurrency: number, isExact = true) =>
   openAnyLists(bucket, concurrency, async () => isExact)
 
-const tag = (name: string, text: string) => `<${name}>${text}</${name}>`
-
-/** A bucket in memory, whose answers come in whatever order `delay` makes of them. */
+/** A bucket in memory, whose responses come in whatever order `delay` makes of them. */
 function bucketOf(keys: string[], pageSize: number, delay: () => Promise<unknown>) {
   const seen = { calls: 0, running: 0, most: 0, fail: 0 }
-  function answer(query: Readonly<Record<string, string>>): string {
-    const { prefix = '', delimiter } = query
-    const after = query['continuation-token'] ?? query['start-after'] ?? ''
+  function pageOf({ prefix, delimiter, token, after = '' }: ListCall): ListPage {
+    const start = token ?? after
     const entries: string[] = []
-    let more = false
+    let truncated = false
     for (const key of keys) {
-      if (key <= after || !key.startsWith(prefix)) continue
+      if (key <= start || !key.startsWith(prefix)) continue
       const cut = delimiter === undefined ? -1 : key.indexOf(delimiter, prefix.length)
       const entry = cut === -1 ? key : key.slice(0, cut + 1)
-      if (entry === entries.at(-1) || (query['continuation-token'] !== undefined && entry <= after)) continue
-      more = entries.length === pageSize
-      if (more) break
+      if (entry === entries.at(-1) || (token !== undefined && entry <= start)) continue
+      truncated = entries.length === pageSize
+      if (truncated) break
       entries.push(entry)
     }
-    const found = entries.map((entry) =>
-      entry.endsWith('/')
-        ? tag('CommonPrefixes', tag('Prefix', entry))
-        : tag('Contents', tag('Key', entry) + tag('Size', '1') + tag('LastModified', '2024-03-20T10:30:00.000Z')),
-    )
-    const next = more ? tag('NextContinuationToken', entries.at(-1) ?? '') : ''
-    return tag('ListBucketResult', tag('IsTruncated', String(more)) + next + found.join(''))
+    const [prefixes, found] = [true, false].map((isPrefix) => entries.filter((key) => key.endsWith('/') === isPrefix))
+    const objects = (found ?? []).map((key) => ({ key, size: 1, modified: '2024-03-20T10:30:00.000Z' }))
+    return { objects, prefixes: prefixes ?? [], truncated, token: truncated ? entries.at(-1) : undefined }
   }
-  async function request({ query = {} }: FastCall) {
+  async function list(call: ListCall): Promise<ListPage> {
     const n = ++seen.calls
     seen.most = Math.max(seen.most, ++seen.running)
     // Half of the calls read what is there before they wait, the others after it
-    const early = n % 2 === 0 ? answer(query) : undefined
+    const early = n % 2 === 0 ? pageOf(call) : undefined
     await delay()
     seen.running -= 1
     if (n === seen.fail) throw new StoreFailure()
-    return { status: 200, headers: {}, body: Buffer.from(early ?? answer(query)) }
+    return early ?? pageOf(call)
   }
-  const bucket = {
-    settings: { prefix: '' },
-    full: (key: string) => key,
-    fast: <T>(_operation: string, attempt: (path: FastPath) => Promise<T>) => attempt({ request } as FastPath),
-  } as unknown as S3Bucket
-  return { bucket, seen }
+  return { bucket: { calls: { list } } as unknown as S3Bucket, seen }
 }
 
 const HEX = '0123456789abcdef'

@@ -5,7 +5,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
 import t, { type Test } from 'tap'
 import { hash } from '../../../src/hash.ts'
-import { type FastCall, openFastPath } from '../../../src/store/s3/fast-path.ts'
+import { type FastCall, openTransport } from '../../../src/store/s3/transport.ts'
 
 const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' }
 
@@ -53,8 +53,8 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
   ]
   for (const credentials of [CREDENTIALS, session]) {
     const client = newClient({ endpoint, forcePathStyle: true, credentials })
-    const path = await openFastPath(client, 'bucket', 1000)
-    t.ok(path)
+    const transport = await openTransport(client, 'bucket', 1000)
+    t.ok(transport)
     const reference = new SignatureV4({
       service: 's3',
       region: 'eu-central-1',
@@ -63,7 +63,7 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
       uriEscapePath: false,
     })
     for (const call of calls) {
-      t.equal((await path?.request(call))?.status, 200)
+      t.equal((await transport?.request(call))?.status, 200)
       const { method = '', url = '', headers } = requests.at(-1) as IncomingMessage
       const { authorization, 'x-amz-date': date, connection, 'content-length': length, ...signed } = headers
       const target = new URL(url, endpoint)
@@ -80,7 +80,7 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
       )
       t.equal(authorization, expected.headers.authorization, `${method} ${url}`)
     }
-    await path?.close()
+    await transport?.close()
     client.destroy()
   }
 })
@@ -88,11 +88,11 @@ t.test('a request has the signature that the SDK would give it', async (t) => {
 t.test('a clock that is off is corrected as the SDK found it to be', async (t) => {
   const { requests, endpoint } = await startServer(t)
   const client = newClient({ endpoint, forcePathStyle: true, systemClockOffset: 3_600_000 })
-  const path = await openFastPath(client, 'bucket', 1000)
-  await path?.request({ method: 'HEAD', key: 'a' })
+  const transport = await openTransport(client, 'bucket', 1000)
+  await transport?.request({ method: 'HEAD', key: 'a' })
   const date = String(requests[0]?.headers['x-amz-date']).replace(/(....)(..)(..T..)(..)/, '$1-$2-$3:$4:')
   t.ok(Math.abs(Date.parse(date) - Date.now() - 3_600_000) < 5000, date)
-  await path?.close()
+  await transport?.close()
 })
 
 t.test('credentials that are renewed are used from then on', async (t) => {
@@ -104,16 +104,16 @@ t.test('credentials that are renewed are used from then on', async (t) => {
     // In the past already, so each call asks for new ones
     credentials: async () => ({ ...CREDENTIALS, accessKeyId: `KEY${++made}`, expiration: new Date(0) }),
   })
-  const path = await openFastPath(client, 'bucket', 1000)
-  for (let i = 0; i < 3; i++) await path?.request({ method: 'HEAD', key: 'a' })
+  const transport = await openTransport(client, 'bucket', 1000)
+  for (let i = 0; i < 3; i++) await transport?.request({ method: 'HEAD', key: 'a' })
   const keys = requests.map(({ headers }) => /Credential=(\w+)\//.exec(headers.authorization ?? '')?.[1])
   t.same(new Set(keys).size, 3, keys.join())
-  await path?.close()
+  await transport?.close()
 })
 
-t.test('a bucket whose requests are signed otherwise has no fast path', async (t) => {
+t.test('a bucket whose requests are signed otherwise has no transport', async (t) => {
   const client = newClient({ region: 'us-west-2' })
-  t.equal(await openFastPath(client, 'arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap', 1000), undefined)
+  t.equal(await openTransport(client, 'arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap', 1000), undefined)
 })
 
 t.test('endpoints are those of the SDK', async (t) => {
@@ -124,8 +124,8 @@ t.test('endpoints are those of the SDK', async (t) => {
     [{ useDualstackEndpoint: true, useFipsEndpoint: true, region: 'us-east-1' }, 'my-bucket'],
   ] as [Options, string][]) {
     const client = newClient(options)
-    const path = await openFastPath(client, bucket, 1000)
-    t.ok(path, `${JSON.stringify(options)} ${bucket}`)
-    await path?.close()
+    const transport = await openTransport(client, bucket, 1000)
+    t.ok(transport, `${JSON.stringify(options)} ${bucket}`)
+    await transport?.close()
   }
 })
