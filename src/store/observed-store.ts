@@ -1,6 +1,7 @@
 import { ObjectExists, ObjectNotFound, RangeNotSatisfiable, StoreBusy, StoreFull, StoreUnavailable } from '../errors.ts'
 import type { Metrics, StoreOutcome } from '../observability/metrics.ts'
-import type { Body, FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
+import type { FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
+import { watch } from './watched-body.ts'
 
 /** Begins to follow one call; what it returns is called once, at the end. */
 export type FollowCall = (name: string, key: string) => (outcome: StoreOutcome) => void
@@ -70,14 +71,14 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
 
     async put(key, body, options) {
       const { answers, ends } = call('put', key)
-      const watched = new WatchedBody(body)
+      const watched = watch(body)
       try {
         const result = await store.put(key, watched, options)
         metrics.storeBytes('put', result.size)
         ends('ok')
         return result
       } catch (error) {
-        ends(watched.isBroken ? 'abandoned' : outcomeOf(error))
+        ends(watched.failure ? 'abandoned' : outcomeOf(error))
         throw error
       } finally {
         if (watched.endedAt !== undefined) answers(watched.endedAt)
@@ -117,37 +118,6 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     ...(prepare && { prepare }),
     ready: () => timed('ready', '', store.ready()),
     close: () => store.close(),
-  }
-}
-
-/** A body that says when it was over. */
-class WatchedBody implements Body {
-  readonly #body: Body
-  /** When its end was read, as `performance.now()` has it. */
-  endedAt: number | undefined
-  /** Whether it failed itself. */
-  isBroken = false
-
-  constructor(body: Body) {
-    this.#body = body
-  }
-
-  // No generator, which would cost each chunk several turns
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    const source = this.#body[Symbol.asyncIterator]()
-    const next = () => {
-      const result = source.next()
-      result.then(
-        ({ done }) => {
-          if (done) this.endedAt ??= performance.now()
-        },
-        () => {
-          this.isBroken = true
-        },
-      )
-      return result
-    }
-    return { next, return: async () => (await source.return?.()) ?? { done: true, value: undefined } }
   }
 }
 

@@ -9,6 +9,7 @@ import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from
 import { forEachConcurrent } from '../../for-each-concurrent.ts'
 import { hash, StreamingHash } from '../../hash.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
+import { watch } from '../watched-body.ts'
 import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { removeDebris } from './remove-debris.ts'
@@ -53,12 +54,12 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
 
     async put(key, body, options) {
       const path = filePath(root, key)
-      const source = watched(body)
+      const watched = watch(body)
       const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
       const { contentType, metadata } = options
       const sidecar = JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar)
       // Side by side, so that the file system can commit both at once
-      const written = [writeDurably(parts[0], source.bytes), writeDurably(parts[1], [Buffer.from(sidecar)])] as const
+      const written = [writeDurably(parts[0], watched), writeDurably(parts[1], [Buffer.from(sidecar)])] as const
       try {
         const [result] = await Promise.all(written)
         await oneAtATime(path, () => moveInto(path, parts, options.ifNoneMatch === '*'))
@@ -66,7 +67,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       } catch (error) {
         await Promise.allSettled(written)
         await Promise.allSettled(parts.map(unlink))
-        throw source.failed ? source.error : storeError(error)
+        throw watched.failure ? watched.failure.error : storeError(error)
       }
     },
 
@@ -167,21 +168,6 @@ async function useFolder(path: string): Promise<void> {
   await access(path, constants.W_OK | constants.X_OK)
   // A damaged disk gives the permission, and then no names
   await (await opendir(path)).close()
-}
-
-/** Passes a body on, and remembers its error, since a put whose body fails has to fail with that one. */
-function watched(body: Body) {
-  const state = { failed: false, error: undefined as unknown, bytes: read() }
-  async function* read(): AsyncGenerator<Uint8Array> {
-    try {
-      yield* body
-    } catch (error) {
-      state.failed = true
-      state.error = error
-      throw error
-    }
-  }
-  return state
 }
 
 async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Promise<PutResult> {

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { buffer, text } from 'node:stream/consumers'
 import { GetBucketLifecycleConfigurationCommand, GetBucketVersioningCommand } from '@aws-sdk/client-s3'
-import { ObjectExists, ObjectNotFound, ServiceError } from '../../errors.ts'
+import { ObjectExists, ServiceError } from '../../errors.ts'
 import { compareKeys, type ListedObject, type ObjectStore, type PutOptions } from '../object-store.ts'
 import { openBucket, type S3Bucket, type S3Settings, type StoreLimit } from './bucket.ts'
+import { findHead } from './calls.ts'
 import { openDelete } from './delete.ts'
 import { openLists } from './list.ts'
 import { putObject } from './put.ts'
@@ -72,7 +74,9 @@ export async function* checkBucket(
       }
     }
   } finally {
-    await removeAll(list, remove, own).catch(() => {})
+    await keysOf(list, own)
+      .then(remove)
+      .catch(() => {})
     await bucket.close()
   }
 }
@@ -98,7 +102,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       if ((await read(bucket, key)) !== text) return failed('a read after a write returned an older object')
       if (!(await keysOf(list, prefix)).includes(key)) return failed('a list after a write does not have the object')
       await remove([key])
-      if (await isThere(bucket, key)) return failed('a read after a deletion found the object')
+      if (await findHead(bucket.calls, key)) return failed('a read after a deletion found the object')
       if ((await keysOf(list, prefix)).length > 0) return failed('a list after a deletion has the object')
     }
     return { result: 'ok', found: 'each read and list saw the write before it' }
@@ -144,7 +148,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
 
   'conditional put': async ({ bucket, prefix }) => {
     const results = [await putNew(bucket, `${prefix}1`, 'first'), await putNew(bucket, `${prefix}1`, 'second')]
-    const kept = (await isThere(bucket, `${prefix}1`)) ? await read(bucket, `${prefix}1`) : undefined
+    const kept = (await findHead(bucket.calls, `${prefix}1`)) ? await read(bucket, `${prefix}1`) : undefined
     if (results.join() === 'stored,exists' && kept === 'first')
       return { result: 'ok', found: 'If-None-Match: * is honoured' }
     const found = results[0] === 'stored' ? 'If-None-Match: * is ignored' : `If-None-Match: * is refused: ${results[0]}`
@@ -191,8 +195,8 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       [{ suffix: 3 }, '789'],
     ] as const) {
       const { body, range: part } = await bucket.calls.get(key, { range })
-      const text = await textOf(body)
-      if (text !== expected || part === undefined) return failed('a range of bytes is not what was asked for')
+      if ((await text(body)) !== expected || part === undefined)
+        return failed('a range of bytes is not what was asked for')
     }
     return { result: 'ok', found: 'from a byte on, between two, and the last ones' }
   },
@@ -284,37 +288,12 @@ async function putNew(bucket: S3Bucket, key: string, text: string): Promise<stri
   }
 }
 
-async function readBytes(bucket: S3Bucket, key: string): Promise<Buffer> {
-  const { body } = await bucket.calls.get(key)
-  const chunks: Buffer[] = []
-  for await (const chunk of body) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks)
-}
+const readBytes = async ({ calls }: S3Bucket, key: string) => buffer((await calls.get(key)).body)
 
-const read = async (bucket: S3Bucket, key: string): Promise<string> => (await readBytes(bucket, key)).toString()
-
-async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
-  let text = ''
-  for await (const chunk of body) text += chunk.toString()
-  return text
-}
-
-async function isThere(bucket: S3Bucket, key: string): Promise<boolean> {
-  try {
-    await bucket.calls.head(key)
-    return true
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return false
-    throw error
-  }
-}
+const read = async (bucket: S3Bucket, key: string) => (await readBytes(bucket, key)).toString()
 
 async function keysOf(list: ObjectStore['list'], prefix: string): Promise<string[]> {
   const found: ListedObject[] = []
   for await (const page of list({ prefix })) found.push(...page)
   return found.map(({ key }) => key)
-}
-
-async function removeAll(list: ObjectStore['list'], remove: ObjectStore['delete'], prefix: string): Promise<void> {
-  await remove(await keysOf(list, prefix))
 }

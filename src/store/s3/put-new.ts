@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { ObjectExists, ObjectNotFound, StoreFailure } from '../../errors.ts'
+import { ObjectExists, StoreFailure } from '../../errors.ts'
 import type { Body, ObjectStore, PutOptions, PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
+import { findHead } from './calls.ts'
 import { putObject } from './put.ts'
 
 /**
@@ -49,14 +50,7 @@ export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): Put
   }
 
   async function putAfterLook(key: string, body: Body, { ifNoneMatch, ...options }: PutOptions): Promise<PutResult> {
-    const isThere = await bucket.calls.head(key).then(
-      () => true,
-      (error) => {
-        if (error instanceof ObjectNotFound) return false
-        throw error
-      },
-    )
-    if (isThere) throw new ObjectExists()
+    if (await findHead(bucket.calls, key)) throw new ObjectExists()
     return putObject(bucket, key, body, options)
   }
 

@@ -11,7 +11,9 @@ import { bufferPool } from '../../buffer-pool.ts'
 import { ObjectNotFound, StoreFailure } from '../../errors.ts'
 import { hash } from '../../hash.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
+import { watch } from '../watched-body.ts'
 import type { S3Bucket } from './bucket.ts'
+import { findHead } from './calls.ts'
 import { errorName, storeError } from './store-error.ts'
 
 /**
@@ -31,16 +33,11 @@ export const PUT_MEMORY = { minBytes: 16 * 1024 * 1024, maxBytes: 21.5 * 1024 * 
 
 /** `ObjectStore.put`: at most a part in one call, more in a multipart upload. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
-  const source = body[Symbol.asyncIterator]()
-  let bodyFailure: { readonly error: unknown } | undefined
+  const watched = watch(body)
+  const source = watched[Symbol.asyncIterator]()
   const next = async () => {
-    try {
-      const { done, value } = await source.next()
-      return done ? undefined : value
-    } catch (error) {
-      bodyFailure = { error }
-      throw error
-    }
+    const { done, value } = await source.next()
+    return done ? undefined : value
   }
   try {
     const first: Uint8Array[] = []
@@ -58,7 +55,7 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
     if (options.ifNoneMatch) throw new StoreFailure()
     return await putInParts(bucket, key, async () => first.shift() ?? (await next()), options)
   } catch (error) {
-    if (bodyFailure) throw bodyFailure.error
+    if (watched.failure) throw watched.failure.error
     const failure = storeError(error, key)
     // Of a put it says that there is no bucket
     throw failure instanceof ObjectNotFound ? new StoreFailure({ cause: error }) : failure
@@ -140,7 +137,7 @@ async function putInParts(
     } catch (error) {
       // A repetition meets its own first try, whose response was lost
       const isRepeated = command instanceof CompleteMultipartUploadCommand && errorName(error) === 'NoSuchUpload'
-      if (isRepeated && (await isStored(bucket, key, size))) return {}
+      if (isRepeated && (await findHead(bucket.calls, key))?.size === size) return {}
       throw error
     }
   }
@@ -161,14 +158,5 @@ async function putInParts(
     throw failure ? failure.error : error
   } finally {
     stream.destroy()
-  }
-}
-
-async function isStored(bucket: S3Bucket, key: string, size: number): Promise<boolean> {
-  try {
-    return (await bucket.calls.head(key)).size === size
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return false
-    throw error
   }
 }
