@@ -9,6 +9,7 @@ import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from
 import { forEachConcurrent } from '../../for-each-concurrent.ts'
 import { hash, StreamingHash } from '../../hash.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
+import { oneAtATime } from '../one-at-a-time.ts'
 import { watch } from '../watched-body.ts'
 import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
@@ -62,7 +63,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       const written = [writeDurably(parts[0], watched), writeDurably(parts[1], [Buffer.from(sidecar)])] as const
       try {
         const [result] = await Promise.all(written)
-        await oneAtATime(path, () => moveInto(path, parts, options.ifNoneMatch === '*'))
+        await moving(path, () => moveInto(path, parts, options.ifNoneMatch === '*'))
         return result
       } catch (error) {
         await Promise.allSettled(written)
@@ -212,20 +213,8 @@ async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], size: n
   if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten))
 }
 
-/** The last put of each path that is being moved into place. */
-const moving = new Map<string, Promise<void>>()
-
-/** Two puts of one key must not end with the object of one and the sidecar of the other. */
-async function oneAtATime(path: string, move: () => Promise<void>): Promise<void> {
-  const before = moving.get(path)
-  const own = before ? before.then(move, move) : move()
-  moving.set(path, own)
-  try {
-    await own
-  } finally {
-    if (moving.get(path) === own) moving.delete(path)
-  }
-}
+/** By path. Two puts of one key must not end with the object of one and the sidecar of the other. */
+const moving = oneAtATime()
 
 /** The object last: it is visible with all that belongs to it, or not at all. */
 async function moveInto(path: string, [object, sidecar]: readonly [string, string], onlyNew: boolean): Promise<void> {

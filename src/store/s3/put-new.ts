@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ObjectExists, StoreFailure } from '../../errors.ts'
 import type { Body, ObjectStore, PutOptions, PutResult } from '../object-store.ts'
+import { oneAtATime } from '../one-at-a-time.ts'
 import type { S3Bucket } from './bucket.ts'
 import { findHead } from './calls.ts'
 import { putObject } from './put.ts'
@@ -23,8 +24,7 @@ export interface PutNew {
 /** @param remove `ObjectStore.delete` */
 export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): PutNew {
   let known: Promise<boolean> | undefined
-  /** The last put of each key that is under way. */
-  const last = new Map<string, Promise<unknown>>()
+  const inTurn = oneAtATime()
 
   function probe(): Promise<boolean> {
     known ??= ask().catch((error) => {
@@ -59,15 +59,7 @@ export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): Put
 
     async put(key, body, options) {
       if (await probe()) return putObject(bucket, key, body, options)
-      const put = () => putAfterLook(key, body, options)
-      const before = last.get(key)
-      const own = before ? before.then(put, put) : put()
-      last.set(key, own)
-      try {
-        return await own
-      } finally {
-        if (last.get(key) === own) last.delete(key)
-      }
+      return inTurn(key, () => putAfterLook(key, body, options))
     },
   }
 }
