@@ -1,8 +1,8 @@
 const callbacks = new WeakMap<AbortSignal, Set<() => void>>()
 
 /**
- * What is called when a signal aborts, for signals that many calls share: a listener for each of them would cost more than the call
- * itself. Of a signal that has aborted nothing is called any more.
+ * Returns the callbacks that are called when a signal aborts, for signals that many calls share: a listener for each call would cost more
+ * than the call itself. What is added after the signal has aborted is never called.
  */
 export function callbacksOf(signal: AbortSignal): Set<() => void> {
   const known = callbacks.get(signal)

@@ -2,13 +2,13 @@ import type { IncomingMessage } from 'node:http'
 
 /** How fast a sender has to be, in bytes per second. */
 export interface LeastRate {
-  /** In each stretch of the timeout. */
+  /** Over each period as long as the timeout. */
   readonly usual: number
-  /** In each quarter of it, from now on. */
+  /** Over each quarter of the timeout, from now on. */
   readonly now?: () => number
 }
 
-/** What a sender has missed. */
+/** The rate that a sender did not reach, and over what time. */
 export interface TooSlow {
   /** Bytes per second. */
   readonly rate: number
@@ -16,12 +16,12 @@ export interface TooSlow {
 }
 
 /**
- * Watches an HTTP message for a sender that stops sending, or sends too slowly. A message that waits because its own reader is slow
- * is neither, which a timeout on the socket could not tell apart.
+ * Watches an HTTP message for a sender that stops sending, or sends too slowly. Unlike a timeout of the socket, it takes no message for
+ * stalled whose own reader is slow.
  *
- * @param timeout milliseconds without a byte, found with a quarter of them to spare
- * @param stalled is told what the sender has missed; nothing when no byte came at all
- * @returns ends the watch; it ends by itself when the message closes
+ * @param timeout milliseconds without a byte; noticed up to a quarter of them later
+ * @param stalled is told the rate that the sender did not reach, or nothing if no byte came at all
+ * @returns a function that ends the watch, which also ends when the message closes
  */
 export function onStall(
   message: IncomingMessage,
@@ -37,11 +37,11 @@ export function onStall(
   let windowSince = since
   let wasWaiting = false
 
-  /** Nothing while all is well. */
+  /** Returns undefined while the sender is fast enough. */
   function verdict(): { readonly missed?: TooSlow } | undefined {
     const now = performance.now()
     const count = socket.bytesRead
-    // With bytes in its buffer it is the reader who is slow; with none, Node reads on from the socket also while it is paused
+    // With bytes in its buffer the reader is slow. With none, Node reads on from the socket even if it is paused
     const isWaiting = message.readableLength === 0 && !message.complete
     const rateNow = isWaiting && wasWaiting ? (least.now?.() ?? 0) : 0
     if (isLess(count - seen, rateNow, quarter)) return { missed: { rate: rateNow, milliseconds: quarter } }
@@ -70,7 +70,7 @@ export function onStall(
     stop()
     stalled(found.missed)
   }
-  // A timer that is late comes before the bytes that have arrived meanwhile
+  // A timer that is late runs before the bytes are read that have arrived meanwhile
   const timer = setInterval(() => setImmediate(judge), quarter)
   timer.unref()
   message.once('close', stop)

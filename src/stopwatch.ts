@@ -1,8 +1,8 @@
 /**
  * Starts to measure time.
  *
- * @returns milliseconds since then, by the clock that says more: the system's own may be set back, and the steady one stands still
- *   while the machine is suspended
+ * @returns a function that returns the milliseconds since then, by the clock that says more: the system's clock may be set back, and the
+ *   steady one stands still while the machine is suspended
  */
 export function stopwatch(): () => number {
   const wall = Date.now()

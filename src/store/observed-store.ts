@@ -3,21 +3,20 @@ import type { Metrics, StoreOutcome } from '../observability/metrics.ts'
 import type { FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
 import { watch } from './watched-body.ts'
 
-/** Begins to follow one call; what it returns is called once, at the end. */
+/** Starts to trace a call. The function that it returns is called once, at the end. */
 export type FollowCall = (name: string, key: string) => (outcome: StoreOutcome) => void
 
-/** The store, with every call counted and timed, and followed by a trace if there is one. Each page of a list is a call. */
+/** Counts, times and traces every call of a store. Each page of a list is a call. */
 export function observeStore(store: ObjectStore, metrics: Metrics, follow?: FollowCall): ObjectStore {
-  /** A call from now on; it is over with `ends`. */
   function call(name: string, key: string) {
     const began = performance.now()
     const ended = follow?.(name, key)
     return {
-      /** @param since when the store had all that it needed, as `performance.now()` has it */
-      answers(since = began): void {
+      /** @param since when the store had all that it needed, as `performance.now()` says it */
+      responded(since = began): void {
         metrics.storeResponds(name, (performance.now() - since) / 1000)
       },
-      ends(outcome: StoreOutcome): void {
+      ended(outcome: StoreOutcome): void {
         metrics.storeCallEnds(name, outcome)
         ended?.(outcome)
       },
@@ -25,16 +24,16 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
   }
 
   async function timed<T>(name: string, key: string, work: Promise<T>, signal?: AbortSignal): Promise<T> {
-    const { answers, ends } = call(name, key)
+    const { responded, ended } = call(name, key)
     try {
       const result = await work
-      ends('ok')
+      ended('ok')
       return result
     } catch (error) {
-      ends(outcomeOf(error, signal))
+      ended(outcomeOf(error, signal))
       throw error
     } finally {
-      answers()
+      responded()
     }
   }
 
@@ -47,14 +46,14 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     const source = list[Symbol.asyncIterator]()
     try {
       for (let isFirst = true; ; isFirst = false) {
-        const { answers, ends } = call(name, prefix)
+        const { responded, ended } = call(name, prefix)
         const next = await source.next().catch((error) => {
-          ends(outcomeOf(error, signal))
+          ended(outcomeOf(error, signal))
           throw error
         })
         if (!next.done || isFirst) {
-          answers()
-          ends('ok')
+          responded()
+          ended('ok')
         }
         if (next.done) return
         yield next.value
@@ -70,40 +69,40 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     putMemory: store.putMemory,
 
     async put(key, body, options) {
-      const { answers, ends } = call('put', key)
+      const { responded, ended } = call('put', key)
       const watched = watch(body)
       try {
         const result = await store.put(key, watched, options)
         metrics.storeBytes('put', result.size)
-        ends('ok')
+        ended('ok')
         return result
       } catch (error) {
-        ends(watched.failure ? 'abandoned' : outcomeOf(error))
+        ended(watched.failure ? 'abandoned' : outcomeOf(error))
         throw error
       } finally {
-        if (watched.endedAt !== undefined) answers(watched.endedAt)
+        if (watched.endedAt !== undefined) responded(watched.endedAt)
       }
     },
 
     async get(key, options) {
-      const { answers, ends } = call('get', key)
+      const { responded, ended } = call('get', key)
       let found: FoundObject
       try {
         found = await store.get(key, options)
       } catch (error) {
-        ends(outcomeOf(error, options?.signal))
+        ended(outcomeOf(error, options?.signal))
         throw error
       } finally {
-        answers()
+        responded()
       }
       const { body, range, size } = found
       body.on('close', () => {
         if (body.readableEnded) {
           metrics.storeBytes('get', range ? range.end - range.start + 1 : size)
-          return ends('ok')
+          return ended('ok')
         }
-        // The signal ends a body with an error, which is none of the store's
-        ends(body.errored && !options?.signal?.aborted ? 'failed' : 'abandoned')
+        // A signal ends a body with an error that is not the store's
+        ended(body.errored && !options?.signal?.aborted ? 'failed' : 'abandoned')
       })
       return found
     },

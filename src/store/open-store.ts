@@ -6,7 +6,7 @@ import { openDiskStore } from './disk/disk-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
 
-/** Sentences for the log, on what a store does not do. */
+/** What the log says of a store that does not do something. */
 export const LIMITS: Readonly<Record<StoreLimit, string>> = {
   conditional_put:
     'the store does not honour If-None-Match, so of uploads with one Idempotency-Key that reach several servers at the same moment more than one may make a story; retries one after another, and uploads to one server, make one',
@@ -31,7 +31,7 @@ export async function openStore(
   return openS3Store({ ...bucketSettings(config, config.S3_BUCKET), ...hooks })
 }
 
-/** How the configuration wants a bucket to be used. */
+/** Returns the settings of a bucket from the configuration. */
 export function bucketSettings(config: Config, bucket: string): S3Settings {
   const isOwnServer = config.S3_ENDPOINT !== undefined
   return {
@@ -47,7 +47,7 @@ export function bucketSettings(config: Config, bucket: string): S3Settings {
   }
 }
 
-/** Where the pictures are, for a sentence. */
+/** Says where the images are. */
 export function placeOf(config: Config): string {
   return config.S3_BUCKET === undefined ? `on disk in ${config.DATA_DIR}` : `in the bucket ${config.S3_BUCKET}`
 }

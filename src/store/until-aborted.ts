@@ -1,8 +1,8 @@
 import type { ObjectStore } from './object-store.ts'
 
 /**
- * The store for work that ends with a signal: whatever is read, listed pages included, rejects with the signal's reason. Puts and
- * deletions come to their end, so that nothing is left half done.
+ * Makes a store for work that a signal ends: reads and lists reject with the signal's reason. Puts and deletions run to their end, so that
+ * nothing is left half done.
  */
 export function untilAborted(store: ObjectStore, signal: AbortSignal): ObjectStore {
   return {

@@ -17,37 +17,38 @@ import { removeDebris } from './remove-debris.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
 import { listFolder, listFolders, timeOf } from './walk.ts'
 
-/** What one write takes at most, but for its last chunk: each call goes through the thread pool, which costs more than the copy. */
+/** How much is collected for one write, since a call of the thread pool costs more than a copy. */
 const WRITE_BYTES = 512 * 1024
+const WRITE_CHUNKS = 32
 
 /** Other images of an upload may hold 5 MiB until they are written, and with `readAhead` as much again. */
 const PUT_MEMORY = { minBytes: 5 * 1024 * 1024, maxBytes: 10 * 1024 * 1024 }
-const WRITE_CHUNKS = 32
 
-/** Folders that one deletion works in side by side. */
+/** Folders that one deletion works in at the same time. */
 const FOLDERS_AT_ONCE = 8
 
 interface Sidecar {
-  /** Another one for each put: two puts within one tick of the file system's clock have the same time. */
+  /** Tells puts apart that are within one tick of the file system's clock. */
   readonly id: string
   readonly contentType: string
   readonly metadata: Readonly<Record<string, string>>
 }
 
 /**
- * Keeps each object as a plain file below `root`, so that people can look at their pictures, and beside it a hidden file with
- * its content type and metadata. A put writes to a temporary file, syncs it, renames it into place and syncs the folder: a crash
- * at any moment leaves the whole object or none of it, on a file system that keeps the order of changes in one folder; only an
- * overwrite, which the server never does, may leave the old bytes with the new metadata. One server at a time may use `root`, see
- * lock.ts; the commands that sweep and verify run beside it.
+ * Keeps each object as a plain file below `root`, so that people can look at their images, and beside it a sidecar: a hidden file with its
+ * content type and metadata.
  *
- * @param root the folder; made when it is missing
- * @param folders below it, each with "/" at its end, which have to be readable and writable if they are there, or the store is not ready
+ * A put writes to a temporary file, syncs it, renames it into place and syncs the folder. A crash at any moment leaves the whole object
+ * or none of it, on a file system that keeps the order of changes in one folder. Only an overwrite, which the server never does, may leave
+ * the old bytes with the new metadata. One server at a time may use `root` (lock.ts), beside the commands that sweep and verify.
+ *
+ * @param root is created if it is missing
+ * @param folders below it, each with "/" at its end. The store is not ready while one of them is there and not readable and writable
  */
 export async function openDiskStore(root: string, folders: readonly string[] = []): Promise<ObjectStore> {
   const temporary = join(root, '.tmp')
   await createFolder(temporary)
-  // Something else may have its name
+  // Fails if it is not a folder
   await (await opendir(temporary)).close()
 
   return {
@@ -59,7 +60,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       const parts = [join(temporary, randomUUID()), join(temporary, randomUUID())] as const
       const { contentType, metadata } = options
       const sidecar = JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar)
-      // Side by side, so that the file system can commit both at once
+      // At the same time, so that the file system can commit both at once
       const written = [writeDurably(parts[0], watched), writeDurably(parts[1], [Buffer.from(sidecar)])] as const
       try {
         const [result] = await Promise.all(written)
@@ -164,10 +165,10 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
   }
 }
 
-/** Rejects if the names in a folder can't be read, or nothing be put there. */
+/** Rejects if a folder can't be read and written. */
 async function useFolder(path: string): Promise<void> {
   await access(path, constants.W_OK | constants.X_OK)
-  // A damaged disk gives the permission, and then no names
+  // On a damaged disk the permissions are fine, and the names can't be read
   await (await opendir(path)).close()
 }
 
@@ -196,7 +197,7 @@ async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Pr
     const hashed = await (stream ? stream.digest(chunks) : hash(chunks))
     chunks = hashed.chunks
     await write()
-    // The bytes and the size, not the times (fdatasync(2))
+    // Syncs the bytes and the size, not the times (fdatasync(2))
     await file.datasync()
     return { size, sha256: hashed.digest }
   } catch (error) {
@@ -209,14 +210,14 @@ async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Pr
 
 async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], size: number): Promise<void> {
   const { bytesWritten } = await file.writev(chunks)
-  // A disk that is nearly full takes a part, and says with the next write why
+  // A disk that is nearly full takes a part, and fails at the next write
   if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten))
 }
 
 /** By path. Two puts of one key must not end with the object of one and the sidecar of the other. */
 const moving = oneAtATime()
 
-/** The object last: it is visible with all that belongs to it, or not at all. */
+/** Moves an object into place after its sidecar, so that it is visible with both or not at all. */
 async function moveInto(path: string, [object, sidecar]: readonly [string, string], onlyNew: boolean): Promise<void> {
   if (onlyNew && (await isThere(path))) throw new ObjectExists()
   const folder = dirname(path)
@@ -233,30 +234,30 @@ async function moveInto(path: string, [object, sidecar]: readonly [string, strin
         moves.shift()
       }
       await syncFolder(folder).catch(async (error) => {
-        // Not durable, so it must not be there: whoever looks would take it for stored
+        // It is not durable, and would be taken for stored
         await unlinkIfThere(path)
         throw error
       })
       return
     } catch (error) {
-      // The folder of a story's first object, or one that a delete took away between two of these calls
+      // The folder is new, or a delete has removed it between two of these calls
       if (attempt < 5 && isMissing(error)) continue
-      // Another process has just put the object, and the sidecar belongs to that one now
+      // With ObjectExists another process has just put the object, and the sidecar is that one's now
       if (moves.length === 1 && !(error instanceof ObjectExists)) await unlinkIfThere(sidecarPath(path))
       throw error
     }
   }
 }
 
-/** Of file systems without hard links: exFAT, and some that are mounted over a network or by FUSE. */
+/** Errors of file systems without hard links: exFAT, and some that are mounted over a network or by FUSE. */
 const WITHOUT_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 
 /**
- * Moves a file to where nothing is, also if another process does the same at this moment: link(2) gives a name once. Where there are no
- * hard links, only this process takes care of that.
+ * Moves a file to a name that nothing has, even if another process does the same at this moment: link(2) gives a name once. Without hard
+ * links only the puts of this process see each other.
  *
- * The sidecar may be the other one's then. Both say the same: idempotency records, all with one type and the same metadata, are the
- * only objects that have to be new.
+ * The sidecar may be that of the other process. Both are equal, since idempotency records are the only objects that have to be new, and
+ * have one type and the same metadata.
  *
  * @throws {ObjectExists}
  */
@@ -268,7 +269,7 @@ async function moveNew(from: string, to: string): Promise<void> {
     if (!WITHOUT_LINKS.includes(errorCode(error) ?? '')) throw error
     return rename(from, to)
   }
-  // A sweep removes it otherwise
+  // A sweep removes what stays
   await unlink(from).catch(() => {})
 }
 
@@ -288,7 +289,7 @@ async function describe(file: FileHandle, path: string, key: string): Promise<Ob
   const sidecar = await readSidecar(path)
   return {
     size: Number(stat.size),
-    // Time and size as in nginx, for a file that was replaced by hand
+    // Time and size, as in nginx, change when a file is replaced by hand
     etag: `"${stat.mtimeNs.toString(16)}-${stat.size.toString(16)}-${sidecar?.id ?? ''}"`,
     lastModified: timeOf(Number(stat.mtimeMs)),
     changedAt: timeOf(changeTime({ mtimeMs: Number(stat.mtimeMs), ctimeMs: Number(stat.ctimeMs) })),
@@ -297,7 +298,7 @@ async function describe(file: FileHandle, path: string, key: string): Promise<Ob
   }
 }
 
-/** A file that was copied in by hand has none. One that is damaged counts as none: the bytes of the object may be good. */
+/** Returns undefined if there is none, as for a file that was copied in by hand, or if it is damaged: the bytes may be good. */
 async function readSidecar(path: string): Promise<Sidecar | undefined> {
   try {
     return parseSidecar(await readFile(sidecarPath(path), 'utf8'))
@@ -319,7 +320,7 @@ function parseSidecar(text: string): Sidecar | undefined {
 function isSidecar(value: unknown): value is Sidecar {
   if (typeof value !== 'object' || value === null) return false
   const { id, contentType, metadata } = value as Record<string, unknown>
-  // The id becomes a part of the ETag
+  // The id is a part of the ETag
   if (typeof id !== 'string' || !/^[\w-]{1,64}$/.test(id) || typeof contentType !== 'string') return false
   if (typeof metadata !== 'object' || metadata === null) return false
   return Object.values(metadata).every((text) => typeof text === 'string')
@@ -332,7 +333,7 @@ function resolveRange(range: ByteRange, size: number): { start: number; end: num
   return { start, end }
 }
 
-/** Not with `createReadStream`'s own signal, which costs as much as reading a small file. */
+/** Reads a file until a signal. The signal of `createReadStream` costs as much as reading a small file. */
 function readBody(file: FileHandle, range: { start: number; end: number }, signal: AbortSignal | undefined): Readable {
   const body = file.createReadStream(range)
   body.on('error', () => {})

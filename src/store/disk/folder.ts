@@ -2,13 +2,13 @@ import { mkdir, open, rmdir, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errorCode, isMissing } from './store-error.ts'
 
-/** Folders being made now: whoever comes second waits until the first has made them durable. */
+/** Folders that are being created. A second call waits until the first has made them durable. */
 const underWay = new Map<string, Promise<void>>()
 
-/** As for the files: others on the machine have no business there. */
+/** Others on the machine have no access, as to the files. */
 const MODE = 0o750
 
-/** Makes a folder and those above it, each durable once this resolves. */
+/** Creates a folder and those above it. Each is durable once this resolves. */
 export function createFolder(path: string): Promise<void> {
   let work = underWay.get(path)
   if (!work) {
@@ -23,7 +23,7 @@ async function create(path: string): Promise<void> {
     await mkdir(path, MODE).catch(async (error) => {
       if (errorCode(error) !== 'ENOENT') throw error
       await createFolder(dirname(path))
-      // Once more only: below some folders, such as /proc, nothing can be made
+      // Only once more: below some folders, such as /proc, nothing can be created
       await mkdir(path, MODE)
     })
   } catch (error) {
@@ -40,8 +40,8 @@ interface Syncs {
 const syncs = new Map<string, Syncs>()
 
 /**
- * Makes the names in a folder durable, and the folder itself if it is being made: fsync(2) on a file alone does not say that its
- * name survives a crash. Calls that come while a sync runs share the next one, since the running one may have missed their names.
+ * Makes the names in a folder durable, and the folder itself if it is being created: fsync(2) of a file does not promise that its name
+ * survives a crash. Calls that come while a sync runs share the next one, since the running one may have missed their names.
  */
 export async function syncFolder(path: string): Promise<void> {
   await underWay.get(path)
@@ -88,8 +88,8 @@ export async function unlinkIfThere(path: string): Promise<void> {
 }
 
 /**
- * When a file or folder last changed, in milliseconds since 1970: the later of the times of its content and of its inode. Tools that
- * copy and restore set the first one back, and nothing can do that to the second (stat(2)).
+ * Returns when a file or folder last changed, in milliseconds since 1970: the later of the times of its content and of its inode. Tools
+ * that copy and restore set the first one back. Nothing can do that to the second (stat(2)).
  */
 export function changeTime({ mtimeMs, ctimeMs }: { readonly mtimeMs: number; readonly ctimeMs: number }): number {
   return Math.max(mtimeMs, ctimeMs)

@@ -3,10 +3,10 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { errorCode, isMissing } from './store-error.ts'
 
-/** Longer than any entry of ours, in bytes. */
+/** Most bytes of the lock file that are read. */
 const MAX_BYTES = 4096
 
-/** What a server writes into the lock file, for the one that comes second. */
+/** What a server writes into the lock file, so that a second server can name it. */
 interface Holder {
   readonly pid: number
   readonly host: string
@@ -19,19 +19,19 @@ interface Holder {
 export class FolderInUse extends Error {
   constructor(root: string, holder: Partial<Holder>) {
     const { pid, host, url, since } = holder
-    const facts = [
+    const details = [
       ...(pid === undefined ? [] : [`process ${pid}${host === undefined ? '' : ` on ${host}`}`]),
       ...(url === undefined ? [] : [`at ${url}`]),
       ...(since === undefined ? [] : [`since ${since}`]),
     ]
     super(
-      `another server uses DATA_DIR, ${root}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}; stop that one first, or keep the images in a bucket, which several servers can use`,
+      `another server uses DATA_DIR, ${root}${details.length > 0 ? ` (${details.join(', ')})` : ''}; stop that one first, or keep the images in a bucket, which several servers can use`,
     )
   }
 }
 
 export interface FolderLock {
-  /** Why there is no lock, on a file system without locks for instance. */
+  /** Why there is no lock, for instance on a file system without locks. */
   readonly problem?: unknown
   /** Writes down where the server listens. */
   note(url: string): Promise<void>
@@ -39,16 +39,15 @@ export interface FolderLock {
 }
 
 /**
- * Takes the lock of the one server that may use the folder of a disk store: a lock of the kernel on the file `.lock` there
- * (F_OFD_SETLK of fcntl(2); flock(2) on macOS). It ends with the process, however that ends, and counts between containers and, on NFS,
- * between machines.
+ * Takes the lock of the one server that may use the folder of a disk store: a lock of the kernel on the file `.lock` (F_OFD_SETLK of
+ * fcntl(2); flock(2) on macOS). It ends with the process, even in a crash, and works between containers and, on NFS, between machines.
  *
  * @throws {FolderInUse} when another server has it
  */
 export async function lockFolder(root: string): Promise<FolderLock> {
   let file: FileHandle | undefined
   try {
-    // Not truncated: it says who has the lock
+    // It is not truncated, since it says who has the lock
     file = await openOrMake(join(root, '.lock'))
     const { tryLock } = await import('fs-native-extensions')
     if (!tryLock(file.fd)) throw new FolderInUse(root, await readHolder(file))
@@ -86,7 +85,7 @@ async function held(file: FileHandle): Promise<FolderLock> {
   }
 }
 
-/** In place, so that a full disk has room for it. Where it has not, the file says nothing rather than what was true before. */
+/** Writes in place, so that a full disk has space for it. If it has none, the file is empty rather than out of date. */
 async function writeHolder(file: FileHandle, holder: Holder): Promise<void> {
   const bytes = Buffer.from(`${JSON.stringify(holder)}\n`)
   try {

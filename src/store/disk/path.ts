@@ -5,15 +5,16 @@ import { InvalidKey } from '../../errors.ts'
 const NAME_BYTES = 255 - 6
 
 /**
- * The file of a key. Segments that a file system reads otherwise ("", ".", "..", hidden names, which are this store's own) are no
- * keys of this store, so no key leaves `root`. Throws `InvalidKey`.
+ * Returns the file of a key. No key leaves `root`, and none has a hidden name, since those are the store's own.
+ *
+ * @throws {InvalidKey} for a key with a segment such as "", "." or "..", which a file system reads otherwise
  */
 export function filePath(root: string, key: string): string {
   if (!key.split('/').every(isSegment)) throw new InvalidKey()
   return join(root, key)
 }
 
-/** Whether keys can lie in a folder, which is "" for the root and else ends with "/". */
+/** Returns whether keys can be in a folder, which is "" for the root and otherwise ends with "/". */
 export function isFolderOfKeys(folder: string): boolean {
   return folder.split('/').slice(0, -1).every(isSegment)
 }
@@ -22,7 +23,7 @@ function isSegment(name: string): boolean {
   return name !== '' && !name.startsWith('.') && !/[\0\\]/.test(name) && Buffer.byteLength(name) <= NAME_BYTES
 }
 
-/** The hidden file beside an object that holds its content type and metadata. */
+/** Returns the hidden file beside an object that has its content type and metadata. */
 export function sidecarPath(path: string): string {
   return join(dirname(path), `.${basename(path)}.json`)
 }

@@ -1,6 +1,6 @@
 import { ServiceError, StoreFailure, StoreFull, StoreUnavailable } from '../../errors.ts'
 
-/** The `code` of a system error (errno(3)). */
+/** Returns the `code` of a system error (errno(3)). */
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
@@ -11,12 +11,12 @@ export function isMissing(error: unknown): boolean {
 
 const UNREADABLE = new Set(['EACCES', 'EPERM', 'EIO', 'EUCLEAN', 'EBADMSG'])
 
-/** Returns whether an error is about one file or folder alone, which is damaged or not open to this user. */
+/** Returns whether an error is only about one file or folder, which is damaged or closed to this user. */
 export function isUnreadable(error: unknown): boolean {
   return UNREADABLE.has(errorCode(error) ?? '')
 }
 
-/** The store's error for an error of the file system; an error of our own stays what it is. The reason of a signal that has aborted. */
+/** Returns the store's error for an error of the file system, the same error if it is our own, or the reason of a signal that has aborted. */
 export function storeError(error: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason
   if (error instanceof ServiceError) return error

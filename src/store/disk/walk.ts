@@ -7,10 +7,10 @@ import { isMissing, isUnreadable, storeError } from './store-error.ts'
 /** Objects in one page of a list, as with S3. */
 const PAGE = 1000
 
-/** Names of one folder held at a time. A folder with more is read once for each such number of them: memory stays bounded. */
+/** Most names of a folder that are held. A folder with more is read several times. */
 const NAMES = 50_000
 
-/** Files looked at side by side. */
+/** Files looked at at the same time. */
 const STATS = 32
 
 /** Lists the files below a folder as S3 lists keys: in the order of their UTF-8 bytes, in pages. */
@@ -55,7 +55,7 @@ export async function* listFolders(root: string, options: ListOptions): AsyncGen
   if (found.length > 0) yield found
 }
 
-/** The folder that has all keys with a prefix in it, as a key that is "" or ends with "/"; nothing when there is no such folder. */
+/** Returns the folder of all keys with a prefix, which is "" or ends with "/"; undefined if there is no such folder. */
 async function findStart(root: string, prefix: string): Promise<string | undefined> {
   const start = prefix.slice(0, prefix.lastIndexOf('/') + 1)
   if (!isFolderOfKeys(start)) return undefined
@@ -64,7 +64,7 @@ async function findStart(root: string, prefix: string): Promise<string | undefin
   return (await isBelow(root, start)) ? start : undefined
 }
 
-/** Whether a folder is there, without a symbolic link on the way to it. */
+/** Returns whether a folder is there, without a symbolic link in its path. */
 async function isBelow(root: string, folder: string): Promise<boolean> {
   try {
     let path = root
@@ -80,9 +80,9 @@ async function isBelow(root: string, folder: string): Promise<boolean> {
 }
 
 /**
- * The objects of keys, with size and time; a file that went away since its name was read is left out.
+ * Returns the objects of keys, with size and time. Leaves out files that were removed since their names were read.
  *
- * @param start the folder that the list begins in
+ * @param start the folder in which the list begins
  */
 async function described(
   root: string,
@@ -95,7 +95,7 @@ async function described(
     const stats = await Promise.all(
       keys.slice(at, at + STATS).map(async (key) => {
         try {
-          // Whole milliseconds, as for a single object: as a floating-point number the same time can be one more
+          // Whole milliseconds, as in `head`: as a floating-point number the same time can be one more
           const { size, mtimeMs } = await lstat(join(root, key), { bigint: true })
           return { key, size: Number(size), modified: timeOf(Number(mtimeMs)).toISOString() }
         } catch (error) {
@@ -116,15 +116,16 @@ async function described(
 const FIRST_MS = -62_167_219_200_000
 const LAST_MS = 253_402_300_799_999
 
-/** When a file was last changed. Some file systems take any time, also one that is no date: then it is the nearest that is one. */
+/** Returns when a file was last changed. Some file systems have times that are not dates: then it is the nearest date. */
 export function timeOf(mtimeMs: number): Date {
   return new Date(Math.min(Math.max(mtimeMs, FIRST_MS), LAST_MS))
 }
 
 /**
- * Keys below `base` in order; `base` is "" or ends with "/".
+ * Yields the keys below `base` in order.
  *
- * @param isStart whether `base` is the folder that the list begins in: if it can't be read, the list fails
+ * @param base is "" or ends with "/"
+ * @param isStart whether the list begins in `base`: if that can't be read, the list fails
  */
 async function* walk(root: string, base: string, options: ListOptions, isStart = true): AsyncGenerator<string> {
   for await (const name of sortedNames(root, base, options, isStart)) {
@@ -134,7 +135,7 @@ async function* walk(root: string, base: string, options: ListOptions, isStart =
   }
 }
 
-/** The names in a folder that can lead to a key that is asked for, in order; those of folders end with "/". */
+/** Yields the names in a folder that can lead to a wanted key, in order. Those of folders end with "/". */
 async function* sortedNames(root: string, base: string, options: ListOptions, isStart = true): AsyncGenerator<string> {
   let last: string | undefined
   for (;;) {
@@ -159,7 +160,7 @@ async function* sortedNames(root: string, base: string, options: ListOptions, is
       yield* names
       return
     }
-    // Only the first NAMES are known to be without a gap
+    // Only the first NAMES have no gap
     names.length = NAMES
     yield* names
     last = names.at(-1)
@@ -174,7 +175,7 @@ async function* namesOf(path: string): AsyncGenerator<string> {
       else if (entry.isDirectory()) yield `${entry.name}/`
     }
   } catch (error) {
-    // never made, or deleted meanwhile
+    // Never created, or deleted meanwhile
     if (!isMissing(error)) throw error
   }
 }
