@@ -75,7 +75,7 @@ function answer(request: IncomingMessage, url: URL, body: string, response: Serv
     response.end('<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>')
     return
   }
-  // Marks of deletions, which nobody has to find again
+  // Tombstones, which nobody has to find again
   if (request.method === 'PUT') {
     response.setHeader('etag', '"0"').end()
     return

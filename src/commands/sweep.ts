@@ -1,5 +1,5 @@
-import { MARKS } from '../stories/deletion-mark.ts'
 import { Sweeper } from '../stories/sweep.ts'
+import { TOMBSTONES } from '../stories/tombstone.ts'
 import { onStore } from './on-store.ts'
 
 /**
@@ -12,7 +12,7 @@ export function sweep(
   signal: AbortSignal,
 ): Promise<boolean> {
   return onStore(async (store, config) => {
-    let marks = 0
+    let tombstones = 0
     let files = 0
     let unreadable = 0
     const report = await new Sweeper(store, config.UPLOAD_TIMEOUT).sweep({
@@ -20,7 +20,7 @@ export function sweep(
       dryRun,
       byHour: !all,
       onRemoved(what, keys) {
-        marks += keys.filter((key) => key.startsWith(MARKS)).length
+        tombstones += keys.filter((key) => key.startsWith(TOMBSTONES)).length
         console.log(
           json ? JSON.stringify({ removed: what, keys }) : [what, ...keys.map((key) => `  ${key}`)].join('\n'),
         )
@@ -38,14 +38,14 @@ export function sweep(
     const { stories, keys, claims, variants, kept } = report
     const summary = `${dryRun ? 'Would remove' : 'Removed'} ${keys} keys of ${stories} stories`
     const more = [
-      ...(marks > 0 ? [`, ${marks} marks of deletions`] : []),
+      ...(tombstones > 0 ? [`, ${tombstones} tombstones`] : []),
       ...(claims > 0 ? [`, ${claims} expired Idempotency-Keys`] : []),
       ...(variants > 0 ? [`, ${variants} smaller images of stories that are no more`] : []),
       ...(files > 0 ? [`, ${files} files and folders beside objects`] : []),
     ]
     console.log(
       json
-        ? JSON.stringify({ dry_run: dryRun, stories, keys, marks, claims, variants, files, kept })
+        ? JSON.stringify({ dry_run: dryRun, stories, keys, tombstones, claims, variants, files, kept })
         : `${summary}${more.join('')}${kept > 0 ? `; the store kept ${kept} keys` : ''}`,
     )
     return kept + unreadable === 0

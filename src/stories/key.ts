@@ -9,7 +9,7 @@ import type { KeySpace, ListedObject } from '../store/object-store.ts'
  *   stories/<uuid>/0.<n>.json   the commit record of a story of n images, written last; its body is the manifest. With an
  *                               Idempotency-Key it is 0.<n>.claimed.json
  *   stories/<uuid>/<k>.<ext>    image k, from 1
- *   stories/-deleting/…         marks of deletions: see deletion-mark.ts
+ *   stories/-deleting/…         tombstones: see tombstone.ts
  *
  * The commit rule: a story exists if and only if its record and all its n images are listed. `0.` sorts before every image, so
  * whoever reads keys in order meets the record first and then counts. Our own ids are UUIDv7. An id of another version is a

@@ -1,10 +1,10 @@
 import { forEachConcurrent } from '../for-each-concurrent.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { putMark, readMarks } from './deletion-mark.ts'
 import { CLOCK_MARGIN_MS, LONGEST_UPLOAD_MS, ownIdTime, type StoryKeys } from './key.ts'
 import { keysOfStory } from './list.ts'
 import type { Removal } from './remove.ts'
+import { putTombstone, readTombstones } from './tombstone.ts'
 
 /*
  * A server with a short UPLOAD_TIMEOUT takes an upload that runs on a server with a longer one for interrupted. So that it never
@@ -35,7 +35,7 @@ export function mayBeSwept(age: number): boolean {
  * story is another matter.
  */
 export async function isLasting(store: ObjectStore, id: string): Promise<boolean> {
-  if ((await readMarks(store, id)).length > 0) return false
+  if ((await readTombstones(store, id)).length > 0) return false
   return (await keysOfStory(store, id))?.story() !== undefined
 }
 
@@ -64,7 +64,7 @@ export async function removeLeftovers(
 
 async function removeUnlessGrown(store: ObjectStore, removal: Removal, keys: StoryKeys): Promise<boolean> {
   const age = stopwatch()
-  const tombstone = await putMark(store, keys.id)
+  const tombstone = await putTombstone(store, keys.id)
   if (tombstone === undefined) return false
   const now = await keysOfStory(store, keys.id)
   const hasGrown = now !== undefined && (now.records.length > 0 || now.images.length > keys.images.length)

@@ -1,7 +1,6 @@
 import { StoryNotFound } from '../errors.ts'
 import { forEachConcurrent } from '../for-each-concurrent.ts'
 import type { ListOptions, ObjectStore } from '../store/object-store.ts'
-import { type DeletionMark, MARKS, readMarks } from './deletion-mark.ts'
 import {
   isOwnId,
   isStoryFolder,
@@ -13,6 +12,7 @@ import {
   storyIdOf,
   storyPrefix,
 } from './key.ts'
+import { readTombstones, TOMBSTONES, type Tombstone } from './tombstone.ts'
 
 /**
  * Every story id that has keys below it, in id order, with what a listing shows of it: the one place that turns keys into stories.
@@ -90,7 +90,7 @@ const DOUBTS_A_PAGE = 64
 const LOOKS_AT_ONCE = 16
 
 /** With more deletions under way, or interrupted, ids are read from keys. */
-const MOST_MARKS = 1000
+const MOST_TOMBSTONES = 1000
 
 /**
  * The ids of the stories of `listStories`, in the same order. What is settled needs no keys: with 8 images in each story that is a
@@ -108,9 +108,9 @@ export async function* listStoryIds(
     yield* idsIn(store, behind(after))
     return
   }
-  // From the start of the list it is the list that shows whether there are marks
-  const marks = after === undefined ? undefined : await readMarks(store)
-  yield* settledIds(store, settled, { ...behind(after), before: end }, marks)
+  // From the start of the list it is the list that shows whether there are tombstones
+  const tombstones = after === undefined ? undefined : await readTombstones(store)
+  yield* settledIds(store, settled, { ...behind(after), before: end }, tombstones)
   yield* idsIn(store, { after: end })
 }
 
@@ -118,27 +118,27 @@ async function* idsIn(store: ObjectStore, range: Range): AsyncGenerator<string[]
   for await (const stories of storiesIn(store, range)) yield stories.map(({ id }) => id)
 }
 
-/** @param marks of deletions, read before any id; undefined: to be read when the list shows that there are some */
+/** @param tombstones, read before any id; undefined: to be read when the list shows that there are some */
 async function* settledIds(
   store: ObjectStore,
   settled: Settled,
   range: Range,
-  marks: readonly DeletionMark[] | undefined,
+  tombstones: readonly Tombstone[] | undefined,
 ): AsyncGenerator<string[]> {
-  if (marks && (marks.length > MOST_MARKS || marks.some(({ id }) => id === 'all'))) {
+  if (tombstones && (tombstones.length > MOST_TOMBSTONES || tombstones.some(({ id }) => id === 'all'))) {
     yield* idsIn(store, range)
     return
   }
-  const marked = new Set(marks?.map(({ id }) => id))
-  const within = (folder: string) => folder === MARKS || isStoryFolder(folder)
+  const withTombstone = new Set(tombstones?.map(({ id }) => id))
+  const within = (folder: string) => folder === TOMBSTONES || isStoryFolder(folder)
   for await (const page of store.listPrefixes({ prefix: STORIES, space: STORY_SPACE, within, ...range })) {
-    if (!marks && page.includes(MARKS)) {
-      // From the start: what this page shows may have been deleted, and its mark too, before the marks are read
-      yield* settledIds(store, settled, range, await readMarks(store))
+    if (!tombstones && page.includes(TOMBSTONES)) {
+      // From the start: what this page shows may have been deleted, and its tombstone too, before the tombstones are read
+      yield* settledIds(store, settled, range, await readTombstones(store))
       return
     }
     const ids = page.map(storyIdOf).filter((id) => id !== undefined)
-    const doubts = ids.filter((id) => !isOwnId(id) || settled.unsure.has(id) || marked.has(id))
+    const doubts = ids.filter((id) => !isOwnId(id) || settled.unsure.has(id) || withTombstone.has(id))
     if (doubts.length > DOUBTS_A_PAGE) {
       yield* idsIn(store, { after: storyPrefix(ids[0] as string), before: endOf(ids.at(-1) as string) })
       continue

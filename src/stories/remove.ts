@@ -5,7 +5,6 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { commitBeforeDeletion } from './claim-object.ts'
-import { putMark, readMarks } from './deletion-mark.ts'
 import {
   CLOCK_MARGIN_MS,
   isOwnId,
@@ -18,6 +17,7 @@ import {
 } from './key.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
+import { putTombstone, readTombstones } from './tombstone.ts'
 
 /** S3's DeleteObjects takes 1,000 keys a call. */
 const BATCH = 1000
@@ -28,8 +28,8 @@ const BATCHES_AT_ONCE = 16
 /** Keys of one batch that are looked at side by side, to see who wrote them. */
 export const HEADS_AT_ONCE = 8
 
-/** Looks and marks side by side. */
-const MARKS_AT_ONCE = 16
+/** Looks and tombstones side by side. */
+const LOOKS_AT_ONCE = 16
 
 /**
  * Deletes a story: first its record, and with it the story, then its images, then their variants. A repetition finishes what an earlier
@@ -40,41 +40,41 @@ const MARKS_AT_ONCE = 16
  * record see `Removal.remove`.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
- * @param unmarked has the id from before the first step until nothing is left, when there is no tombstone
+ * @param withoutTombstone has the id from before the first step until nothing is left, when there is no tombstone
  */
 export async function removeStory(
   store: ObjectStore,
   id: string,
   uploadTimeout: number,
-  unmarked = new Set<string>(),
+  withoutTombstone = new Set<string>(),
 ): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
   const mayBeSettled = isSettling(id, uploadTimeout)
-  const [keys, earlier] = await Promise.all([keysOfStory(store, id), mayBeSettled ? readMarks(store, id) : []])
-  const marks = earlier.map(({ key }) => key)
-  const needsMark = mayBeSettled && keys?.story() !== undefined
-  const mark = async () => {
-    const own = await putMark(store, id)
-    if (own === undefined) unmarked.add(id)
-    else marks.push(own)
+  const [keys, earlier] = await Promise.all([keysOfStory(store, id), mayBeSettled ? readTombstones(store, id) : []])
+  const tombstones = earlier.map(({ key }) => key)
+  const needsTombstone = mayBeSettled && keys?.story() !== undefined
+  const bury = async () => {
+    const own = await putTombstone(store, id)
+    if (own === undefined) withoutTombstone.add(id)
+    else tombstones.push(own)
     return own !== undefined
   }
-  const isMarked = !needsMark || (await mark())
+  const hasTombstone = !needsTombstone || (await bury())
   const removal = new Removal(store)
-  const gone = keys ? await removal.remove([keys], isMarked ? undefined : mark) : []
+  const gone = keys ? await removal.remove([keys], hasTombstone ? undefined : bury) : []
   removal.throwIfFailed()
   const variants = await variantsOf(store, id)
   await removal.delete(variants)
   removal.throwIfFailed()
   // With something below its id, a record that waits for its end or what is none of ours, it would still count as a story
   const isEmpty = gone.length > 0 ? !keys?.hasOthers : keys === undefined
-  if (isEmpty && marks.length > 0) await store.delete(marks)
-  if (isEmpty) unmarked.delete(id)
+  if (isEmpty && tombstones.length > 0) await store.delete(tombstones)
+  if (isEmpty) withoutTombstone.delete(id)
   if (variants.length === 0 && !keys?.keys().length) throw new StoryNotFound(id)
 }
 
 /**
- * Whether a sweep may have seen the story whole, so that its deletion has to be marked. A younger one is still to be swept, and will
+ * Whether a sweep may have seen the story whole, so that its deletion needs a tombstone. A younger one is still to be swept, and will
  * not be before this deletion is over or given up; a foreign one is looked at in any case.
  */
 function isSettling(id: string, uploadTimeout: number): boolean {
@@ -90,58 +90,58 @@ function isSettling(id: string, uploadTimeout: number): boolean {
  * work, and comes when nothing of it runs any more.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
- * @param unmarked has ids as for `removeStory`
+ * @param withoutTombstone has ids as for `removeStory`
  */
 export async function removeAllStories(
   store: ObjectStore,
   uploadTimeout: number,
-  unmarked = new Set<string>(),
+  withoutTombstone = new Set<string>(),
 ): Promise<void> {
   const oldest = Date.now() - uploadTimeout - CLOCK_MARGIN_MS
-  const earlier = await readMarks(store)
+  const earlier = await readTombstones(store)
   const isRepetition = earlier.some(({ id }) => id === 'all')
   const removal = new Removal(store)
   const own: Promise<string | undefined>[] = []
-  let sinceMark: (() => number) | undefined
+  let sinceTombstone: (() => number) | undefined
   /** Those of which a key of our layout is left without a failure: for want of room, or since an upload turned out to run. */
   const waiting = new Set<string>()
 
-  async function mark(): Promise<boolean> {
+  async function bury(): Promise<boolean> {
     // A new one from time to time: a sweep takes an old one for that of a deletion that was interrupted
-    if (!sinceMark || sinceMark() > uploadTimeout) {
-      sinceMark = stopwatch()
-      own.push(putMark(store, 'all'))
+    if (!sinceTombstone || sinceTombstone() > uploadTimeout) {
+      sinceTombstone = stopwatch()
+      own.push(putTombstone(store, 'all'))
     }
-    const isMarked = (await own.at(-1)) !== undefined
+    const hasTombstone = (await own.at(-1)) !== undefined
     // When the next batch begins, there may be room
-    if (!isMarked) sinceMark = undefined
-    return isMarked
+    if (!hasTombstone) sinceTombstone = undefined
+    return hasTombstone
   }
 
   const readable = pastUnreadable(store, (folder, error) => removal.keep(folder, error))
   await forEachConcurrent(readBatches(readable, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
-    const isMarked = await mark()
+    const hasTombstone = await bury()
     const settling = stories.filter(({ id }) => isSettling(id, uploadTimeout))
-    if (!isMarked) for (const { id } of settling) unmarked.add(id)
+    if (!hasTombstone) for (const { id } of settling) withoutTombstone.add(id)
     const leftovers = await leftoversOf(store, suspects)
     // Below these ids something stays that is no story, now or since an earlier removal
     const lasting = [
       ...settling.filter(({ hasOthers }) => hasOthers),
       ...(isRepetition ? suspects.filter((keys) => !leftovers.includes(keys)) : []),
     ]
-    await forEachConcurrent(lasting, MARKS_AT_ONCE, async ({ id }) => {
-      if ((await putMark(store, id)) === undefined) unmarked.add(id)
+    await forEachConcurrent(lasting, LOOKS_AT_ONCE, async ({ id }) => {
+      if ((await putTombstone(store, id)) === undefined) withoutTombstone.add(id)
     })
     const gone = new Set(await removal.remove(stories))
     for (const keys of await removeLeftovers(store, removal, leftovers, Date.now())) gone.add(keys)
     for (const keys of [...stories, ...leftovers]) {
       if (gone.has(keys)) {
-        if (!keys.hasOthers) unmarked.delete(keys.id)
+        if (!keys.hasOthers) withoutTombstone.delete(keys.id)
       } else waiting.add(keys.id)
     }
     // Of the others an id is left that has nothing but variants
     const withOthers = stories.filter(({ hasOthers }) => hasOthers)
-    await forEachConcurrent(withOthers, MARKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
+    await forEachConcurrent(withOthers, LOOKS_AT_ONCE, async ({ id }) => removal.delete(await variantsOf(store, id)))
   })
   await forEachConcurrent(orphanedVariants(readable), BATCHES_AT_ONCE, (orphans) =>
     removal.delete(orphans.flatMap(({ objects }) => objects.map(({ key }) => key))),
@@ -150,7 +150,7 @@ export async function removeAllStories(
   // What is left may be that of an earlier deletion: as long as there is a tombstone, no list of ids has it
   if (waiting.size > 0) return
   const done = (await Promise.all(own)).filter((key) => key !== undefined)
-  await forEachConcurrent(earlier, MARKS_AT_ONCE, async ({ key, id }) => {
+  await forEachConcurrent(earlier, LOOKS_AT_ONCE, async ({ key, id }) => {
     if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
   })
   await store.delete(done)
@@ -252,7 +252,7 @@ export class Removal {
   /** Writes the ends of their idempotency records; returns those for which the store has no room. */
   async #withoutEnd(stories: readonly StoryKeys[]): Promise<Set<StoryKeys>> {
     const full = new Set<StoryKeys>()
-    await forEachConcurrent(stories, MARKS_AT_ONCE, async (keys) => {
+    await forEachConcurrent(stories, LOOKS_AT_ONCE, async (keys) => {
       if (!(await commitBeforeDeletion(this.#store, keys))) full.add(keys)
     })
     return full

@@ -4,11 +4,11 @@ import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS, variantStoryId } from '../variants/variant.ts'
 import { sweepClaims } from './claim.ts'
-import { type DeletionMark, MARKS, putMark, readMarks } from './deletion-mark.ts'
 import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
 import { HEADS_AT_ONCE, isOurs, leftoversOf, Removal } from './remove.ts'
+import { putTombstone, readTombstones, TOMBSTONES, type Tombstone } from './tombstone.ts'
 
 /** A regular sweep reads one slice of what is old; so many cover it. */
 const SLICES = 24
@@ -16,8 +16,8 @@ const SLICES = 24
 /** Ids in doubt that are remembered. With more, nothing counts as settled. */
 const MOST_DOUBTS = 10_000
 
-/** Ids that get a mark of their own in place of the one of a deletion of all. */
-const MOST_MARKS = 1000
+/** Ids that get a tombstone of their own in place of the one of a deletion of all. */
+const MOST_TOMBSTONES = 1000
 
 /** Sweeps by the hour are less than this apart, in milliseconds: the last minute of one hour, the first of the next but one. */
 const HOURLY_MS = 2 * 60 * 60_000
@@ -30,7 +30,7 @@ export interface SweepOptions {
   /** For processes that live for one sweep: reads what the hour of the day picks, and settles nothing. */
   readonly byHour?: boolean
   /**
-   * Is told what was removed, page after page: all that is ours below a story id, the mark of a deletion, a claim, or the variants of a
+   * Is told what was removed, page after page: all that is ours below a story id, the tombstone of a deletion, a claim, or the variants of a
    * story that is no more.
    */
   readonly onRemoved?: (what: string, keys: readonly string[]) => void
@@ -78,7 +78,7 @@ type Span = readonly [from: number, to: number]
  */
 export class Sweeper {
   /** Ids of stories whose deletion by this process had no room for a tombstone. Whatever sweeps have seen, they are exceptions. */
-  readonly unmarked = new Set<string>()
+  readonly withoutTombstone = new Set<string>()
   readonly #store: ObjectStore
   readonly #age: number
   readonly #now: () => number
@@ -101,9 +101,9 @@ export class Sweeper {
   get settled(): Settled | undefined {
     if (!this.#swept || !this.#doubts) return undefined
     const before = this.#sweptBefore(this.#swept)
-    if (this.unmarked.size === 0) return { before, unsure: this.#doubts }
-    if (this.unmarked.size > MOST_DOUBTS) return undefined
-    return { before, unsure: new Set([...this.#doubts, ...this.unmarked]) }
+    if (this.withoutTombstone.size === 0) return { before, unsure: this.#doubts }
+    if (this.withoutTombstone.size > MOST_DOUBTS) return undefined
+    return { before, unsure: new Set([...this.#doubts, ...this.withoutTombstone]) }
   }
 
   /**
@@ -126,8 +126,8 @@ export class Sweeper {
     const now = this.#now()
     const began = this.#steady()
     const before = now - this.#age
-    const marks = await readMarks(this.#store)
-    const interrupted = marks.filter(({ time }) => time < before)
+    const tombstones = await readTombstones(this.#store)
+    const interrupted = tombstones.filter(({ time }) => time < before)
     const ofAll = interrupted.filter(({ id }) => id === 'all')
     const isPart = byHour && ofAll.length === 0
     const last = ofAll.length > 0 || byHour ? undefined : this.#swept
@@ -180,26 +180,26 @@ export class Sweeper {
       }
     }
 
-    const done: DeletionMark[] = []
-    if (ofAll.length > 0 && doubts.size <= MOST_MARKS) {
+    const done: Tombstone[] = []
+    if (ofAll.length > 0 && doubts.size <= MOST_TOMBSTONES) {
       // Other servers may have seen these whole before the deletion of all
-      const marked = new Set(marks.map(({ id }) => id))
+      const withTombstone = new Set(tombstones.map(({ id }) => id))
       let isRoom = true
       for (const id of doubts) {
-        if (isRoom && !marked.has(id) && !dryRun) isRoom = (await putMark(this.#store, id)) !== undefined
+        if (isRoom && !withTombstone.has(id) && !dryRun) isRoom = (await putTombstone(this.#store, id)) !== undefined
       }
       if (isRoom) done.push(...ofAll)
     }
-    for (const mark of interrupted) {
-      const { id } = mark
+    for (const tombstone of interrupted) {
+      const { id } = tombstone
       if (id === 'all') continue
       signal?.throwIfAborted()
       if (isIn(spans, ownIdTime(id)) && !isFull()) {
-        if (!doubts.has(id)) done.push(mark)
+        if (!doubts.has(id)) done.push(tombstone)
         continue
       }
       const keys = await keysOfStory(this.#store, id)
-      if (!keys || (await clean([keys])).length === 0) done.push(mark)
+      if (!keys || (await clean([keys])).length === 0) done.push(tombstone)
     }
     const removal = new Removal(this.#store)
     if (!dryRun) await removal.delete(done.map(({ key }) => key))
@@ -237,10 +237,10 @@ export class Sweeper {
   }
 
   async #removeDebris(olderThan: number, spans: readonly Span[], options: SweepOptions): Promise<void> {
-    // Marks are before every id
+    // Tombstones are before every id
     const ranges: Range[] = [{ before: keyAt(0) }, ...spans.map(rangeOf)]
     const { signal, dryRun = false, onDebris } = options
-    const within = (folder: string) => [folder === MARKS, storyIdOf(folder), variantStoryId(folder)].some(Boolean)
+    const within = (folder: string) => [folder === TOMBSTONES, storyIdOf(folder), variantStoryId(folder)].some(Boolean)
     for await (const name of this.#store.removeDebris?.({ prefix: STORIES, ranges, within, olderThan, dryRun }) ?? []) {
       signal?.throwIfAborted()
       onDebris?.(name)

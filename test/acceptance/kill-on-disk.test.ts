@@ -14,7 +14,7 @@ import { wholeStories } from './whole-stories.ts'
 // A server is started for each kill
 t.setTimeout(600_000)
 
-/** Older than any upload can run, so that its deletion has a mark. */
+/** Older than any upload can run, so that its deletion has a tombstone. */
 const OLD = '018f0000-0000-7000-8000-000000000000'
 
 /** Folders that are there for good once they were needed. */

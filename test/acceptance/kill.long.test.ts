@@ -132,7 +132,7 @@ t.test(
   },
 )
 
-/** Older than any upload can run, so that delete-all may take what is left of it, and that its deletion has a mark. */
+/** Older than any upload can run, so that delete-all may take what is left of it, and that its deletion has a tombstone. */
 const OLD = '018f0000-0000-7000-8000-000000000000'
 
 for (const [name, id, all, steps] of [
@@ -140,10 +140,15 @@ for (const [name, id, all, steps] of [
     'a delete of an old story',
     OLD,
     false,
-    'two lists, the mark, the record, the images, the list of variants, the mark again',
+    'two lists, the tombstone, the record, the images, the list of variants, the tombstone again',
   ],
   ['a delete of a young story', undefined, false, 'a list, the record, the images, the list of variants'],
-  ['a delete-all', OLD, true, 'two lists, the mark, the record, the images, the list of variants, the mark again'],
+  [
+    'a delete-all',
+    OLD,
+    true,
+    'two lists, the tombstone, the record, the images, the list of variants, the tombstone again',
+  ],
 ] as const) {
   t.test(
     `a server killed at any call of ${name} leaves the whole story or none, and a repetition or a sweep finishes`,

@@ -35,8 +35,8 @@ t.test(
     t.equal((await remove(server, `${IMAGES}/${OLD}`)).status, 500)
     standIn.clearFaults()
     t.same((await get(swept, STORY_IDS)).json(), [])
-    t.equal((await store.content()).length, 2, 'an image, and the mark of the deletion')
-    // Marks of deletions are young for an hour
+    t.equal((await store.content()).length, 2, 'an image, and the tombstone of the deletion')
+    // Tombstones are young for an hour
     for (const [key, object] of [...standIn.objects]) {
       if (!key.includes('-deleting')) continue
       standIn.objects.delete(key)
@@ -82,10 +82,10 @@ t.test('npm run sweep says what the store kept, and where it failed, and stops w
   t.match(kept.stdout, /Removed \d+ keys of \d+ stories; the store kept 1 keys\n$/)
   t.same([...standIn.objects.keys()], [`stories/${ids[7]}/1.jpg`])
   standIn.clearFaults()
-  // A mark of a deletion that was interrupted
+  // The tombstone of a deletion that was interrupted
   standIn.place(`stories/-deleting/all.${OLD}`, '')
   const done = await runCommand('sweep', [], environment)
   t.match(done, { code: 0, stdout: /^all\n {2}stories\/-deleting\/all/m })
-  t.match(done.stdout, /Removed 1 keys of 1 stories, 1 marks of deletions\n$/)
+  t.match(done.stdout, /Removed 1 keys of 1 stories, 1 tombstones\n$/)
   t.equal(standIn.objects.size, 0)
 })

@@ -8,10 +8,10 @@ import { v7 } from 'uuid'
 import { OutcomeUnknown, StoreFull, StoreUnavailable, StoryNotFound } from '../../src/errors.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
-import { MARKS, putMark, readMarks } from '../../src/stories/deletion-mark.ts'
 import { findStory, listStories, listStoryIds } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
+import { putTombstone, readTombstones, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { uploadStory } from '../../src/stories/upload.ts'
 import { eventually } from '../support/app.ts'
 import { inChunks, listKeys } from '../support/bodies.ts'
@@ -163,7 +163,7 @@ async function settledIdsOf(store: ObjectStore, sweeper: Sweeper): Promise<strin
 }
 
 const keysOfStories = async (store: ObjectStore) =>
-  (await listKeys(store, { prefix: 'stories/' })).filter((key) => !key.startsWith(MARKS))
+  (await listKeys(store, { prefix: 'stories/' })).filter((key) => !key.startsWith(TOMBSTONES))
 
 /** For which every upload of today is over. */
 const later = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 3 * HOUR)
@@ -193,7 +193,7 @@ for (const { name, skip, open } of KINDS) {
     const watching = watched(t, store, sweeper)
     // Old enough that each needs a tombstone
     for (const id of [plain.id, keyed.id, unended]) {
-      await removeStory(watching, id, 0, sweeper.unmarked)
+      await removeStory(watching, id, 0, sweeper.withoutTombstone)
       await t.rejects(findStory(store, id), StoryNotFound)
       t.notOk((await settledIdsOf(store, sweeper)).includes(id), 'it is gone from the list of ids')
     }
@@ -211,7 +211,7 @@ for (const { name, skip, open } of KINDS) {
     await sweeper.sweep()
     await fill()
     await t.rejects(upload(store), StoreFull, 'it is full')
-    await removeAllStories(watched(t, store, sweeper), 0, sweeper.unmarked)
+    await removeAllStories(watched(t, store, sweeper), 0, sweeper.withoutTombstone)
     t.same([await idsOf(store), await settledIdsOf(store, sweeper)], [[], []])
     await free()
     await retriesMakeNothing(t, store, { a: keyed.id, b: unended })
@@ -222,13 +222,13 @@ for (const { name, skip, open } of KINDS) {
     const { id, keys } = await upload(store)
     await putOurs(store, `stories/${id}/notes.txt`)
     await store.delete(keys)
-    await putMark(store, 'all')
+    await putTombstone(store, 'all')
     await fill()
     // A deletion of all was interrupted, and below the id something stays: its own tombstone has no room
-    const before = await readMarks(store)
+    const before = await readTombstones(store)
     await later(store).sweep()
     t.same(await keysOfStories(store), [`stories/${id}/notes.txt`])
-    t.ok((await readMarks(store)).length >= before.length, 'what says so stays')
+    t.ok((await readTombstones(store)).length >= before.length, 'what says so stays')
   })
 }
 
@@ -270,8 +270,8 @@ for (const isFreed of [true, false]) {
               isFull &&= !isFreed
             }),
         })
-        const unmarked = new Set<string>()
-        const isDone = await removeStory(full, id, 0, unmarked).then(
+        const withoutTombstone = new Set<string>()
+        const isDone = await removeStory(full, id, 0, withoutTombstone).then(
           () => true,
           () => false,
         )

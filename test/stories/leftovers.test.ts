@@ -3,11 +3,11 @@ import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { StoreFull, UploadSwept } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
-import { MARKS, putMark } from '../../src/stories/deletion-mark.ts'
 import { CLOCK_MARGIN_MS } from '../../src/stories/key.ts'
 import { listStories, listStoryIds } from '../../src/stories/list.ts'
 import { removeAllStories } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
+import { putTombstone, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { type UploadedStory, type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
 import { inChunks, listKeys, until } from '../support/bodies.ts'
 import { inEveryOrder, type Order, openModelStore } from '../support/every-order.ts'
@@ -148,7 +148,7 @@ t.test('an upload that somebody else takes for interrupted is refused once, and 
   await until(async () => (await listKeys(store)).length === 2)
   now += 20 * MINUTE
   const [key = ''] = await listKeys(store)
-  await putMark(store, key.split('/')[1] as string)
+  await putTombstone(store, key.split('/')[1] as string)
   goOn()
   t.match(await result, { status: 503, retryAfter: 5 })
   t.same(await listKeys(store, { prefix: 'stories/0' }), [])
@@ -204,7 +204,7 @@ t.test('a removal that stood still after its look removes nothing', async (t) =>
   const store = recordCalls(model, {
     put: async (key, body, options) => {
       const result = await model.put(key, body, options)
-      if (key.startsWith(MARKS)) now += CLOCK_MARGIN_MS
+      if (key.startsWith(TOMBSTONES)) now += CLOCK_MARGIN_MS
       return result
     },
   })
@@ -232,7 +232,7 @@ t.test('a full store keeps what may be a running upload for a day, and can be em
   t.same(await idsIn(model), [whole])
 })
 
-t.test('a deletion of all that has to leave something keeps the mark of the one before', async (t) => {
+t.test('a deletion of all that has to leave something keeps the tombstone of the one before', async (t) => {
   const model = openModelStore()
   const id = v7({ msecs: START })
   await putStory(model, id, ['1.jpg'])
@@ -246,11 +246,11 @@ t.test('a deletion of all that has to leave something keeps the mark of the one 
   }
   t.same(await ids(), [id])
   // The first one dies after the record
-  await putMark(model, 'all')
+  await putTombstone(model, 'all')
   await model.delete([`stories/${id}/0.1.json`])
   const full = recordCalls(model, {
     put: (key, body, options) =>
-      key.startsWith(`${MARKS}all`) ? model.put(key, body, options) : Promise.reject(new StoreFull()),
+      key.startsWith(`${TOMBSTONES}all`) ? model.put(key, body, options) : Promise.reject(new StoreFull()),
   })
   await removeAllStories(full, HOUR)
   t.same(await idsIn(model), [id], 'there is no space for a tombstone')

@@ -4,8 +4,8 @@ import t from 'tap'
 import { v7 } from 'uuid'
 import { DeleteFailure, StoreUnavailable, StoryNotFound } from '../../src/errors.ts'
 import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
-import { MARKS, putMark, readMarks } from '../../src/stories/deletion-mark.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { putTombstone, readTombstones, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
@@ -194,7 +194,7 @@ t.test('a removal of all names every key that the store kept, and deletes all th
   )
   for (const id of [early, middle, late]) await removeStory(disk, id as string, HOUR)
   t.same(await keysOfStories(disk), [], 'repetitions finish it')
-  t.equal((await readMarks(disk, 'all')).length, 1, 'the mark of all is for a removal of all')
+  t.equal((await readTombstones(disk, 'all')).length, 1, 'the tombstone of all is for a removal of all')
   await removeAllStories(disk, HOUR)
   t.same(await listKeys(disk), [])
 })
@@ -234,22 +234,22 @@ t.test('a removal of all that fails says so', async (t) => {
   t.match(await removeAllStories(store, HOUR).catch((error) => error), { keys: [/0\.1\.json$/] })
 })
 
-t.test('the deletion of an old story is marked from before its first step until nothing is left', async (t) => {
+t.test('the deletion of an old story has a tombstone from before its first step until nothing is left', async (t) => {
   const store = recordCalls(await open(t))
   const [id] = timeOrdered(1) as [string]
   await putStory(store, id, ['1.jpg'])
   store.calls.length = 0
   await removeStory(store, id, HOUR)
-  const [mark] = /stories\/-deleting\/\S+/.exec(store.calls[0] ?? '') ?? []
-  t.ok(mark?.startsWith(`stories/-deleting/${id}.`))
+  const [tombstone] = /stories\/-deleting\/\S+/.exec(store.calls[0] ?? '') ?? []
+  t.ok(tombstone?.startsWith(`stories/-deleting/${id}.`))
   t.same(
     store.calls.filter((call) => !call.endsWith(' done')),
-    [`put ${mark}`, `delete stories/${id}/0.1.json`, `delete stories/${id}/1.jpg`, `delete ${mark}`],
+    [`put ${tombstone}`, `delete stories/${id}/0.1.json`, `delete stories/${id}/1.jpg`, `delete ${tombstone}`],
   )
   t.same(await listKeys(store), [])
 })
 
-t.test('the deletion of a young story, or of a foreign one, needs no mark', async (t) => {
+t.test('the deletion of a young story, or of a foreign one, needs no tombstone', async (t) => {
   const store = recordCalls(await open(t))
   const [young, foreign] = [v7({ msecs: Date.now() - HOUR / 2 }), randomUUID()]
   await putStory(store, young, ['1.jpg'])
@@ -260,7 +260,7 @@ t.test('the deletion of a young story, or of a foreign one, needs no mark', asyn
   t.same(await listKeys(store), [])
 })
 
-t.test('without a mark nothing is deleted', async (t) => {
+t.test('without a tombstone nothing is deleted', async (t) => {
   const disk = await open(t)
   const [id] = timeOrdered(1) as [string]
   await putStory(disk, id, ['1.jpg'])
@@ -271,11 +271,11 @@ t.test('without a mark nothing is deleted', async (t) => {
   t.same(await listKeys(disk), before)
 })
 
-t.test('a deletion that was interrupted leaves its mark, and a repetition removes it', async (t) => {
+t.test('a deletion that was interrupted leaves its tombstone, and a repetition removes it', async (t) => {
   const disk = await open(t)
   const [id, other] = timeOrdered(2) as [string, string]
   await putStory(disk, id, ['1.jpg'])
-  await putMark(disk, other)
+  await putTombstone(disk, other)
   for (const part of ['.json', '1.jpg', '-deleting']) {
     const failing = recordCalls(disk, {
       delete: async (keys) => {
@@ -284,52 +284,57 @@ t.test('a deletion that was interrupted leaves its mark, and a repetition remove
       },
     })
     await t.rejects(removeStory(failing, id, HOUR), StoreUnavailable)
-    t.ok((await readMarks(disk, id)).length > 0, `at ${part}`)
+    t.ok((await readTombstones(disk, id)).length > 0, `at ${part}`)
   }
-  await t.rejects(removeStory(disk, id, HOUR), StoryNotFound, 'only marks were left')
+  await t.rejects(removeStory(disk, id, HOUR), StoryNotFound, 'only tombstones were left')
   t.match(await listKeys(disk), [new RegExp(other)], 'those of another story stay')
 })
 
-t.test('what keeps an id in the bucket keeps the mark of its deletion', async (t) => {
+t.test('what keeps an id in the bucket keeps the tombstone of its deletion', async (t) => {
   for (const removeIt of [removeStory, (store: ObjectStore) => removeAllStories(store, HOUR)]) {
     const store = await open(t)
     const [id] = timeOrdered(1) as [string]
     await putStory(store, id, ['1.jpg'])
     await putBytes(store, `stories/${id}/notes.txt`)
     await removeIt(store, id, HOUR)
-    t.equal((await readMarks(store, id)).length, 1)
+    t.equal((await readTombstones(store, id)).length, 1)
     await t.rejects(removeStory(store, id, HOUR), StoryNotFound)
     await removeAllStories(store, HOUR)
-    t.equal((await readMarks(store, id)).length, 1)
+    t.equal((await readTombstones(store, id)).length, 1)
     await store.delete([`stories/${id}/notes.txt`])
     await removeAllStories(store, HOUR)
     t.same(await listKeys(store), [])
   }
 })
 
-t.test('a removal of all is marked from before its first deletion, again and again, until it has worked', async (t) => {
-  const disk = await open(t)
-  await putStory(disk, v7(), ['1.jpg'])
-  const failing = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
-  await t.rejects(removeAllStories(failing, HOUR), DeleteFailure)
-  const marks = await readMarks(disk)
-  t.match(marks, [{ id: 'all' }])
-  t.ok(failing.calls.indexOf(`put ${marks[0]?.key} done`) < failing.calls.findIndex((call) => /^delete/.test(call)))
-  await removeAllStories(disk, HOUR)
-  t.same(await listKeys(disk), [], 'the one that has worked removes the marks of those that have not')
+t.test(
+  'a removal of all has a tombstone from before its first deletion, again and again, until it has worked',
+  async (t) => {
+    const disk = await open(t)
+    await putStory(disk, v7(), ['1.jpg'])
+    const failing = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
+    await t.rejects(removeAllStories(failing, HOUR), DeleteFailure)
+    const tombstones = await readTombstones(disk)
+    t.match(tombstones, [{ id: 'all' }])
+    t.ok(
+      failing.calls.indexOf(`put ${tombstones[0]?.key} done`) < failing.calls.findIndex((call) => /^delete/.test(call)),
+    )
+    await removeAllStories(disk, HOUR)
+    t.same(await listKeys(disk), [], 'the one that has worked removes the tombstones of those that have not')
 
-  const { store: memory, fill } = await inMemory.inspect(t)
-  await fill(timeOrdered(1200).flatMap((id) => [`stories/${id}/0.1.json`, `stories/${id}/1.jpg`]))
-  const slow = recordCalls(memory, { delete: (keys) => sleep(20).then(() => memory.delete(keys)) })
-  // As a removal that takes longer than an upload may
-  await removeAllStories(slow, -1)
-  const puts = slow.calls.filter((call) => /^put .* done$/.test(call)).length
-  t.ok(puts > 1, `${puts} marks`)
-  t.same(await listKeys(memory), [])
-})
+    const { store: memory, fill } = await inMemory.inspect(t)
+    await fill(timeOrdered(1200).flatMap((id) => [`stories/${id}/0.1.json`, `stories/${id}/1.jpg`]))
+    const slow = recordCalls(memory, { delete: (keys) => sleep(20).then(() => memory.delete(keys)) })
+    // As a removal that takes longer than an upload may
+    await removeAllStories(slow, -1)
+    const puts = slow.calls.filter((call) => /^put .* done$/.test(call)).length
+    t.ok(puts > 1, `${puts} tombstones`)
+    t.same(await listKeys(memory), [])
+  },
+)
 
 async function keysOfStories(store: ObjectStore): Promise<string[]> {
-  return (await listKeys(store)).filter((key) => !key.startsWith(MARKS))
+  return (await listKeys(store)).filter((key) => !key.startsWith(TOMBSTONES))
 }
 
 /** Ids of uploads long ago, in their order. */

@@ -3,10 +3,10 @@ import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { StoreFailure, StoreUnavailable } from '../../src/errors.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
-import { MARKS, putMark } from '../../src/stories/deletion-mark.ts'
 import { listStories, listStoryIds, pageOf, type Settled } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
+import { putTombstone, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { putBytes } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
 import { chance, oneOf, randomFrom } from '../support/random.ts'
@@ -70,14 +70,14 @@ t.test('ids need a page for each thousand stories, and what is in doubt a look',
     return standIn.calls.length - begin
   }
   t.equal(await calls(), 4, 'three pages, and what is not settled')
-  t.equal(await calls(ids[1499]), 4, 'two pages, marks, and what is not settled')
+  t.equal(await calls(ids[1499]), 4, 'two pages, tombstones, and what is not settled')
   t.equal(await calls(ids[2998], 1), 3)
   t.equal(await calls('ffffffff-0000-4000-8000-000000000000'), 1, 'behind all that is settled there is nothing to save')
-  await putMark(store, ids[7] as string)
-  t.equal(await calls(), 1 + 1 + 4 + 1 + 1, 'marks, then from the start: one prefix more, and a look')
-  await putMark(store, 'all')
+  await putTombstone(store, ids[7] as string)
+  t.equal(await calls(), 1 + 1 + 4 + 1 + 1, 'tombstones, then from the start: one prefix more, and a look')
+  await putTombstone(store, 'all')
   t.ok((await calls()) > 12, 'keys')
-  await same(t, store, sweeper.settled, 'with marks')
+  await same(t, store, sweeper.settled, 'with tombstones')
 })
 
 t.test('many doubts on a page are settled by its keys', async (t) => {
@@ -94,8 +94,8 @@ t.test('many doubts on a page are settled by its keys', async (t) => {
   await idsOf(store, sweeper.settled)
   t.ok(standIn.calls.length - begin < 60, `${standIn.calls.length - begin} calls`)
   await same(t, store, sweeper.settled, 'with 500 foreign ids')
-  for (let n = 0; n < 1001; n++) standIn.place(`${MARKS}${randomUUID()}.${v7()}`, '')
-  await same(t, store, sweeper.settled, 'with more marks than are looked at')
+  for (let n = 0; n < 1001; n++) standIn.place(`${TOMBSTONES}${randomUUID()}.${v7()}`, '')
+  await same(t, store, sweeper.settled, 'with more tombstones than are looked at')
 })
 
 t.test('a store that fails on a look fails the list', async (t) => {
@@ -201,7 +201,7 @@ function placeAny(standIn: S3StandIn, start: number, random: () => number): stri
   const byHand = chance(0.2, random)
   if (byHand) for (const name of names) standIn.place(`stories/${id}/${name}`, '')
   else place(standIn, id, names, start - age)
-  if (chance(0.05, random)) standIn.place(`${MARKS}${chance(0.2, random) ? 'all' : id}.${own}`, '')
+  if (chance(0.05, random)) standIn.place(`${TOMBSTONES}${chance(0.2, random) ? 'all' : id}.${own}`, '')
   if (chance(0.05, random)) standIn.place(oneOf(['stories/x/1.jpg', 'stories/1.jpg', 'stories/!/a'], random), '')
   return id
 }

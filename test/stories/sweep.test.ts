@@ -3,10 +3,10 @@ import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { DeleteFailure, StoreUnavailable } from '../../src/errors.ts'
 import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
-import { putMark, readMarks } from '../../src/stories/deletion-mark.ts'
 import { listStories } from '../../src/stories/list.ts'
 import { removeStory } from '../../src/stories/remove.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
+import { putTombstone, readTombstones } from '../../src/stories/tombstone.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
@@ -153,7 +153,7 @@ t.test('sweeps read what has become old, and a slice of the rest: a day of them 
   }
   const all = await listed()
   t.ok(all >= 10, `${all} pages`)
-  // Left without a mark, at any place and before everything else, too
+  // Left without a tombstone, at any place and before everything else, too
   const left = [0, 0.001, 0.3, 0.5, 0.9, 0.999].map((share) => id(start - YEAR * share - 3 * HOUR))
   left.push(id(start - 2 * YEAR))
   for (const each of left) place(standIn, each, ['1.jpg'])
@@ -201,19 +201,16 @@ t.test('a day of sweeps by the hour, each by another process, reads everything',
 t.test('a dry run tells what a sweep then tells, page after page', async (t) => {
   const { store } = await inMemory(t, { pageSize: 10 })
   await fillWithLeftovers(store, 40)
-  const [marked, whole, harmed, other] = Array.from({ length: 4 }, (_, n) => v7({ msecs: 1_600_000_000_000 + n })) as [
-    string,
-    string,
-    string,
-    string,
-  ]
-  await putOurs(store, `stories/${marked}/1.jpg`)
+  const [interrupted, whole, harmed, other] = Array.from({ length: 4 }, (_, n) =>
+    v7({ msecs: 1_600_000_000_000 + n }),
+  ) as [string, string, string, string]
+  await putOurs(store, `stories/${interrupted}/1.jpg`)
   await putStory(store, whole, ['1.jpg'])
   await putStory(store, harmed, ['1.jpg'], 2)
   await putOurs(store, `stories/${other}/1.jpg`)
   await putBytes(store, `stories/${other}/notes.txt`)
-  const marks: string[] = []
-  for (const id of [marked, whole, harmed, other, 'all']) marks.push((await putMark(store, id)) ?? '')
+  const tombstones: string[] = []
+  for (const id of [interrupted, whole, harmed, other, 'all']) tombstones.push((await putTombstone(store, id)) ?? '')
   const begin = await listKeys(store)
   for (const byHour of [false, true]) {
     const told: string[][] = [[], []]
@@ -241,9 +238,9 @@ t.test('a dry run tells what a sweep then tells, page after page', async (t) => 
         await listKeys(store),
       )
       t.same(
-        (await readMarks(store)).map(({ key }) => key),
-        [marks[2], marks[3]].sort(),
-        'what has others’ objects, or was harmed, keeps its mark',
+        (await readTombstones(store)).map(({ key }) => key),
+        [tombstones[2], tombstones[3]].sort(),
+        'what has others’ objects, or was harmed, keeps its tombstone',
       )
     }
   }
@@ -342,7 +339,7 @@ t.test('too many doubts settle nothing', async (t) => {
   t.equal(other.settled?.unsure.size, 10_000)
 })
 
-t.test('the mark of an interrupted deletion goes when nothing of its story is left', async (t) => {
+t.test('the tombstone of an interrupted deletion goes when nothing of its story is left', async (t) => {
   const disk = await open(t)
   const long = Date.now() - 1000 * HOUR
   const [broken, whole, empty, handMade] = Array.from({ length: 4 }, (_, n) => v7({ msecs: long + n })) as [
@@ -360,19 +357,23 @@ t.test('the mark of an interrupted deletion goes when nothing of its story is le
     delete: (keys) => (/json$/.test(keys[0] ?? '') ? disk.delete(keys) : Promise.reject(new DeleteFailure(keys))),
   })
   for (const id of [broken, handMade]) await t.rejects(removeStory(failing, id, HOUR), DeleteFailure)
-  for (const id of [whole, empty, randomUUID()]) await putMark(disk, id)
-  // To this one the marks are young
+  for (const id of [whole, empty, randomUUID()]) await putTombstone(disk, id)
+  // To this one the tombstones are young
   await new Sweeper(disk, HOUR).sweep()
-  t.equal((await readMarks(disk)).length, 5)
+  t.equal((await readTombstones(disk)).length, 5)
   t.same(await sweeper.sweep(), { stories: 1, keys: 2, claims: 0, variants: 0, kept: 0 })
-  t.match(await readMarks(disk), [{ id: handMade }], 'whoever has swept before does not know that this is no story')
+  t.match(
+    await readTombstones(disk),
+    [{ id: handMade }],
+    'whoever has swept before does not know that this is no story',
+  )
   t.same(await idsByRule(disk), [whole])
   await disk.delete([`stories/${handMade}/1.jpg`])
   await sweeper.sweep()
-  t.same(await readMarks(disk), [])
+  t.same(await readTombstones(disk), [])
 })
 
-t.test('an interrupted deletion of all is swept from end to end, and its mark goes', async (t) => {
+t.test('an interrupted deletion of all is swept from end to end, and its tombstone goes', async (t) => {
   const disk = await open(t)
   const sweeper = lateSweeper(disk)
   await sweeper.sweep()
@@ -380,12 +381,12 @@ t.test('an interrupted deletion of all is swept from end to end, and its mark go
   const [ours, handMade] = [v7({ msecs: long }), v7({ msecs: long + HOUR })]
   await putOurs(disk, `stories/${ours}/1.jpg`)
   await putBytes(disk, `stories/${handMade}/1.jpg`)
-  await putMark(disk, 'all')
+  await putTombstone(disk, 'all')
   t.same(await sweeper.sweep(), { stories: 1, keys: 1, claims: 0, variants: 0, kept: 0 })
-  t.match(await readMarks(disk), [{ id: handMade }], 'what stays has a mark of its own')
-  await putMark(disk, 'all')
+  t.match(await readTombstones(disk), [{ id: handMade }], 'what stays has a tombstone of its own')
+  await putTombstone(disk, 'all')
   await sweeper.sweep()
-  t.match(await readMarks(disk), [{ id: handMade }], 'but not two')
+  t.match(await readTombstones(disk), [{ id: handMade }], 'but not two')
 })
 
 function youngId(): string {

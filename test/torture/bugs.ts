@@ -90,7 +90,7 @@ export const BUGS: Readonly<Record<string, Bug>> = {
   'needs-room': {
     store: 'disk',
     rule: 'answer',
-    edits: [{ file: 'stories/deletion-mark.ts', from: 'error instanceof StoreFull', to: 'false' }],
+    edits: [{ file: 'stories/tombstone.ts', from: 'error instanceof StoreFull', to: 'false' }],
   },
   /** An Idempotency-Key is not looked at. */
   idempotency: {

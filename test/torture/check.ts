@@ -1,5 +1,5 @@
-import { MARKS } from '../../src/stories/deletion-mark.ts'
 import { isOwnId, ownIdTime } from '../../src/stories/key.ts'
+import { TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { VARIANTS } from '../../src/variants/variant.ts'
 import type { Content, Entry, Fetched, History, Listing, Look, Removal, RemovalOfAll, Upload } from './history.ts'
 
@@ -261,12 +261,12 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
   const there = new Set(keys)
   const idOf = (key: string) => key.split('/')[1] ?? ''
   // With objects of others below its id one that was never ours still has to be looked at
-  const mark = (key: string) =>
-    key.startsWith(MARKS) && placed.some((other) => key.startsWith(`${MARKS}${idOf(other)}.`))
+  const tombstone = (key: string) =>
+    key.startsWith(TOMBSTONES) && placed.some((other) => key.startsWith(`${TOMBSTONES}${idOf(other)}.`))
   const smaller = (key: string) => key.startsWith(VARIANTS) && listed.has(idOf(key))
   return [
     ...keys
-      .filter((key) => !expected.has(key) && !key.startsWith(CLAIMS) && !mark(key) && !smaller(key))
+      .filter((key) => !expected.has(key) && !key.startsWith(CLAIMS) && !tombstone(key) && !smaller(key))
       .map((key) => ({ rule: 'left over', what: `${key} is left, and is no story's`, id: idOf(key) })),
     ...[...expected]
       .filter((key) => !there.has(key))

@@ -3,16 +3,16 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { isStoryId, newStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
 
 /**
- * Where marks of deletions are: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before
+ * Where tombstones are: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before
  * every id.
  *
  * A story that a sweep has seen whole counts as one as long as there is anything below its id. Its deletion, which for a while or,
- * when it is interrupted, for good leaves some of it, has a mark from before its first step until nothing is left. Only a store that
+ * when it is interrupted, for good leaves some of it, has a tombstone from before its first step until nothing is left. Only a store that
  * is full may leave it out: see remove.ts.
  */
-export const MARKS = `${STORIES}-deleting/`
+export const TOMBSTONES = `${STORIES}-deleting/`
 
-export interface DeletionMark {
+export interface Tombstone {
   readonly key: string
   /** The story's, or "all". */
   readonly id: string
@@ -25,8 +25,8 @@ export interface DeletionMark {
  *
  * @returns its key, or undefined when the store has no room for it: a full store still has to be emptied
  */
-export async function putMark(store: ObjectStore, id: string): Promise<string | undefined> {
-  const key = `${MARKS}${id}.${newStoryId()}`
+export async function putTombstone(store: ObjectStore, id: string): Promise<string | undefined> {
+  const key = `${TOMBSTONES}${id}.${newStoryId()}`
   async function* body() {
     yield Buffer.from('A deletion is under way, or was interrupted.\n')
   }
@@ -40,17 +40,17 @@ export async function putMark(store: ObjectStore, id: string): Promise<string | 
 }
 
 /**
- * Every mark, or those of one deletion.
+ * Every tombstone, or those of one deletion.
  *
  * @param id a story's, or "all"
  */
-export async function readMarks(store: ObjectStore, id?: string): Promise<DeletionMark[]> {
-  const marks: DeletionMark[] = []
-  for await (const page of store.list({ prefix: id === undefined ? MARKS : `${MARKS}${id}.` })) {
+export async function readTombstones(store: ObjectStore, id?: string): Promise<Tombstone[]> {
+  const tombstones: Tombstone[] = []
+  for await (const page of store.list({ prefix: id === undefined ? TOMBSTONES : `${TOMBSTONES}${id}.` })) {
     for (const { key } of page) {
-      const [of = '', mark = ''] = key.slice(MARKS.length).split('.')
-      if ((of === 'all' || isStoryId(of)) && isStoryId(mark)) marks.push({ key, id: of, time: ownIdTime(mark) })
+      const [of = '', uuid = ''] = key.slice(TOMBSTONES.length).split('.')
+      if ((of === 'all' || isStoryId(of)) && isStoryId(uuid)) tombstones.push({ key, id: of, time: ownIdTime(uuid) })
     }
   }
-  return marks
+  return tombstones
 }
