@@ -10,7 +10,7 @@ export type FollowCall = (name: string, key: string) => (outcome: StoreOutcome) 
 export function observeStore(store: ObjectStore, metrics: Metrics, follow?: FollowCall): ObjectStore {
   function call(name: string, key: string) {
     const began = performance.now()
-    const ended = follow?.(name, key)
+    const traced = follow?.(name, key)
     return {
       /** @param since when the store had all that it needed, as `performance.now()` says it */
       responded(since = began): void {
@@ -18,7 +18,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
       },
       ended(outcome: StoreOutcome): void {
         metrics.storeCallEnds(name, outcome)
-        ended?.(outcome)
+        traced?.(outcome)
       },
     }
   }

@@ -81,8 +81,9 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
         const head = await describe(file, path, key)
         signal?.throwIfAborted()
         const range = wanted && resolveRange(wanted, head.size)
-        const body =
-          head.size === 0 ? await emptyBody(file) : readBody(file, { start: 0, end: head.size - 1, ...range }, signal)
+        if (head.size === 0) await file.close()
+        const whole = { start: 0, end: head.size - 1 }
+        const body = head.size === 0 ? Readable.from([]) : readBody(file, { ...whole, ...range }, signal)
         return { ...head, range, body } satisfies FoundObject
       } catch (error) {
         await file.close()
@@ -343,11 +344,6 @@ function readBody(file: FileHandle, range: { start: number; end: number }, signa
   callbacks.add(end)
   body.on('close', () => callbacks.delete(end))
   return body
-}
-
-async function emptyBody(file: FileHandle): Promise<Readable> {
-  await file.close()
-  return Readable.from([])
 }
 
 async function isThere(path: string): Promise<boolean> {

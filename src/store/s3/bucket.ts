@@ -14,19 +14,19 @@ export interface S3Settings {
   readonly endpoint: string | undefined
   readonly region: string | undefined
   readonly forcePathStyle: boolean
-  /** Milliseconds without an answer, or without the next bytes of one, after which a call is given up. */
+  /** Milliseconds without a response, or without the next bytes of one, after which a call is given up. */
   readonly timeout: number
-  /** Prefix that `ready` lists: one that the credentials may list. By default everything. */
+  /** Prefix that `ready` lists, one that the credentials may list. By default everything. */
   readonly probe?: string
-  /** Names a new object for a probe, where the credentials may put and delete; by default below no prefix. */
+  /** Returns a new key for a probe, where the credentials may put and delete. By default it has no prefix. */
   readonly scratch?: () => { readonly key: string; readonly metadata: Readonly<Record<string, string>> }
-  /** Most calls that run at once for lists with a key space; by default 1, page after page. */
+  /** Most calls that run at once for lists with a key space. By default 1, which reads page after page. */
   readonly listConcurrency?: number
-  /** Whether the hot calls take the fast path. By default they do. */
+  /** Whether frequent calls take the fast path. By default they do. */
   readonly fastPath?: boolean
   /** Is told of each call that the SDK has to make again, and why. */
   readonly onFallback?: (operation: string, reason: unknown) => void
-  /** Is told, when it is noticed and perhaps more than once, what the store does not do. */
+  /** Is told what the store does not do once that is noticed, perhaps more than once. */
   readonly onLimit?: (limit: StoreLimit) => void
 }
 
@@ -60,7 +60,7 @@ export interface S3Bucket {
 
 const ATTEMPTS = 3
 
-/** @throws {StoreFailure} when no region can be found */
+/** @throws {StoreFailure} if no region can be found */
 export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
   const { bucket, prefix, timeout } = settings
   const client = newClient(settings)
@@ -79,7 +79,7 @@ export async function openBucket(settings: S3Settings): Promise<S3Bucket> {
     bounded(signal?: AbortSignal) {
       const timer = AbortSignal.timeout(timeout * ATTEMPTS)
       if (!signal) return { abortSignal: timer }
-      // Without a listener of its own it may be collected as garbage, and never end anything
+      // Without a listener of its own it may be collected as garbage, and never abort
       timer.addEventListener('abort', () => {})
       return { abortSignal: AbortSignal.any([signal, timer]) }
     },
@@ -109,9 +109,9 @@ function newClient(settings: S3Settings): S3Client {
       // Not every server knows the checksum trailers that the SDK sends by default
       ...(!process.env.AWS_REQUEST_CHECKSUM_CALCULATION && { requestChecksumCalculation: 'WHEN_REQUIRED' as const }),
     }),
-    // A checked body is a stream around the connection's, which would stay open when the outer one is dropped
+    // A checked body is a stream around the connection's, which would stay open if the outer one is destroyed
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // From 2 MiB on the SDK would wait for a 100, on a new connection for each call; some servers never send it
+    // From 2 MiB on the SDK would wait for a 100, which some servers never send, on a new connection for each call
     expectContinueHeader: false,
     forcePathStyle: settings.forcePathStyle,
     maxAttempts: ATTEMPTS,

@@ -11,43 +11,43 @@ import { putObject } from './put.ts'
 import { statusOf } from './store-error.ts'
 
 /**
- * What became of one check:
+ * The result of one check:
  *
  * - `ok`: the bucket does it
- * - `limited`: it does not, and the server works without it; `advice` says how
+ * - `limited`: it does not, and the server works without it, as `advice` says
  * - `failed`: it does not, and the server needs it
- * - `unknown`: it can't be told, by the store or to this key
+ * - `unknown`: the store does not tell, or not with these credentials
  */
 export type CheckResult = 'ok' | 'limited' | 'failed' | 'unknown'
 
 export interface CheckedPoint {
   readonly name: string
   readonly result: CheckResult
-  /** What was seen, without a dot at its end. */
+  /** What was seen, without a full stop. */
   readonly found: string
   readonly advice?: string
 }
 
 type Outcome = Omit<CheckedPoint, 'name'>
 
-/** Puts at once of one object that has to be new. */
+/** Puts of one new object that run at the same time. */
 const PUTS_AT_ONCE = 12
 
 /** A little more than one part of a multipart upload, in bytes. */
 const LARGE_BYTES = 5 * 1024 * 1024 + 1000
 
-/** How far the clock of the store may be off, in milliseconds: docs/guarantees.md. */
+/** How far the clock of the store may be off, in milliseconds (docs/guarantees.md). */
 const CLOCK_MS = 150_000
 
-/** In the order of their UTF-8 bytes: "a-b", "a/1" and "a0" differ where a prefix ends, the last two in UTF-16. */
+/** Keys in the order of their UTF-8 bytes. The first ones differ where a prefix ends, and the last two have another order in UTF-16. */
 const KEYS = ['a-b', 'a/1', 'a/2', 'a0', 'b/1', 'c d+e/1', '\uff5e', '\u{1f600}']
 
 /**
- * Tries everything that the server needs of a bucket, one point after another, with objects below one prefix, which are deleted at
- * the end. Servers may run meanwhile. Writes about 10 MB.
+ * Tries everything that the server needs of a bucket, one point after another. Writes about 10 MB below one prefix, and deletes it at the
+ * end. Servers may run meanwhile.
  *
- * @param prefix where the credentials may list, put and delete, and where no reader minds an object; ends with "/"
- * @param signal ends it before the next point; the iteration rejects with its reason
+ * @param prefix where the credentials may list, put and delete, and where objects disturb no reader; ends with "/"
+ * @param signal ends it before the next point: the iteration rejects with its reason
  */
 export async function* checkBucket(
   settings: S3Settings,
@@ -83,7 +83,7 @@ export async function* checkBucket(
 
 interface Trial {
   readonly bucket: S3Bucket
-  /** What the keys that this check writes begin with. */
+  /** Of the keys that this check writes. */
   readonly prefix: string
   readonly remove: ObjectStore['delete']
   readonly list: ObjectStore['list']
@@ -229,7 +229,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       const { Rules = [] } = await bucket.client.send(command, bucket.bounded())
       const on = Rules.filter(({ Status }) => Status === 'Enabled')
       const found = `${on.length} rules that are on`
-      // Rules that reach images: only a deletion may remove those
+      // Images may be removed by nothing but a deletion
       if (on.some(({ Expiration }) => Expiration?.Days !== undefined || Expiration?.Date !== undefined))
         return {
           result: 'limited',
@@ -261,7 +261,7 @@ async function tried(check: () => Promise<Outcome>): Promise<Outcome> {
   }
 }
 
-/** What the store said, or the network. */
+/** Says what the store or the network has said. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof ServiceError && error.cause instanceof Error ? error.cause : error
   if (!(cause instanceof Error)) return String(cause)
@@ -278,7 +278,7 @@ async function put(bucket: S3Bucket, key: string, text: string, options: Partial
   await putObject(bucket, key, inChunks(Buffer.from(text)), { ...OPTIONS, ...options })
 }
 
-/** "stored", "exists", or why it was refused. */
+/** Returns "stored", "exists", or why the store has refused it. */
 async function putNew(bucket: S3Bucket, key: string, text: string): Promise<string> {
   try {
     await put(bucket, key, text, { ifNoneMatch: '*' })

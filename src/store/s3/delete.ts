@@ -15,11 +15,11 @@ import { isNotImplemented, storeError } from './store-error.ts'
 /** Keys that one DeleteObjects call takes (AWS, "DeleteObjects"). */
 const DELETE_BATCH = 1000
 
-/** Calls of one deletion that run side by side: those of many keys, and those of a single one. */
+/** Calls of one deletion that run at the same time: of many keys each, and of one key each. */
 const CALLS_AT_ONCE = 8
 const SINGLE_CALLS_AT_ONCE = 16
 
-/** `ObjectStore.delete`: many keys in one call, or one after another where the store does not have that call. */
+/** Makes `ObjectStore.delete`: many keys in one call, or one in each if the store does not have that call. */
 export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
   let hasDeleteObjects = true
 
@@ -30,7 +30,6 @@ export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
       failed.push(key)
       cause ??= error
     }
-    /** Keys for which the store turned out not to have the call. */
     const single: string[] = []
     if (hasDeleteObjects) {
       await forEachConcurrent(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
@@ -62,7 +61,7 @@ async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail)
   command.middlewareStack.add(withContentMd5, { step: 'build', priority: 'low' })
   try {
     const response = await bucket.client.send(command, bucket.bounded())
-    // The status is 200 all the same
+    // With errors the status is 200, too
     for (const { Key, Code, Message } of response.Errors ?? []) {
       if (Code === 'NoSuchKey') continue
       fail(bucket.own(Key ?? ''), new Error(`${Code}: ${Message}`))
@@ -74,14 +73,14 @@ async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail)
   }
 }
 
-/** Deletes one key; a store that is out of reach ends the whole deletion, and any other refusal is about this key. */
+/** Deletes one key. A store that is out of reach ends the whole deletion. Any other error is about this key. */
 async function deleteOne(bucket: S3Bucket, key: string, fail: Fail): Promise<void> {
   try {
     const command = new DeleteObjectCommand({ Bucket: bucket.settings.bucket, Key: bucket.full(key) })
     await bucket.client.send(command, bucket.bounded())
   } catch (thrown) {
     const error = storeError(thrown)
-    // AWS takes a key that is not there for deleted, others do not
+    // Unlike AWS, some stores respond so if there is no object
     if (error instanceof ObjectNotFound) return
     if (!(error instanceof StoreFailure)) throw error
     fail(key, thrown)
@@ -89,8 +88,8 @@ async function deleteOne(bucket: S3Bucket, key: string, fail: Fail): Promise<voi
 }
 
 /**
- * Sends Content-MD5 in place of the SDK's CRC32. Every store takes it, as AWS does (AWS, "DeleteObjects"); Oracle Cloud, MinIO before 2025
- * and Zenko refuse a call without it.
+ * Sends Content-MD5 instead of the SDK's CRC32. Every store accepts it (AWS, "DeleteObjects"); Oracle Cloud, MinIO before 2025 and Zenko
+ * refuse a call without it.
  */
 const withContentMd5: BuildMiddleware<DeleteObjectsCommandInput, DeleteObjectsCommandOutput> = (next) => (args) => {
   const { headers, body } = args.request as HttpRequest

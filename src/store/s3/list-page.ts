@@ -46,7 +46,7 @@ export async function readPage<Entry>(
     const response = await calls.list({ prefix, after, token, delimiter: kind.delimiter, signal })
     let entries = kind.entries(response)
     if (kind.delimiter !== undefined && after !== undefined) {
-      // Whether a prefix that is not above the key comes again differs between engines
+      // Some engines repeat a prefix that is not after the key
       entries = entries.filter((entry) => compareKeys(kind.keyOf(entry), after) > 0)
     }
     let last = after
@@ -57,7 +57,7 @@ export async function readPage<Entry>(
       }
       last = key
     }
-    // Keys between prefixes are in the order of the list, too
+    // Keys between the prefixes are in the order of the list, too
     const other = response.objects.at(-1)?.key
     if (other !== undefined && (last === undefined || compareKeys(other, last) > 0)) last = other
     if (before !== undefined && last !== undefined && compareKeys(last, before) >= 0) {

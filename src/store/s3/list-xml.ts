@@ -68,12 +68,12 @@ export function scanList(body: Buffer, own = (key: string) => key): ListPage | u
   }
 }
 
-/** The same, but no slice of the text: that would keep all of it in memory, and pages are kept while those before them are read. */
+/** Copies a slice of a text. The slice would keep the whole text in memory, and pages are kept while those before them are read. */
 function copyOf(text: string): string {
   return Buffer.from(text).toString()
 }
 
-/** The same for many at once: slices, but of a text that has nothing else in it. */
+/** Copies many slices: makes them slices of a text that has nothing else in it. */
 function copiesOf(texts: readonly string[]): string[] {
   const all = texts.join('')
   let at = 0
@@ -83,26 +83,26 @@ function copiesOf(texts: readonly string[]): string[] {
   })
 }
 
-/** A key of an answer with `EncodingType` url. Throws URIError for what is none. */
+/** Decodes a key of a response with `EncodingType` url. Throws `URIError` if it can't. */
 export function decodeName(name: string): string {
   return ENCODED.test(name) ? decodeURIComponent(name.replaceAll('+', ' ')) : name
 }
 
 const ROOT = /^(?:<\?xml [^<>]*\?>)?[ \t\r\n]*<ListBucketResult(?: xmlns="[^"<>&]*")?>/
 const FIELDS = new Set(['IsTruncated', 'KeyCount', 'EncodingType', 'NextContinuationToken'])
-/** What has elements in it, of the members that are passed over. */
+/** Members that are skipped and have elements in them. */
 const STRUCTURES = new Set(['Owner', 'RestoreStatus'])
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/
 const SIZE = /^\d{1,15}$/
-/** RFC 3339, in UTC, with at most nine decimals: AWS and MinIO have three, versitygw has up to nine and none where they are zero. */
+/** RFC 3339, in UTC, with at most nine decimals: AWS and MinIO have three, versitygw has none to nine. */
 const TIME = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z$/
 const ENCODED = /[%+]/
-/** What may not stand for itself: what is encoded, an entity, and space that a parser may change. */
+/** Characters that may stand for others: of an encoding, of an entity, and space that a parser may change. */
 const SPECIAL = /[%+&\s]/
 const ENTITY = /&(?:#x([0-9a-f]{1,4})|#(\d{1,4})|(amp|lt|gt|quot|apos));/gi
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
 
-/** The text that XML means. Throws where that is not certain. */
+/** Decodes the text of an element. Throws if the SDK might read it otherwise. */
 function plain(text: string): string {
   const rest = text.replace(ENTITY, '')
   if (rest.includes('&') || text.trim() !== text || /[^\S ]/.test(text)) throw new Error('Text of an unknown form')
@@ -115,10 +115,10 @@ function plain(text: string): string {
 }
 
 /**
- * The members of an object, whose key is not decoded yet; the scan is behind its opening tag.
+ * Reads the members of an object after its opening tag. Its key is not decoded yet.
  *
- * @param form tags of the object before, and then of this one
- * @param time of the object before, which is often the same
+ * @param form tags of the object before, which become those of this one
+ * @param time that of the object before, which is often the same
  */
 function readObject(
   xml: Scan,
@@ -143,7 +143,7 @@ function readObject(
 
 const MEMBERS = new Set(['Key', 'Size', 'LastModified'])
 
-/** A place in a document. What is not found leaves it anywhere: the scan is over then. */
+/** Scans a document from one tag to the next. After a method has not found what it looks for, the position has no meaning. */
 class Scan {
   readonly #text: string
   #at: number
@@ -154,9 +154,9 @@ class Scan {
   }
 
   /**
-   * What is between "<" and ">" of the next tag, which only space may come before.
+   * Returns what is between "<" and ">" of the next tag, before which there may only be space.
    *
-   * @param guess what it may be: if it is, no new string is made
+   * @param guess what it probably is: then no new string is made
    */
   tag(guess?: string): string | undefined {
     this.#skipSpace()
@@ -174,27 +174,27 @@ class Scan {
     return name
   }
 
-  /** The text of the element whose opening tag was the last one, as it is written; nothing when it has elements in it. */
+  /** Returns the raw text of the element whose opening tag was the last one; undefined if it has elements in it. */
   leaf(name: string, guess?: string): string | undefined {
     const start = this.#at
-    if (!this.#passLeaf(name)) return undefined
+    if (!this.#skipLeaf(name)) return undefined
     const end = this.#at - name.length - 3
     const isGuess = guess?.length === end - start && this.#text.startsWith(guess, start)
     return isGuess ? guess : this.#text.slice(start, end)
   }
 
-  #passLeaf(name: string): boolean {
+  #skipLeaf(name: string): boolean {
     const end = this.#text.indexOf('<', this.#at)
     if (!this.#closes(name, end)) return false
     this.#at = end + name.length + 3
     return true
   }
 
-  /** Passes over the element whose opening tag was the last one; whether that is of a known form. */
+  /** Skips the element whose opening tag was the last one. Returns whether it has a known form. */
   skip(name: string): boolean {
     if (name.endsWith('/')) return NAME.test(name.slice(0, -1))
     if (!NAME.test(name)) return false
-    if (!STRUCTURES.has(name)) return this.#passLeaf(name)
+    if (!STRUCTURES.has(name)) return this.#skipLeaf(name)
     for (let inner = this.tag(); inner !== `/${name}`; inner = this.tag()) {
       if (inner === undefined || !this.skip(inner)) return false
     }
@@ -211,7 +211,7 @@ class Scan {
     return text.startsWith('</', at) && text.startsWith(name, at + 2) && text[at + 2 + name.length] === '>'
   }
 
-  /** Space without a line break is none that the SDK passes over. */
+  /** Skips space with a line break in it, as the SDK does. */
   #skipSpace(): void {
     let at = this.#at
     let code = this.#text.charCodeAt(at)

@@ -5,22 +5,22 @@ import type { S3Bucket } from './bucket.ts'
 import { findEndpoint } from './endpoint.ts'
 import { isNotImplemented, statusOf } from './store-error.ts'
 
-/** Milliseconds for which the versioning of a bucket is remembered: one call a minute at most, however many lists there are. */
+/** How long the versioning of a bucket is remembered, in milliseconds. */
 const REMEMBERED_MS = 60_000
 
 /** Hosts of AWS S3 itself, in all regions (AWS, "Amazon S3 endpoints and quotas"). */
 const AWS_HOST = /\.amazonaws\.com(\.cn)?$/
 
 /**
- * Tells whether the common prefixes of a list can be taken at their word, or are only hints.
+ * Makes a function that returns whether the common prefixes of a list are those of current objects, or only hints.
  *
  * MinIO names a prefix below which every object is deleted, if the bucket has or had versioning: the delete markers are still there.
  * AWS names only prefixes of current objects ("ListObjectsV2"), so it is not asked. Any other store is asked for the bucket's versioning
- * ("GetBucketVersioning"), and the result is remembered for a minute. A store that does not answer, or not to this key, counts as one
- * whose prefixes are hints: reading keys instead takes more calls and is right in any case.
+ * ("GetBucketVersioning"), and the result is remembered for a minute. If it can't be told, prefixes are hints: reading keys instead takes
+ * more calls and is always right.
  *
  * @param now a steady clock, in milliseconds
- * @returns never rejects
+ * @returns a function that never rejects
  */
 export function openPrefixCheck(
   { client, settings, bounded }: S3Bucket,
@@ -39,7 +39,7 @@ export function openPrefixCheck(
       const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket: settings.bucket }), bounded())
       return Status === undefined
     } catch (error) {
-      // A store that does not know the call has no versions
+      // A store without the call has no versions
       if (isNotImplemented(error)) return true
       if (statusOf(error) === 403) settings.onLimit?.('versioning')
       // An error that may pass is not remembered
@@ -57,9 +57,9 @@ export function openPrefixCheck(
 }
 
 /**
- * The prefixes of keys, each once, from lists of the keys themselves; for `ObjectStore.listPrefixes`.
+ * Implements `ObjectStore.listPrefixes` by a list of keys.
  *
- * @param list of the keys, `ObjectStore.list`
+ * @param list `ObjectStore.list`
  */
 export async function* prefixesOfKeys(
   list: (options: ListOptions) => AsyncIterable<ListedObject[]>,
@@ -70,7 +70,7 @@ export async function* prefixesOfKeys(
     const end = key.startsWith(prefix) ? key.indexOf('/', prefix.length) : -1
     return end === -1 ? undefined : key.slice(0, end + 1)
   }
-  // A prefix that is below `before` can have keys above it, up to its own end; "0" is the character behind "/"
+  // The keys of a prefix before `before` can come after it, up to the end of the prefix. "0" is the character after "/"
   const last = before === undefined ? undefined : cut(before)
   const end = last === undefined || last === before ? before : `${last.slice(0, -1)}0`
   let previous: string | undefined
@@ -87,7 +87,7 @@ export async function* prefixesOfKeys(
   }
 }
 
-/** What work resolves with, or the signal's reason if it aborts first. */
+/** Resolves like `work`, or rejects with the signal's reason if it aborts first. */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work
   signal.throwIfAborted()

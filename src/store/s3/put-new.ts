@@ -7,16 +7,16 @@ import { findHead } from './calls.ts'
 import { putObject } from './put.ts'
 
 /**
- * Puts of objects that have to be new (`ifNoneMatch`), also in stores that don't know `If-None-Match: *`: Backblaze B2 refuses it (501),
- * Garage and Google's XML API ignore it. There this looks whether the object is there, and then puts it, one put of a key at a time. So
- * puts one after another are right, and so are puts of one process at once; of two processes at the same moment both can succeed.
+ * Puts objects that have to be new (`ifNoneMatch`), even in stores without `If-None-Match: *`: Backblaze B2 refuses it (501), Garage and
+ * Google's XML API ignore it. In such a store a put first looks whether the object is there, and puts of one key run one after another.
+ * Puts of two processes at the same moment can both succeed there.
  */
 export interface PutNew {
   put(key: string, body: Body, options: PutOptions): Promise<PutResult>
   /**
-   * Finds out, once, whether the store knows the condition, by two puts of a new object, which it then deletes. Every put waits for that.
+   * Finds out once whether the store has the condition, by two puts of a new object, which it then deletes. Every put waits for it.
    *
-   * @throws {ServiceError} if it can't be told now; the next call tries again
+   * @throws {ServiceError} if that fails; the next call tries again
    */
   probe(): Promise<boolean>
 }
@@ -44,7 +44,7 @@ export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): Put
       if (!isKnown) bucket.settings.onLimit?.('conditional_put')
       return isKnown
     } finally {
-      // What stays is a few bytes, and where it is a sweep removes them
+      // If it stays, a sweep removes it
       await remove([key]).catch(() => {})
     }
   }
@@ -71,14 +71,14 @@ async function* probeBody(): AsyncGenerator<Uint8Array> {
 /** @param putOnce puts the same object, with or without the condition that there is none */
 async function isConditional(putOnce: (ifNoneMatch?: '*') => Promise<unknown>): Promise<boolean> {
   try {
-    // The first one is met by itself when the response to a first try was lost
+    // This one already finds the object if the response to its first try was lost
     await putOnce('*')
     await putOnce('*')
     return false
   } catch (error) {
     if (error instanceof ObjectExists) return true
     if (!(error instanceof StoreFailure)) throw error
-    // Refused for good: for the condition, unless this is refused too
+    // The store has refused the condition, unless it refuses this put, too
     await putOnce()
     return false
   }

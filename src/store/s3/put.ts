@@ -17,21 +17,21 @@ import { findHead } from './calls.ts'
 import { errorName, storeError } from './store-error.ts'
 
 /**
- * A part of a multipart upload: the smallest that S3 allows. With 10,000 parts at most (AWS, "Amazon S3 multipart upload limits") that is
- * 48 GiB for a file, more than `MAX_FILE_SIZE` can be.
+ * Size of a part of a multipart upload, the smallest that S3 allows. With at most 10,000 parts (AWS, "Amazon S3 multipart upload limits") a
+ * file can have 48 GiB, more than `MAX_FILE_SIZE` can be.
  */
 const PART_BYTES = 5 * 1024 * 1024
 
-/** Parts of one upload that are on their way at once, if it may read ahead. */
+/** Parts of one upload that are sent at the same time, if it may read ahead. */
 const PARTS_AT_ONCE = 2
 
 /**
- * What `Upload` holds of a body: the chunks of the part that it reads, their copy, the copy before that one, and each part that is on its
- * way. Measured with files of 45 MiB, after garbage collection: 21.3 MiB with two parts on their way, and 16.0 with one.
+ * What `Upload` holds of a body: the chunks of the part that it reads, their copy, the copy before, and each part that is being sent.
+ * Measured with files of 45 MiB, after garbage collection: 21.3 MiB while it sends two parts, and 16.0 with one.
  */
 export const PUT_MEMORY = { minBytes: 16 * 1024 * 1024, maxBytes: 21.5 * 1024 * 1024 }
 
-/** `ObjectStore.put`: at most a part in one call, more in a multipart upload. */
+/** Implements `ObjectStore.put`: in one call if the body has the size of a part at most, and as a multipart upload otherwise. */
 export async function putObject(bucket: S3Bucket, key: string, body: Body, options: PutOptions): Promise<PutResult> {
   const watched = watch(body)
   const source = watched[Symbol.asyncIterator]()
@@ -57,19 +57,18 @@ export async function putObject(bucket: S3Bucket, key: string, body: Body, optio
   } catch (error) {
     if (watched.failure) throw watched.failure.error
     const failure = storeError(error, key)
-    // Of a put it says that there is no bucket
+    // A put is told so if there is no bucket
     throw failure instanceof ObjectNotFound ? new StoreFailure({ cause: error }) : failure
   } finally {
-    // Not awaited: with a read under way it ends only with the sender's next bytes
+    // Not awaited, since it may wait for the sender's next bytes
     source.return?.().catch(() => {})
   }
 }
 
 /**
- * A multipart upload by the SDK's `Upload`, which cuts the bytes into parts, sends `atOnce` of them at a time, and aborts when one of them,
- * or the body, fails (docs/adr/0004).
+ * Puts an object by the SDK's `Upload`, which cuts the bytes into parts and aborts if one of them, or the body, fails (docs/adr/0004).
  *
- * @param next the bytes in their order, and nothing at their end
+ * @param next returns the next bytes, and undefined at the end
  */
 async function putInParts(
   bucket: S3Bucket,
@@ -79,10 +78,10 @@ async function putInParts(
 ): Promise<PutResult> {
   // Not in the hash worker: a message for each chunk costs more than its hash
   const whole = createHash('sha256')
-  /** What was read, until it is in a part. */
+  /** Chunks that were read and are not in a part yet. */
   const chunks: Uint8Array[] = []
   let size = 0
-  /** How many bytes of the chunks are in parts. */
+  /** Bytes of the first chunk that are in a part. */
   let copied = 0
   let failure: { readonly error: unknown } | undefined
 
@@ -102,10 +101,10 @@ async function putInParts(
       )
     },
   })
-  // `Upload` gets the error too; this keeps it from being an uncaught exception
+  // `Upload` gets the error, too. Without a listener it would be an uncaught exception
   stream.on('error', () => {})
 
-  /** A part is either a copy of the chunks in it, whose memory may be used again, or of that very memory. */
+  /** Releases the chunks that a part has copied. A part may also be the memory of a chunk, which is still in use. */
   function release(part: Uint8Array): void {
     copied += part.length
     while (chunks[0] && chunks[0].length <= copied) {
@@ -115,13 +114,13 @@ async function putInParts(
     }
   }
 
-  /** Bounds the time of each call. The first failure ends the body, so that no call waits for a silent sender, and is the error of the put. */
+  /** Sends a call of `Upload`. The first failure ends the body, so that nobody waits for a silent sender, and is the error of the put. */
   async function send(...[command]: Parameters<S3Client['send']>): Promise<unknown> {
     if (command instanceof UploadPartCommand) release(command.input.Body as Uint8Array)
     try {
       return await sent(command)
     } catch (error) {
-      // The put is aborted after an earlier failure, and that one is reported
+      // An abort follows another failure, which is the one to report
       if (!(command instanceof AbortMultipartUploadCommand)) failure ??= { error }
       stream.destroy()
       throw error
@@ -131,11 +130,11 @@ async function putInParts(
   async function sent(command: Parameters<S3Client['send']>[0]): Promise<unknown> {
     try {
       const response = await bucket.client.send(command, bucket.bounded())
-      // `Upload` would notice it too late to end the body
+      // `Upload` would notice too late to end the body
       if (command instanceof UploadPartCommand && !('ETag' in response && response.ETag)) throw new StoreFailure()
       return response
     } catch (error) {
-      // A repetition meets its own first try, whose response was lost
+      // The second try finds the upload completed if the response to the first was lost
       const isRepeated = command instanceof CompleteMultipartUploadCommand && errorName(error) === 'NoSuchUpload'
       if (isRepeated && (await findHead(bucket.calls, key))?.size === size) return {}
       throw error

@@ -12,7 +12,7 @@ export type { S3Settings, StoreLimit } from './bucket.ts'
  * Keeps objects in an S3 bucket. The SDK finds credentials and endpoints, and makes the calls that are rare or fail. The frequent ones
  * take the fast path first.
  *
- * @throws {StoreFailure} when no region can be found
+ * @throws {StoreFailure} if no region can be found
  */
 export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
   const bucket = await openBucket(settings)

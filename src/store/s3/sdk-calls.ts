@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import {
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
   type S3Client,
@@ -103,13 +105,7 @@ export function sdkCalls(
  *
  * @throws {StoreFailure} when something other than the store has responded
  */
-function describe(output: {
-  ContentLength?: number | undefined
-  ETag?: string | undefined
-  LastModified?: Date | undefined
-  ContentType?: string | undefined
-  Metadata?: Record<string, string> | undefined
-}): ObjectHead {
+function describe(output: GetObjectCommandOutput | HeadObjectCommandOutput): ObjectHead {
   const { ContentLength: size, ETag: etag, LastModified: lastModified, ContentType: contentType } = output
   if (size === undefined || !etag || !lastModified) throw new StoreFailure()
   return { size, etag, lastModified, contentType, metadata: output.Metadata ?? {} }

@@ -8,11 +8,7 @@ import type { S3Calls } from './calls.ts'
  * @param onFallback is told of each call that is made again, and why
  */
 export function withFallback(fast: S3Calls, sdk: S3Calls, onFallback: S3Settings['onFallback']): S3Calls {
-  async function attempt<T>(
-    operation: string,
-    call: (calls: S3Calls) => Promise<T>,
-    signal?: AbortSignal | undefined,
-  ): Promise<T> {
+  async function attempt<T>(operation: string, call: (calls: S3Calls) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
     try {
       return await call(fast)
