@@ -1,6 +1,6 @@
 import { bucketSettings } from '../store/open-store.ts'
 import type { CheckedPoint } from '../store/s3/check.ts'
-import { CLAIMS } from '../stories/claim-object.ts'
+import { IDEMPOTENCY } from '../stories/idempotency-record.ts'
 import { readSettings } from './on-store.ts'
 import { UsageError } from './stopped.ts'
 
@@ -16,7 +16,7 @@ export async function check({ json = false }: { json?: boolean }, signal: AbortS
   console.error(`Checking the bucket ${config.S3_BUCKET}`)
   const { checkBucket } = await import('../store/s3/check.ts')
   const points: CheckedPoint[] = []
-  for await (const point of checkBucket(bucketSettings(config, config.S3_BUCKET), CLAIMS, signal)) {
+  for await (const point of checkBucket(bucketSettings(config, config.S3_BUCKET), IDEMPOTENCY, signal)) {
     points.push(point)
     console.log(json ? JSON.stringify(point) : rowOf(point))
   }

@@ -35,17 +35,26 @@ export function sweep(
       },
       onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
     })
-    const { stories, keys, claims, variants, kept } = report
+    const { stories, keys, idempotencyKeys, variants, kept } = report
     const summary = `${dryRun ? 'Would remove' : 'Removed'} ${keys} keys of ${stories} stories`
     const more = [
       ...(tombstones > 0 ? [`, ${tombstones} tombstones`] : []),
-      ...(claims > 0 ? [`, ${claims} expired Idempotency-Keys`] : []),
+      ...(idempotencyKeys > 0 ? [`, ${idempotencyKeys} expired Idempotency-Keys`] : []),
       ...(variants > 0 ? [`, ${variants} smaller images of stories that are no more`] : []),
       ...(files > 0 ? [`, ${files} files and folders beside objects`] : []),
     ]
     console.log(
       json
-        ? JSON.stringify({ dry_run: dryRun, stories, keys, tombstones, claims, variants, files, kept })
+        ? JSON.stringify({
+            dry_run: dryRun,
+            stories,
+            keys,
+            tombstones,
+            idempotency_keys: idempotencyKeys,
+            variants,
+            files,
+            kept,
+          })
         : `${summary}${more.join('')}${kept > 0 ? `; the store kept ${kept} keys` : ''}`,
     )
     return kept + unreadable === 0

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts'
-import { CLAIMS, newScratchKey } from '../stories/claim-object.ts'
+import { IDEMPOTENCY, newScratchKey } from '../stories/idempotency-record.ts'
 import { STORIES, WRITTEN_BY_US } from '../stories/key.ts'
 import { VARIANTS } from '../variants/variant.ts'
 import { openDiskStore } from './disk/disk-store.ts'
@@ -25,7 +25,7 @@ export async function openStore(
   config: Config,
   hooks: Pick<S3Settings, 'onFallback' | 'onLimit'> = {},
 ): Promise<ObjectStore> {
-  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, [STORIES, CLAIMS, VARIANTS])
+  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, [STORIES, IDEMPOTENCY, VARIANTS])
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./s3/s3-store.ts')
   return openS3Store({ ...bucketSettings(config, config.S3_BUCKET), ...hooks })

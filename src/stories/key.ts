@@ -87,8 +87,8 @@ export function imageKey(id: string, number: number, type: ImageType): string {
   return `${storyPrefix(id)}${number}.${type}`
 }
 
-export function recordKey(id: string, count: number, isClaimed = false): string {
-  return `${storyPrefix(id)}0.${count}${isClaimed ? '.claimed' : ''}.json`
+export function recordKey(id: string, count: number, isIdempotent = false): string {
+  return `${storyPrefix(id)}0.${count}${isIdempotent ? '.claimed' : ''}.json`
 }
 
 /** The path under which the image is fetched, relative to the server's root. */
@@ -145,8 +145,8 @@ export class StoryKeys {
     return key.startsWith(this.#prefix)
   }
 
-  /** The record of an upload with an Idempotency-Key, which names its claim. */
-  get claimedRecord(): string | undefined {
+  /** The commit record of an upload with an Idempotency-Key, whose body names its idempotency record. */
+  get idempotentRecord(): string | undefined {
     return this.records.find((key) => key.endsWith('.claimed.json'))
   }
 

@@ -23,20 +23,20 @@ export function fingerprintOf(manifest: readonly ManifestImage[]): string {
 }
 
 /**
- * Writes the commit record. If the store's answer gets lost, what is stored decides. A record whose write has failed can still
+ * Writes the commit record. If the store's response gets lost, what is stored decides. A record whose write has failed can still
  * arrive.
  *
- * @param claim key of the claim of an upload with an Idempotency-Key
+ * @param idempotencyRecord key of that of an upload with an Idempotency-Key
  */
 export async function writeRecord(
   store: ObjectStore,
   id: string,
   manifest: readonly ManifestImage[],
-  claim?: string,
+  idempotencyRecord?: string,
 ): Promise<void> {
-  const key = recordKey(id, manifest.length, claim !== undefined)
+  const key = recordKey(id, manifest.length, idempotencyRecord !== undefined)
   const fingerprint = fingerprintOf(manifest)
-  const record = Buffer.from(JSON.stringify({ version: 1, images: manifest, fingerprint, claim }))
+  const record = Buffer.from(JSON.stringify({ version: 1, images: manifest, fingerprint, claim: idempotencyRecord }))
   async function* body() {
     yield record
   }

@@ -4,7 +4,7 @@ import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantsOf } from '../variants/remove.ts'
-import { commitBeforeDeletion } from './claim-object.ts'
+import { commitBeforeDeletion } from './idempotency-record.ts'
 import {
   CLOCK_MARGIN_MS,
   isOwnId,

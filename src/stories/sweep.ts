@@ -3,7 +3,7 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS, variantStoryId } from '../variants/variant.ts'
-import { sweepClaims } from './claim.ts'
+import { sweepIdempotencyRecords } from './idempotency.ts'
 import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
@@ -30,7 +30,7 @@ export interface SweepOptions {
   /** For processes that live for one sweep: reads what the hour of the day picks, and settles nothing. */
   readonly byHour?: boolean
   /**
-   * Is told what was removed, page after page: all that is ours below a story id, the tombstone of a deletion, a claim, or the variants of a
+   * Is told what was removed, page after page: all that is ours below a story id, the tombstone of a deletion, an idempotency record, or the variants of a
    * story that is no more.
    */
   readonly onRemoved?: (what: string, keys: readonly string[]) => void
@@ -48,7 +48,7 @@ export interface SweepReport {
   /** Their keys. */
   readonly keys: number
   /** Idempotency-Keys that were forgotten. */
-  readonly claims: number
+  readonly idempotencyKeys: number
   /** Variants of stories that are no more. */
   readonly variants: number
   /** Keys that the store did not delete; a later sweep tries again. */
@@ -135,7 +135,7 @@ export class Sweeper {
     const { spans, next } = last
       ? following({ ...last, before: this.#sweptBefore(last) }, before, this.#age)
       : { spans: isPart ? await ofTheHour(this.#store, now, before, this.#age) : everything, next: 0 }
-    const report = { stories: 0, keys: 0, claims: 0, variants: 0, kept: 0 }
+    const report = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
 
     const noteKept = ({ kept }: Removal) => {
       report.kept += kept.size
@@ -205,11 +205,11 @@ export class Sweeper {
     if (!dryRun) await removal.delete(done.map(({ key }) => key))
     for (const { id, key } of done) if (!removal.kept.has(key)) options.onRemoved?.(id, [key])
     noteKept(removal)
-    await sweepClaims(this.#store, now, {
+    await sweepIdempotencyRecords(this.#store, now, {
       signal,
       dryRun,
       onRemoved(keys) {
-        report.claims += 1
+        report.idempotencyKeys += 1
         options.onRemoved?.('An expired Idempotency-Key', keys)
       },
     })

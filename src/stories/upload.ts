@@ -5,8 +5,8 @@ import { NO_BYTES } from '../images/scan.ts'
 import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
-import { Claim, claimKey, committedStory } from './claim.ts'
-import type { ClaimedStory } from './claim-object.ts'
+import { committedUpload, IdempotencyRecord, recordUpload } from './idempotency.ts'
+import type { RecordedUpload } from './idempotency-record.ts'
 import { CLOCK_MARGIN_MS, imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
 import { isLasting, mayBeSwept } from './leftovers.ts'
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
@@ -25,7 +25,7 @@ export interface UploadOptions {
   /** Milliseconds after which an upload of ours can't be running any more. */
   readonly uploadTimeout: number
   /** Only one upload with this name makes a story: SHA-256 of an idempotency key and of who sent it, in hexadecimal. */
-  readonly claim?: string | undefined
+  readonly idempotencyName?: string | undefined
   /** Is told what a failed upload could not remove. No list shows it. */
   readonly onLeftover: (error: unknown) => void
 }
@@ -62,7 +62,7 @@ export async function uploadStory(
     }
     await upload.orFailure(upload.allStored())
     if (upload.keys.length === 0) throw new NoFiles()
-    const earlier = await upload.claim()
+    const earlier = await upload.recordIdempotency()
     if (earlier) {
       await upload.undo()
       return { id: earlier.id, keys: earlier.names.map((name) => storyPrefix(earlier.id) + name), isReplay: true }
@@ -83,10 +83,10 @@ export async function uploadStory(
 class RunningUpload {
   readonly keys: string[] = []
   readonly #manifest: ManifestImage[] = []
-  #claim: Claim | undefined
+  #idempotencyRecord: IdempotencyRecord | undefined
   #isRecordSent = false
   /** The story of an earlier upload with the same idempotency key: then these images are compared with it and not stored. */
-  readonly #earlier: Promise<ClaimedStory | undefined>
+  readonly #earlier: Promise<RecordedUpload | undefined>
   #isStored = false
   readonly #store: ObjectStore
   readonly #id: string
@@ -104,7 +104,10 @@ class RunningUpload {
     this.#id = id
     this.#options = options
     // While the first image arrives
-    this.#earlier = options.claim === undefined ? Promise.resolve(undefined) : committedStory(store, options.claim)
+    this.#earlier =
+      options.idempotencyName === undefined
+        ? Promise.resolve(undefined)
+        : committedUpload(store, options.idempotencyName)
     this.#earlier.catch(() => {})
     options.signal.addEventListener('abort', this.#onAbort)
     if (options.signal.aborted) this.#onAbort()
@@ -202,31 +205,31 @@ class RunningUpload {
     await Promise.all(this.#stores.values())
   }
 
-  /** Claims the idempotency key, if there is one; returns the story that it stands for already. */
-  async claim(): Promise<ClaimedStory | undefined> {
-    const { claim: name, uploadTimeout } = this.#options
+  /** Puts the idempotency record, if there is a key. Returns the earlier upload that the key stands for already. */
+  async recordIdempotency(): Promise<RecordedUpload | undefined> {
+    const { idempotencyName: name, uploadTimeout } = this.#options
     if (name === undefined) return undefined
     const names = this.#manifest.map((image) => image.name)
     const own = { id: this.#id, names, fingerprint: fingerprintOf(this.#manifest) }
     const earlier = await this.#earlier
     if (earlier && earlier.fingerprint !== own.fingerprint) throw new KeyReused()
     if (earlier) return earlier
-    const claim = await claimKey(this.#store, name, own, uploadTimeout)
-    if (!(claim instanceof Claim)) return claim
-    this.#claim = claim
+    const record = await recordUpload(this.#store, name, own, uploadTimeout)
+    if (!(record instanceof IdempotencyRecord)) return record
+    this.#idempotencyRecord = record
     return undefined
   }
 
   /** Writes the record. Until it resolves the upload must not be acknowledged. */
   async commit(): Promise<void> {
     this.#isRecordSent = true
-    await writeRecord(this.#store, this.#id, this.#manifest, this.#claim?.key)
+    await writeRecord(this.#store, this.#id, this.#manifest, this.#idempotencyRecord?.key)
     const { uploadTimeout } = this.#options
     const age = this.#age()
     // The process stood still
     if (age > uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(uploadTimeout)
     if (mayBeSwept(age) && !(await isLasting(this.#store, this.#id))) throw new UploadSwept()
-    await this.#claim?.commit().catch((error) => {
+    await this.#idempotencyRecord?.commit().catch((error) => {
       // The record is there, and whoever sends the upload again finds it
       throw error instanceof KeyInUse ? error : new OutcomeUnknown({ cause: error })
     })
@@ -244,7 +247,7 @@ class RunningUpload {
     // A story that may be there must not lose an image
     if (error instanceof OutcomeUnknown) return true
     try {
-      if (this.#claim && !(await this.#claim.giveUp())) return false
+      if (this.#idempotencyRecord && !(await this.#idempotencyRecord.giveUp())) return false
     } catch (failure) {
       if (this.#isRecordSent) throw new OutcomeUnknown({ cause: failure })
     }
@@ -260,9 +263,11 @@ class RunningUpload {
   async undo(): Promise<void> {
     if (!this.#isStored) return
     if (this.#isRecordSent) {
-      await this.#store.delete([recordKey(this.#id, this.keys.length, this.#claim !== undefined)]).catch((deletion) => {
-        throw new OutcomeUnknown({ cause: deletion })
-      })
+      await this.#store
+        .delete([recordKey(this.#id, this.keys.length, this.#idempotencyRecord !== undefined)])
+        .catch((deletion) => {
+          throw new OutcomeUnknown({ cause: deletion })
+        })
     }
     await this.#store.delete(this.keys).catch((deletion) => {
       this.#options.onLeftover(deletion)

@@ -77,7 +77,7 @@ async function upload({ url }: ServerProcess, headers = {}): Promise<string> {
   return ((await answer.json()) as { story_id: string }).story_id
 }
 
-/** Each story, with a key or without, and each deletion is one line; images and claims are none. */
+/** Each story, with a key or without, and each deletion is one line; images and idempotency records are none. */
 async function checkEvents(t: Test, server: ServerProcess, printed: () => string, hasRemovals = true): Promise<void> {
   const stories = [await upload(server), await upload(server, { 'idempotency-key': randomUUID() })]
   for (const id of stories) {

@@ -131,7 +131,7 @@ function upload(store: ObjectStore, key?: string) {
     readAhead: true,
     signal: new AbortController().signal,
     uploadTimeout: HOUR,
-    claim: key === undefined ? undefined : createHash('sha256').update(key).digest('hex'),
+    idempotencyName: key === undefined ? undefined : createHash('sha256').update(key).digest('hex'),
     onLeftover: () => {},
   })
 }

@@ -107,13 +107,13 @@ for (const [what, other] of [
   ['a sweep', sweep],
   ['a deletion of all', removeAll],
 ] as const) {
-  for (const claim of [undefined, KEY]) {
+  for (const idempotencyName of [undefined, KEY]) {
     t.test(
-      `${claim ? 'an upload with a key' : 'an upload'} and ${what} by a shorter UPLOAD_TIMEOUT: in every order it is whole, or was never acknowledged`,
+      `${idempotencyName ? 'an upload with a key' : 'an upload'} and ${what} by a shorter UPLOAD_TIMEOUT: in every order it is whole, or was never acknowledged`,
       async (t) => {
         const seen = { acknowledged: 0, refused: 0 }
         const orders = await inEveryOrder(async (order) => {
-          const { store, result } = await play(order, other, { claim })
+          const { store, result } = await play(order, other, { idempotencyName })
           if (order.isRedundant) return
           seen[isStory(result) ? 'acknowledged' : 'refused'] += 1
           if (!isStory(result) && !(result instanceof UploadSwept)) t.fail(`${result} after ${order.steps}`)
@@ -123,14 +123,14 @@ for (const [what, other] of [
       },
     )
 
-    if (claim) continue
+    if (idempotencyName) continue
     t.test(
       `${what} by a shorter UPLOAD_TIMEOUT that dies after any of its calls leaves an upload whole, or refused`,
       async (t) => {
         let orders = 0
         for (let dies = 0, most = 0; most >= dies - 1; dies++) {
           orders += await inEveryOrder(async (order) => {
-            const { store, result } = await play(order, other, { claim }, dies)
+            const { store, result } = await play(order, other, { idempotencyName }, dies)
             if (order.isRedundant) return
             most = Math.max(most, order.steps.filter((step) => step.startsWith('1 ')).length)
             await judge(t, order, store, result)

@@ -46,13 +46,13 @@ for (const { name, open } of storesUnderTest) {
     const sweeper = lateSweeper(store)
     t.equal(sweeper.settled, undefined)
     const before = await listKeys(store)
-    t.same(await sweeper.sweep({ dryRun: true }), { stories: 3, keys: 4, claims: 0, variants: 0, kept: 0 })
+    t.same(await sweeper.sweep({ dryRun: true }), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, kept: 0 })
     t.same(await listKeys(store), before, 'a dry run changes nothing')
     t.equal(sweeper.settled, undefined, 'nor does it settle anything')
-    t.same(await sweeper.sweep(), { stories: 3, keys: 4, claims: 0, variants: 0, kept: 0 })
+    t.same(await sweeper.sweep(), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, kept: 0 })
     t.same(await listKeys(store), staying.sort())
     t.ok(sweeper.settled)
-    t.same(await lateSweeper(store).sweep(), { stories: 0, keys: 0, claims: 0, variants: 0, kept: 0 })
+    t.same(await lateSweeper(store).sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 })
   })
 }
 
@@ -86,10 +86,10 @@ t.test('what the store keeps is in doubt, and is tried again', async (t) => {
     },
   })
   const sweeper = lateSweeper(store)
-  t.same(await sweeper.sweep(), { stories: 2, keys: 2, claims: 0, variants: 0, kept: 1 })
+  t.same(await sweeper.sweep(), { stories: 2, keys: 2, idempotencyKeys: 0, variants: 0, kept: 1 })
   t.same([...(sweeper.settled?.unsure ?? [])], [ids[1]])
   stuck = undefined
-  t.same(await sweeper.sweep(), { stories: 1, keys: 1, claims: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, kept: 0 })
   t.same([...(sweeper.settled?.unsure ?? [])], [])
   t.same(await listKeys(disk), [])
 })
@@ -225,8 +225,8 @@ t.test('a dry run tells what a sweep then tells, page after page', async (t) => 
       t.same(
         report,
         byHour
-          ? { stories: 0, keys: 0, claims: 0, variants: 0, kept: 0 }
-          : { stories: 22, keys: 22, claims: 0, variants: 0, kept: 0 },
+          ? { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
+          : { stories: 22, keys: 22, idempotencyKeys: 0, variants: 0, kept: 0 },
       )
       if (dryRun && !byHour) t.same(await listKeys(store), begin)
     }
@@ -275,7 +275,7 @@ t.test('a store that deletes nothing at all is told page by page, and nothing is
     onRemoved: () => t.fail('nothing was removed'),
     onKept: (keys) => kept.push(keys.length),
   })
-  t.same(report, { stories: 0, keys: 0, claims: 0, variants: 0, kept: 20 })
+  t.same(report, { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 20 })
   t.ok(kept.length >= 4 && Math.max(...kept) <= 5, `${kept}`)
 })
 
@@ -361,7 +361,7 @@ t.test('the tombstone of an interrupted deletion goes when nothing of its story 
   // To this one the tombstones are young
   await new Sweeper(disk, HOUR).sweep()
   t.equal((await readTombstones(disk)).length, 5)
-  t.same(await sweeper.sweep(), { stories: 1, keys: 2, claims: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 1, keys: 2, idempotencyKeys: 0, variants: 0, kept: 0 })
   t.match(
     await readTombstones(disk),
     [{ id: handMade }],
@@ -382,7 +382,7 @@ t.test('an interrupted deletion of all is swept from end to end, and its tombsto
   await putOurs(disk, `stories/${ours}/1.jpg`)
   await putBytes(disk, `stories/${handMade}/1.jpg`)
   await putTombstone(disk, 'all')
-  t.same(await sweeper.sweep(), { stories: 1, keys: 1, claims: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, kept: 0 })
   t.match(await readTombstones(disk), [{ id: handMade }], 'what stays has a tombstone of its own')
   await putTombstone(disk, 'all')
   await sweeper.sweep()

@@ -33,7 +33,7 @@ async function follow(order: Order): Promise<string | undefined> {
       readAhead: true,
       signal: new AbortController().signal,
       uploadTimeout: 3_600_000,
-      claim: createHash('sha256').update(order.key).digest('hex'),
+      idempotencyName: createHash('sha256').update(order.key).digest('hex'),
       onLeftover: () => {},
     })
     return id

@@ -97,7 +97,11 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     store: 'disk',
     rule: 'twice',
     edits: [
-      { file: 'stories/upload.ts', from: 'const earlier = await upload.claim()', to: 'const earlier = undefined' },
+      {
+        file: 'stories/upload.ts',
+        from: 'const earlier = await upload.recordIdempotency()',
+        to: 'const earlier = undefined',
+      },
     ],
   },
   /** A long upload does not look once more before it is acknowledged. */

@@ -279,7 +279,7 @@ t.test('the verdict counts', async (t) => {
   )
 })
 
-t.test('at the end there is what is listed, what others have placed, and claims', async (t) => {
+t.test('at the end there is what is listed, what others have placed, and idempotency records', async (t) => {
   const foreign = '3f2b8a52-1d7e-4c3a-9a51-0f6f5f1d2c3b'
   const copied = idAt(1, '7')
   const listed = new Map([

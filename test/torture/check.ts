@@ -242,19 +242,19 @@ export interface Remains {
   readonly placed: readonly string[]
 }
 
-const CLAIMS = 'idempotency/'
+const IDEMPOTENCY = 'idempotency/'
 
 /**
  * `left over` and `missing`: after the last sweep there are the keys of the stories, smaller forms of their images, what others have
- * placed, and claims.
+ * placed, and idempotency records.
  */
 export function checkRemains({ keys, listed, placed }: Remains): { rule: string; what: string; id: string }[] {
   const expected = new Set(placed)
   for (const [id, names] of listed) {
     const images = names.split(',')
     if (isOwnId(id)) {
-      const claimed = `stories/${id}/0.${images.length}.claimed.json`
-      expected.add(keys.includes(claimed) ? claimed : `stories/${id}/0.${images.length}.json`)
+      const idempotent = `stories/${id}/0.${images.length}.claimed.json`
+      expected.add(keys.includes(idempotent) ? idempotent : `stories/${id}/0.${images.length}.json`)
     }
     for (const name of images) expected.add(`stories/${id}/${name}`)
   }
@@ -266,7 +266,7 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
   const smaller = (key: string) => key.startsWith(VARIANTS) && listed.has(idOf(key))
   return [
     ...keys
-      .filter((key) => !expected.has(key) && !key.startsWith(CLAIMS) && !tombstone(key) && !smaller(key))
+      .filter((key) => !expected.has(key) && !key.startsWith(IDEMPOTENCY) && !tombstone(key) && !smaller(key))
       .map((key) => ({ rule: 'left over', what: `${key} is left, and is no story's`, id: idOf(key) })),
     ...[...expected]
       .filter((key) => !there.has(key))

@@ -176,7 +176,7 @@ export class Clients {
     add({ result: isCut ? 'cut' : isUnknown ? 'unknown' : 'refused', status: answer?.status })
     if (key !== undefined) {
       if (answer?.status === 422) this.oddities.push(`upload ${number} was answered 422: ${answer.body}`)
-      // A claim that was interrupted is taken over after minutes
+      // An idempotency record of a killed server is taken over after minutes
       if (answer?.status === 409) this.#repeat(number, 500, chance(0.3, random) ? 400_000 : 10_000)
       else this.#repeat(number, 10, chance(0.2, random) ? 60_000 : 3000)
     }

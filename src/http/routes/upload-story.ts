@@ -40,7 +40,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       checkHeaders(request, limits)
-      const claim = claimName(request)
+      const idempotencyName = idempotencyNameOf(request)
       askForBody(request.raw)
       const deadline = uploadDeadline(request)
       try {
@@ -60,7 +60,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
             readAhead: reservation.readAhead,
             signal,
             uploadTimeout: config.UPLOAD_TIMEOUT,
-            claim,
+            idempotencyName,
             onLeftover: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
           })
           const { length: count } = story.keys
@@ -128,7 +128,7 @@ function contentLength(request: FastifyRequest): number | undefined {
  *
  * @throws {BadRequest}
  */
-function claimName({ access, headers }: FastifyRequest): string | undefined {
+function idempotencyNameOf({ access, headers }: FastifyRequest): string | undefined {
   const key = access.ticket?.nonce ?? headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {

@@ -453,7 +453,7 @@ async function stories(): Promise<Workload> {
 
   async function run(store: ObjectStore, recording: Recording): Promise<void> {
     const upload = (...images: Buffer[]) => uploadWith(undefined, ...images)
-    async function uploadWith(claim: string | undefined, ...images: Buffer[]): Promise<Upload> {
+    async function uploadWith(idempotencyName: string | undefined, ...images: Buffer[]): Promise<Upload> {
       const entry: Upload = { images, done: Number.POSITIVE_INFINITY }
       uploads.push(entry)
       const story = await uploadStory(store, bodies(images), {
@@ -461,7 +461,7 @@ async function stories(): Promise<Workload> {
         readAhead: true,
         signal: new AbortController().signal,
         uploadTimeout: 3_600_000,
-        claim,
+        idempotencyName,
         onLeftover: (error) => {
           throw error
         },

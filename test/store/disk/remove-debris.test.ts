@@ -72,10 +72,10 @@ t.test('a restore that is under way is none of a sweep’s business, whatever ti
   const root = await makeFolder(t)
   const store = await openDiskStore(root)
   const id = v7({ msecs: 1_700_000_000_000 })
-  const claim = `idempotency/${'a'.repeat(64)}.1`
+  const record = `idempotency/${'a'.repeat(64)}.1`
   await putStory(store, id, ['1.jpg', '2.jpg'])
   await putOurs(store, `variants/${v7({ msecs: 1_700_000_000_000 })}/1.jpg.160.webp`)
-  await putOurs(store, claim)
+  await putOurs(store, record)
   const sweep = (later: number) => new Sweeper(store, HOUR, () => Date.now() + later).sweep()
   // As by `cp -a`, `rsync -a` or `tar`: first the folder, whose time comes last, then one file after another
   await store.delete([`stories/${id}/0.2.json`])
@@ -83,7 +83,7 @@ t.test('a restore that is under way is none of a sweep’s business, whatever ti
   const before = (await readdir(root, { recursive: true })).sort()
   await sweep(0)
   t.same((await readdir(root, { recursive: true })).sort(), before)
-  t.same((await store.head(claim)).lastModified, LONG_AGO, 'HTTP tells the time that the file has kept')
+  t.same((await store.head(record)).lastModified, LONG_AGO, 'HTTP tells the time that the file has kept')
   await sweep(100 * HOUR)
   t.same(await listKeys(store), [], 'days later it is what a crash may have left')
 })

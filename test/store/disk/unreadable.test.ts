@@ -64,7 +64,7 @@ t.test('folders that can be no stories are not opened', async (t) => {
   t.same(await idsOf(listStories(store)), [id])
   t.same(await idsOf(listNewest(store, 10)), [id])
   const sweeper = lateSweeper(store)
-  t.same(await sweeper.sweep(), { stories: 0, keys: 0, claims: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 })
   t.same(await idsOf(listStoryIds(store, sweeper.settled)), [id])
   t.same((await verifyStories(store, { onDamaged: () => {} })).stories, 1)
   await store.ready()

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import t from 'tap'
 import { KeyInUse } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
-import { CLAIM_AGE_MS, type Claim, claimKey } from '../../src/stories/claim.ts'
+import { IDEMPOTENCY_AGE_MS, type IdempotencyRecord, recordUpload } from '../../src/stories/idempotency.ts'
 import { CLOCK_MARGIN_MS, newStoryId } from '../../src/stories/key.ts'
 import { listStories } from '../../src/stories/list.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
@@ -32,7 +32,7 @@ function upload(store: ObjectStore, told: Promise<void> = Promise.resolve()) {
     readAhead: true,
     signal: new AbortController().signal,
     uploadTimeout: HOUR,
-    claim: KEY,
+    idempotencyName: KEY,
     onLeftover: () => {},
   }).then(
     ({ id }) => id,
@@ -43,27 +43,32 @@ function upload(store: ObjectStore, told: Promise<void> = Promise.resolve()) {
   )
 }
 
-async function claim(store: ObjectStore): Promise<Claim> {
-  return (await claimKey(store, KEY, { id: newStoryId(), names: ['1.jpg'], fingerprint: 'f' }, HOUR)) as Claim
+async function begin(store: ObjectStore): Promise<IdempotencyRecord> {
+  return (await recordUpload(
+    store,
+    KEY,
+    { id: newStoryId(), names: ['1.jpg'], fingerprint: 'f' },
+    HOUR,
+  )) as IdempotencyRecord
 }
 
-/** Uploads with the key that were given up behind their claims. */
+/** Uploads with the key that were given up after their idempotency record. */
 async function giveUp(store: ObjectStore, count: number): Promise<void> {
-  for (let n = 0; n < count; n++) await (await claim(store)).giveUp()
+  for (let n = 0; n < count; n++) await (await begin(store)).giveUp()
 }
 
-/** Beyond this age claims have expired, and beyond that one they are swept. */
-const EXPIRED = CLAIM_AGE_MS
-const SWEPT = CLAIM_AGE_MS + CLOCK_MARGIN_MS
+/** Beyond this age records have expired, and beyond that one they are swept. */
+const EXPIRED = IDEMPOTENCY_AGE_MS
+const SWEPT = IDEMPOTENCY_AGE_MS + CLOCK_MARGIN_MS
 
 /** Images that an upload deletes are its own, and nobody else's matter. */
 const BUT_DELETIONS = /^(?!delete stories)/
 
 for (const [past, prepare, age] of sample(
   [
-    ['an upload whose claim is to be swept, and was given up', (store) => giveUp(store, 1), SWEPT + 1],
+    ['an upload whose record is to be swept, and was given up', (store) => giveUp(store, 1), SWEPT + 1],
     ['an upload that was given up as long ago as counts', (store) => giveUp(store, 1), EXPIRED],
-    ['one that has died behind its claim', claim, SWEPT + 1],
+    ['one that has died after its idempotency record', begin, SWEPT + 1],
     ['an upload that was given up a little longer ago', (store) => giveUp(store, 1), EXPIRED + 1],
   ] as readonly [string, (store: ObjectStore) => Promise<unknown>, number][],
   1,

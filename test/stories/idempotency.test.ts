@@ -13,7 +13,12 @@ import {
   UploadTimeout,
 } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
-import { CLAIM_AGE_MS, type Claim, claimKey, sweepClaims } from '../../src/stories/claim.ts'
+import {
+  IDEMPOTENCY_AGE_MS,
+  type IdempotencyRecord,
+  recordUpload,
+  sweepIdempotencyRecords,
+} from '../../src/stories/idempotency.ts'
 import { CLOCK_MARGIN_MS, recordKey } from '../../src/stories/key.ts'
 import { findStory, listStories } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
@@ -49,18 +54,18 @@ async function* bodies(images: readonly Uint8Array[]): AsyncGenerator<Body> {
 
 function upload(
   store: ObjectStore,
-  claim: string | undefined,
+  idempotencyName: string | undefined,
   images: readonly Uint8Array[],
   options: Partial<UploadOptions> = {},
 ) {
-  return uploadStory(store, bodies(images), { ...OPTIONS, claim, ...options })
+  return uploadStory(store, bodies(images), { ...OPTIONS, idempotencyName, ...options })
 }
 
 const storyKeys = (store: ObjectStore) => listKeys(store, { prefix: 'stories/' })
-const claimKeys = async (store: ObjectStore) =>
+const recordKeys = async (store: ObjectStore) =>
   (await listKeys(store, { prefix: 'idempotency/' })).map((key) => key.slice('idempotency/'.length + 64))
 
-/** An upload of an hour and a half ago whose process died behind its claim. */
+/** An upload of an hour and a half ago whose process died after its idempotency record. */
 async function crash(store: ObjectStore, name: string, names = ['1.jpg', '2.png'], age = 1.5 * HOUR) {
   const { fingerprint } = await upload(store, undefined, [JPG, PNG]).then(async ({ id }) => {
     const { body } = await store.get(recordKey(id, 2))
@@ -71,8 +76,8 @@ async function crash(store: ObjectStore, name: string, names = ['1.jpg', '2.png'
   })
   const id = v7({ msecs: Date.now() - age })
   for (const file of names) await putOurs(store, `stories/${id}/${file}`)
-  const claim = (await claimKey(store, name, { id, names, fingerprint }, HOUR)) as Claim
-  return { id, claim }
+  const record = (await recordUpload(store, name, { id, names, fingerprint }, HOUR)) as IdempotencyRecord
+  return { id, record }
 }
 
 for (const { name, open } of storesUnderTest.filter((store) => !store.name.endsWith('alone'))) {
@@ -86,7 +91,7 @@ async function theContract(t: Test, store: ObjectStore): Promise<void> {
   const first = await upload(store, A, [JPG, PNG])
   const stored = await storyKeys(store)
   t.equal(first.isReplay, false)
-  t.same(await claimKeys(store), ['.1', '.1.end'])
+  t.same(await recordKeys(store), ['.1', '.1.end'])
 
   const again = await upload(store, A, [JPG, PNG])
   t.same(again, { ...first, isReplay: true }, 'the answer of the first one')
@@ -111,11 +116,11 @@ async function theContract(t: Test, store: ObjectStore): Promise<void> {
     const young = await crash(store, C, ['1.jpg', '2.png'], HOUR)
     await t.rejects(upload(store, C, [JPG, PNG]), KeyInUse)
     t.same(await storyKeys(store), [`stories/${young.id}/1.jpg`, `stories/${young.id}/2.png`])
-    t.equal(await young.claim.giveUp(), true)
+    t.equal(await young.record.giveUp(), true)
     const second = await upload(store, C, [JPG, PNG])
     t.equal(second.isReplay, false, 'one that was given up stands in nobody’s way')
-    t.same((await listKeys(store, { prefix: `idempotency/${C}` })).length, 4, 'two claims, two ends')
-    await t.rejects(young.claim.commit(), KeyInUse, 'and has no say any more')
+    t.same((await listKeys(store, { prefix: `idempotency/${C}` })).length, 4, 'two records, two ends')
+    await t.rejects(young.record.commit(), KeyInUse, 'and has no say any more')
     await putOurs(store, recordKey(young.id, 2))
     await t.rejects(findStory(store, young.id), 'its late record finds no images')
     await store.delete([recordKey(young.id, 2)])
@@ -124,13 +129,13 @@ async function theContract(t: Test, store: ObjectStore): Promise<void> {
 
   const dead = await crash(store, D)
   const heir = await upload(store, D, [JPG])
-  t.equal(heir.isReplay, false, 'what an interrupted upload has claimed is not bound to its images')
+  t.equal(heir.isReplay, false, 'what an interrupted upload has recorded is not bound to its images')
   t.ok(
     (await storyKeys(store)).every((key) => key.includes(heir.id)),
     'whose are gone',
   )
-  await t.rejects(dead.claim.commit(), KeyInUse)
-  t.equal(await dead.claim.giveUp(), true)
+  await t.rejects(dead.record.commit(), KeyInUse)
+  t.equal(await dead.record.giveUp(), true)
   t.equal((await findStory(store, heir.id)).images.length, 1)
 }
 
@@ -158,7 +163,9 @@ t.test('further uploads with a key are compared with its story, and write nothin
       stop.abort(new Error('stopped'))
     }
   }
-  await t.rejects(uploadStory(store, endless(), { ...OPTIONS, claim: A, signal: stop.signal }), { message: 'stopped' })
+  await t.rejects(uploadStory(store, endless(), { ...OPTIONS, idempotencyName: A, signal: stop.signal }), {
+    message: 'stopped',
+  })
   t.same(store.calls, [], 'no put, no deletion')
   t.equal((await findStory(disk, first.id)).images.length, 2)
 })
@@ -185,12 +192,12 @@ t.test('an end that is another upload’s decides nothing', async (t) => {
 
 t.test('a record whose process died before it said so counts', async (t) => {
   const store = await open(t)
-  const { id, claim } = await crash(store, A)
+  const { id, record } = await crash(store, A)
   await putOurs(store, recordKey(id, 2))
   const replay = await upload(store, A, [JPG, PNG])
   t.same(replay, { id, keys: [`stories/${id}/1.jpg`, `stories/${id}/2.png`], isReplay: true })
-  t.equal(await claim.giveUp(), false, 'its own upload can not take it back now')
-  await claim.commit()
+  t.equal(await record.giveUp(), false, 'its own upload can not take it back now')
+  await record.commit()
   await removeStory(store, id, HOUR)
   t.same(await upload(store, A, [JPG, PNG]), replay)
 })
@@ -230,7 +237,7 @@ t.test('a record that could not be stored leaves the key to the next upload', as
   broken = false
   const { id } = await upload(store, A, [PNG])
   t.equal((await findStory(disk, id)).images.length, 1)
-  t.same(await claimKeys(disk), ['.1', '.1.end', '.2', '.2.end'])
+  t.same(await recordKeys(disk), ['.1', '.1.end', '.2', '.2.end'])
 })
 
 t.test('when the end can not be written the outcome is unknown, and the next upload finds out', async (t) => {
@@ -264,24 +271,27 @@ t.test('an answer that got lost is the own one', async (t) => {
   t.equal((await findStory(disk, id)).images.length, 1)
 })
 
-for (const claim of [undefined, A]) {
-  t.test(`an upload that stood still for hours is taken back ${claim ? 'with' : 'without'} a key`, async (t) => {
-    const { now } = Date
-    t.teardown(() => {
-      Date.now = now
-    })
-    const disk = await open(t)
-    const store = recordCalls(disk, {
-      put: async (key, body, options) => {
-        const result = await disk.put(key, body, options)
-        if (RECORD.test(key)) Date.now = () => now() + 2 * HOUR
-        return result
-      },
-    })
-    await t.rejects(upload(store, claim, [JPG]), UploadTimeout)
-    t.same(await storyKeys(disk), [])
-    t.same(await claimKeys(disk), claim ? ['.1', '.1.end'] : [])
-  })
+for (const idempotencyName of [undefined, A]) {
+  t.test(
+    `an upload that stood still for hours is taken back ${idempotencyName ? 'with' : 'without'} a key`,
+    async (t) => {
+      const { now } = Date
+      t.teardown(() => {
+        Date.now = now
+      })
+      const disk = await open(t)
+      const store = recordCalls(disk, {
+        put: async (key, body, options) => {
+          const result = await disk.put(key, body, options)
+          if (RECORD.test(key)) Date.now = () => now() + 2 * HOUR
+          return result
+        },
+      })
+      await t.rejects(upload(store, idempotencyName, [JPG]), UploadTimeout)
+      t.same(await storyKeys(disk), [])
+      t.same(await recordKeys(disk), idempotencyName ? ['.1', '.1.end'] : [])
+    },
+  )
 }
 
 t.test('a process that dies at any call of an upload with a key: retries make one story', async (t) => {
@@ -324,7 +334,7 @@ t.test('a process that dies at any call of an upload with a key: retries make on
     t.match(await retry(), { id: late?.id, isReplay: true }, what)
     t.same(await storyKeys(disk), [], `${what}: it stays deleted`)
     if (!isDead()) {
-      t.equal(calls, 5, 'two images, the claim, the record, the end')
+      t.equal(calls, 5, 'two images, the idempotency record, the commit record, the end')
       break
     }
   }
@@ -368,7 +378,7 @@ for (const deletion of ['a deletion', 'a deletion of all'] as const) {
 
 t.test('a record that can not be read does not keep its story from being deleted', async (t) => {
   const store = await open(t)
-  for (const [claim, content] of [
+  for (const [record, content] of [
     ['x', 'x'],
     ['{}', '{"claim":7}'],
     ['{}', `{"claim":"idempotency/${B}.1"}`],
@@ -377,30 +387,30 @@ t.test('a record that can not be read does not keep its story from being deleted
   ] as const) {
     const { id } = await upload(store, A, [JPG])
     await putBytes(store, recordKey(id, 1, true), content)
-    await putBytes(store, `idempotency/${B}.1`, claim)
+    await putBytes(store, `idempotency/${B}.1`, record)
     await removeStory(store, id, HOUR)
     t.same(await storyKeys(store), [])
     await store.delete(await listKeys(store))
   }
 })
 
-t.test('a sweep removes claims that have expired, and nothing else', async (t) => {
+t.test('a sweep removes idempotency records that have expired, and nothing else', async (t) => {
   const store = await open(t)
   const { id } = await upload(store, A, [JPG])
   await crash(store, B)
   const others = ['idempotency/notes.txt', `idempotency/${C}.1`, `idempotency/${A}.1.start`, 'idempotency/a/1']
   for (const key of others) await putBytes(store, key)
   const all = await listKeys(store)
-  const later = (ms: number) => Date.now() + CLAIM_AGE_MS + ms
-  await sweepClaims(store, later(CLOCK_MARGIN_MS - 60_000))
+  const later = (ms: number) => Date.now() + IDEMPOTENCY_AGE_MS + ms
+  await sweepIdempotencyRecords(store, later(CLOCK_MARGIN_MS - 60_000))
   t.same(await listKeys(store), all)
 
   const seen: string[] = []
   const onRemoved = (keys: readonly string[]) => seen.push(...keys)
-  await sweepClaims(store, later(0.2 * HOUR), { dryRun: true, onRemoved })
+  await sweepIdempotencyRecords(store, later(0.2 * HOUR), { dryRun: true, onRemoved })
   t.same(await listKeys(store), all)
   t.same(seen.length, 3)
-  await sweepClaims(store, later(0.2 * HOUR), { onRemoved })
+  await sweepIdempotencyRecords(store, later(0.2 * HOUR), { onRemoved })
   t.same(seen.slice(3), seen.slice(0, 3), 'as announced')
   t.same(
     await listKeys(store),
@@ -410,12 +420,15 @@ t.test('a sweep removes claims that have expired, and nothing else', async (t) =
   t.equal((await findStory(store, id)).images.length, 1)
   t.not((await upload(store, A, [JPG])).id, id, 'then the key is as good as new')
 
-  await sweepClaims(store, later(0))
-  await t.rejects(sweepClaims(store, later(0), { signal: AbortSignal.abort(new Error('stopped')) }), /stopped/)
-  t.equal((await claimKeys(store)).filter((key) => key === '.1.end').length, 1, 'never while its upload may run')
+  await sweepIdempotencyRecords(store, later(0))
+  await t.rejects(
+    sweepIdempotencyRecords(store, later(0), { signal: AbortSignal.abort(new Error('stopped')) }),
+    /stopped/,
+  )
+  t.equal((await recordKeys(store)).filter((key) => key === '.1.end').length, 1, 'never while its upload may run')
 })
 
-t.test('what is no claim, or longer than any of ours, is the failure of one upload', async (t) => {
+t.test('what is not an idempotency record, or longer than any of ours, is the failure of one upload', async (t) => {
   const store = await open(t)
   for (const content of ['x', ' '.repeat(2 ** 20 + 1)]) {
     await putBytes(store, `idempotency/${A}.1`, content)

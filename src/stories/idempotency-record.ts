@@ -1,0 +1,158 @@
+import { randomBytes } from 'node:crypto'
+import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
+import { mayBeSwept } from './leftovers.ts'
+
+/**
+ * Prefix of the idempotency records, which say what upload an Idempotency-Key stands for.
+ *
+ *   idempotency/<name>.<n>       the record: the nth upload with this key has stored its images, and is about to write its commit record
+ *   idempotency/<name>.<n>.end   how that ended
+ *
+ * Both are written only if they are not there yet, so of several writers one wins, and the others see who. Once an end says that an
+ * upload is committed, the key stands for its story for good, even if the story is deleted later. Once it says that the upload was
+ * given up, another upload may write the next record, and a commit record that still arrives finds no images.
+ */
+export const IDEMPOTENCY = 'idempotency/'
+export const IDEMPOTENCY_NAME = /^([0-9a-f]{64})\.([1-9]\d{0,8})(\.end)?$/
+
+/** Returns the key of the end of an idempotency record. */
+export const endKey = (record: string) => `${record}.end`
+
+/** Names an object that no upload reads or writes. A sweep takes one that a crash leaves for an expired record, and removes it. */
+export function newScratchKey(): string {
+  return `${IDEMPOTENCY}${randomBytes(32).toString('hex')}.1`
+}
+
+/** No record of either kind is longer, in bytes: the commit record of 10,000 images has 1.8 MB. */
+const MAX_BYTES = 4 * 1024 * 1024
+
+/** What an idempotency record says of its upload. */
+export interface RecordedUpload {
+  readonly id: string
+  /** Of the images, in their order. */
+  readonly names: readonly string[]
+  /** Of the images' bytes: see record.ts. */
+  readonly fingerprint: string
+}
+
+/** How an upload ended. */
+export interface End {
+  readonly id: string
+  readonly committed: boolean
+}
+
+/** Puts an object of JSON. Returns false if there is one under the key. */
+export async function putFirst(store: ObjectStore, key: string, value: object): Promise<boolean> {
+  const bytes = Buffer.from(JSON.stringify({ version: 1, ...value }))
+  async function* body() {
+    yield bytes
+  }
+  try {
+    await store.put(key, body(), { contentType: 'application/json', metadata: WRITTEN_BY_US, ifNoneMatch: '*' })
+    return true
+  } catch (error) {
+    if (error instanceof ObjectExists) return false
+    throw error
+  }
+}
+
+/** The stored object is not JSON of ours. */
+class Unreadable extends StoreFailure {}
+
+/** @throws {ObjectNotFound} and `Unreadable` */
+async function readJson<T>(store: ObjectStore, key: string): Promise<T> {
+  const { body, size } = await store.get(key)
+  if (size > MAX_BYTES) {
+    body.destroy()
+    throw new Unreadable()
+  }
+  const chunks: Buffer[] = []
+  for await (const chunk of body) chunks.push(chunk as Buffer)
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) as T
+  } catch (error) {
+    throw new Unreadable({ cause: error })
+  }
+}
+
+/** Reads an object of JSON. Returns undefined if there is no such object. */
+export async function readIfThere<T>(store: ObjectStore, key: string): Promise<T | undefined> {
+  try {
+    return await readJson<T>(store, key)
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined
+    throw error
+  }
+}
+
+/** Says how the upload of an idempotency record ended, unless that is known already. Returns the end that counts. */
+export async function putEnd(store: ObjectStore, key: string, own: End): Promise<End> {
+  if (await putFirst(store, endKey(key), own)) return own
+  const end = await readIfThere<End>(store, endKey(key))
+  // It is being written at this moment
+  if (!end) throw new KeyInUse()
+  return end
+}
+
+/**
+ * Puts the end of a story's idempotency record, if it has one without. Must happen before the commit record is deleted: the process of
+ * the upload may have died before it put the end, and an upload with the same key would then make the story once more.
+ *
+ * @param keys of the story; the body of its commit record names the idempotency record
+ * @returns false if the store has no room for the end
+ */
+export async function commitBeforeDeletion(store: ObjectStore, keys: StoryKeys): Promise<boolean> {
+  const { id, idempotentRecord } = keys
+  if (idempotentRecord === undefined) return true
+  const { claim: record } = (await readIfThere<{ claim?: unknown }>(store, idempotentRecord).catch(damaged)) ?? {}
+  if (typeof record !== 'string' || !IDEMPOTENCY_NAME.test(record.slice(IDEMPOTENCY.length))) return true
+  // Nearly always. Then nothing is written, which is cheaper, and which a full store can do
+  if (await isThere(store, endKey(record))) return true
+  // Expired, or of the bucket that the story was copied from
+  if ((await readIfThere<RecordedUpload>(store, record).catch(damaged))?.id !== id) return true
+  if (!(await wasCommitted(store, keys))) return true
+  try {
+    await putEnd(store, record, { id, committed: true })
+    return true
+  } catch (error) {
+    if (error instanceof StoreFull) return false
+    throw error
+  }
+}
+
+/**
+ * Returns whether an upload whose idempotency record has no end was committed: its story is whole, or its commit record was written
+ * before a sweep of any setting could have removed the images. They were all there then, and are gone because a deletion on a full
+ * store begins with them.
+ *
+ * @param keys that a listing shows of its story
+ */
+export async function wasCommitted(store: ObjectStore, keys: StoryKeys): Promise<boolean> {
+  if (keys.story()) return true
+  if (keys.idempotentRecord === undefined) return false
+  try {
+    const { lastModified } = await store.head(keys.idempotentRecord)
+    return !mayBeSwept(lastModified.getTime() - ownIdTime(keys.id))
+  } catch (error) {
+    // Deleted meanwhile, after an end was put
+    if (error instanceof ObjectNotFound) return false
+    throw error
+  }
+}
+
+async function isThere(store: ObjectStore, key: string): Promise<boolean> {
+  try {
+    await store.head(key)
+    return true
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return false
+    throw error
+  }
+}
+
+/** An unreadable record must not keep a story from being deleted. */
+function damaged(error: unknown): undefined {
+  if (!(error instanceof Unreadable)) throw error
+}
