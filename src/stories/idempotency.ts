@@ -1,5 +1,6 @@
 import { KeyInUse, KeyReused } from '../errors.ts'
 import type { ListedObject, ObjectStore } from '../store/object-store.ts'
+import { isLasting, mayBeSwept } from './debris.ts'
 import {
   type End,
   endKey,
@@ -12,9 +13,8 @@ import {
   wasCommitted,
 } from './idempotency-record.ts'
 import { CLOCK_MARGIN_MS, LONGEST_UPLOAD_MS, ownIdTime } from './key.ts'
-import { isLasting, mayBeSwept } from './leftovers.ts'
 import { keysOfStory } from './list.ts'
-import { isOurs, leftoversOf, Removal } from './remove.ts'
+import { debrisOf, isOurs, Removal } from './remove.ts'
 
 /**
  * Milliseconds from the beginning of an upload to the expiry of its idempotency record. A ticket is valid for a day, and an upload that
@@ -199,6 +199,6 @@ async function removeImages(store: ObjectStore, id: string): Promise<void> {
   const keys = await keysOfStory(store, id)
   if (!keys) return
   const removal = new Removal(store)
-  await removal.remove(await leftoversOf(store, [keys]))
+  await removal.remove(await debrisOf(store, [keys]))
   removal.throwIfFailed()
 }

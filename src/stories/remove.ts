@@ -4,6 +4,7 @@ import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantsOf } from '../variants/remove.ts'
+import { removeDebris } from './debris.ts'
 import { commitBeforeDeletion } from './idempotency-record.ts'
 import {
   CLOCK_MARGIN_MS,
@@ -15,7 +16,6 @@ import {
   STORY_SPACE,
   type StoryKeys,
 } from './key.ts'
-import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
@@ -123,18 +123,18 @@ export async function removeAllStories(
     const hasTombstone = await bury()
     const settling = stories.filter(({ id }) => isSettling(id, uploadTimeout))
     if (!hasTombstone) for (const { id } of settling) withoutTombstone.add(id)
-    const leftovers = await leftoversOf(store, suspects)
+    const debris = await debrisOf(store, suspects)
     // Below these ids something stays that is no story, now or since an earlier removal
     const lasting = [
       ...settling.filter(({ hasOthers }) => hasOthers),
-      ...(isRepetition ? suspects.filter((keys) => !leftovers.includes(keys)) : []),
+      ...(isRepetition ? suspects.filter((keys) => !debris.includes(keys)) : []),
     ]
     await forEachConcurrent(lasting, LOOKS_AT_ONCE, async ({ id }) => {
       if ((await putTombstone(store, id)) === undefined) withoutTombstone.add(id)
     })
     const gone = new Set(await removal.remove(stories))
-    for (const keys of await removeLeftovers(store, removal, leftovers, Date.now())) gone.add(keys)
-    for (const keys of [...stories, ...leftovers]) {
+    for (const keys of await removeDebris(store, removal, debris, Date.now())) gone.add(keys)
+    for (const keys of [...stories, ...debris]) {
       if (gone.has(keys)) {
         if (!keys.hasOthers) withoutTombstone.delete(keys.id)
       } else waiting.add(keys.id)
@@ -186,11 +186,11 @@ async function* readBatches(store: ObjectStore, oldest: number): AsyncGenerator<
 }
 
 /**
- * Those that we wrote every object of. Files that were copied in by hand never are leftovers.
+ * Those that we wrote every object of. Files that were copied in by hand never are debris.
  *
  * @param before milliseconds since 1970; what has an object from later is none either
  */
-export async function leftoversOf(
+export async function debrisOf(
   store: ObjectStore,
   suspects: readonly StoryKeys[],
   before = Number.POSITIVE_INFINITY,

@@ -3,11 +3,11 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS, variantStoryId } from '../variants/variant.ts'
+import { removeDebris } from './debris.ts'
 import { sweepIdempotencyRecords } from './idempotency.ts'
 import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
-import { removeLeftovers } from './leftovers.ts'
 import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
-import { HEADS_AT_ONCE, isOurs, leftoversOf, Removal } from './remove.ts'
+import { debrisOf, HEADS_AT_ONCE, isOurs, Removal } from './remove.ts'
 import { putTombstone, readTombstones, TOMBSTONES, type Tombstone } from './tombstone.ts'
 
 /** A regular sweep reads one slice of what is old; so many cover it. */
@@ -142,13 +142,13 @@ export class Sweeper {
       if (kept.size > 0) options.onKept?.([...kept])
     }
 
-    /** Removes leftovers; returns the ids that are old enough and neither a story now nor without any key. */
+    /** Removes debris; returns the ids that are old enough and neither a story now nor without any key. */
     const clean = async (found: readonly StoryKeys[]): Promise<string[]> => {
       const broken = found.filter((keys) => isOwnId(keys.id) && ownIdTime(keys.id) < before && !keys.story())
       const suspects = broken.filter(({ records, images }) => records.length > 0 !== images.length > 0)
-      const leftovers = await leftoversOf(this.#store, suspects, before)
+      const debris = await debrisOf(this.#store, suspects, before)
       const removal = new Removal(this.#store)
-      const gone = new Set(dryRun ? leftovers : await removeLeftovers(this.#store, removal, leftovers, now))
+      const gone = new Set(dryRun ? debris : await removeDebris(this.#store, removal, debris, now))
       for (const story of gone) {
         const keys = story.keys()
         report.stories += 1

@@ -5,10 +5,10 @@ import { NO_BYTES } from '../images/scan.ts'
 import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { Body, ObjectStore } from '../store/object-store.ts'
+import { isLasting, mayBeSwept } from './debris.ts'
 import { committedUpload, IdempotencyRecord, recordUpload } from './idempotency.ts'
 import type { RecordedUpload } from './idempotency-record.ts'
 import { CLOCK_MARGIN_MS, imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
-import { isLasting, mayBeSwept } from './leftovers.ts'
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
 
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
@@ -27,7 +27,7 @@ export interface UploadOptions {
   /** Only one upload with this name makes a story: SHA-256 of an idempotency key and of who sent it, in hexadecimal. */
   readonly idempotencyName?: string | undefined
   /** Is told what a failed upload could not remove. No list shows it. */
-  readonly onLeftover: (error: unknown) => void
+  readonly onDebris: (error: unknown) => void
 }
 
 export interface UploadedStory {
@@ -270,7 +270,7 @@ class RunningUpload {
         })
     }
     await this.#store.delete(this.keys).catch((deletion) => {
-      this.#options.onLeftover(deletion)
+      this.#options.onDebris(deletion)
       if (this.#isRecordSent) throw new OutcomeUnknown({ cause: deletion })
     })
   }

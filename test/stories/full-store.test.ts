@@ -132,7 +132,7 @@ function upload(store: ObjectStore, key?: string) {
     signal: new AbortController().signal,
     uploadTimeout: HOUR,
     idempotencyName: key === undefined ? undefined : createHash('sha256').update(key).digest('hex'),
-    onLeftover: () => {},
+    onDebris: () => {},
   })
 }
 

@@ -33,7 +33,7 @@ function upload(store: ObjectStore, told: Promise<void> = Promise.resolve()) {
     signal: new AbortController().signal,
     uploadTimeout: HOUR,
     idempotencyName: KEY,
-    onLeftover: () => {},
+    onDebris: () => {},
   }).then(
     ({ id }) => id,
     (error) => {

@@ -45,7 +45,7 @@ const OPTIONS: UploadOptions = {
   readAhead: true,
   signal: new AbortController().signal,
   uploadTimeout: HOUR,
-  onLeftover: () => {},
+  onDebris: () => {},
 }
 
 async function* bodies(images: readonly Uint8Array[]): AsyncGenerator<Body> {

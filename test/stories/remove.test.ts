@@ -80,7 +80,7 @@ t.test('a story of more images than a page of the store goes whole', async (t) =
   t.same(await listKeys(store), [])
 })
 
-t.test('a removal of all takes stories and old leftovers; running uploads and files of others stay', async (t) => {
+t.test('a removal of all takes stories and old debris; running uploads and files of others stay', async (t) => {
   const store = await open(t)
   const now = Date.now()
   const young = v7({ msecs: now - HOUR / 2 })
@@ -146,7 +146,7 @@ t.test('a removal of all takes the record of every story before its images, batc
   t.ok(Math.max(...sizes) <= 1000 && sizes.length >= 12, `calls of ${sizes} keys`)
 })
 
-t.test('leftovers are looked at side by side, and the stories beside them go', async (t) => {
+t.test('debris is looked at side by side, and the stories beside them go', async (t) => {
   const disk = await open(t)
   const ids = timeOrdered(40)
   const [foreign] = ids as [string]

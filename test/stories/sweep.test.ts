@@ -96,7 +96,7 @@ t.test('what the store keeps is in doubt, and is tried again', async (t) => {
 
 t.test('sweeps at once do no harm', async (t) => {
   const store = await open(t)
-  const kept = await fillWithLeftovers(store, 40)
+  const kept = await fillWithDebris(store, 40)
   const reports = await Promise.all([1, 2, 3].map(() => lateSweeper(store).sweep()))
   t.ok(reports.every((report) => report.kept === 0))
   t.same(await listKeys(store), kept)
@@ -104,7 +104,7 @@ t.test('sweeps at once do no harm', async (t) => {
 
 t.test('a sweep that fails, or is stopped, settles nothing; the next one makes up for it', async (t) => {
   const { store: memory, standIn } = await inMemory(t, { pageSize: 10 })
-  const kept = await fillWithLeftovers(memory, 40)
+  const kept = await fillWithDebris(memory, 40)
   let pages = 0
   let onPage = () => {}
   const store: ObjectStore = {
@@ -193,14 +193,14 @@ t.test('a day of sweeps by the hour, each by another process, reads everything',
     t.equal(sweeper.settled, undefined)
     most = Math.max(most, standIn.calls.slice(begin).filter(({ operation }) => operation === 'ListObjectsV2').length)
   }
-  // Leftovers of the last day, of which there are up to two, are looked at once more
+  // Debris of the last day, of which there are up to two pieces, is looked at once more
   t.ok(most <= 9 + 2, `at most ${most} pages for each`)
   t.same(removed.sort(), left.sort())
 })
 
 t.test('a dry run tells what a sweep then tells, page after page', async (t) => {
   const { store } = await inMemory(t, { pageSize: 10 })
-  await fillWithLeftovers(store, 40)
+  await fillWithDebris(store, 40)
   const [interrupted, whole, harmed, other] = Array.from({ length: 4 }, (_, n) =>
     v7({ msecs: 1_600_000_000_000 + n }),
   ) as [string, string, string, string]
@@ -268,7 +268,7 @@ t.test('what a replica uploads whose clock is four minutes off, either way, is l
 
 t.test('a store that deletes nothing at all is told page by page, and nothing is collected', async (t) => {
   const { store: memory } = await inMemory(t, { pageSize: 10 })
-  await fillWithLeftovers(memory, 40)
+  await fillWithDebris(memory, 40)
   const store = recordCalls(memory, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
   const kept: number[] = []
   const report = await lateSweeper(store).sweep({
@@ -394,7 +394,7 @@ function youngId(): string {
 }
 
 /** Stories, every other one broken; returns the keys of those that are whole. */
-async function fillWithLeftovers(store: ObjectStore, count: number): Promise<string[]> {
+async function fillWithDebris(store: ObjectStore, count: number): Promise<string[]> {
   for (let n = 0; n < count; n++) {
     const id = v7({ msecs: 1_700_000_000_000 + n })
     if (n % 2) await putStory(store, id, ['1.jpg'])

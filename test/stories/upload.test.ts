@@ -42,7 +42,7 @@ function upload(store: ObjectStore, images: AsyncIterable<Body>, options: Partia
     uploadTimeout: 3_600_000,
     readAhead: true,
     signal: new AbortController().signal,
-    onLeftover: (error) => t.fail('there are leftovers', { error }),
+    onDebris: (error) => t.fail('there is debris', { error }),
     ...options,
   })
 }
@@ -382,8 +382,8 @@ t.test('what can not be removed is reported, and the failure stays what it was',
   const failure = new StoreUnavailable()
   const store = recordCalls(disk, { delete: () => Promise.reject(failure) })
   const reported: unknown[] = []
-  const onLeftover = (error: unknown) => reported.push(error)
-  await t.rejects(upload(store, bodies([JPG, NOT_IMAGES.text]), { onLeftover }), UnsupportedImage)
+  const onDebris = (error: unknown) => reported.push(error)
+  await t.rejects(upload(store, bodies([JPG, NOT_IMAGES.text]), { onDebris }), UnsupportedImage)
   t.same(reported, [failure])
   t.equal((await listKeys(disk)).length, 1, 'an image without a record, which no list of stories shows')
 })
@@ -414,7 +414,7 @@ async function uploadWithRecord(
       return fails ? Promise.reject(new StoreUnavailable()) : disk.delete(keys)
     },
   })
-  const result: UploadedStory | ServiceError = await upload(store, bodies([JPG, PNG]), { onLeftover: () => {} }).catch(
+  const result: UploadedStory | ServiceError = await upload(store, bodies([JPG, PNG]), { onDebris: () => {} }).catch(
     (error) => error,
   )
   land()

@@ -34,7 +34,7 @@ async function follow(order: Order): Promise<string | undefined> {
       signal: new AbortController().signal,
       uploadTimeout: 3_600_000,
       idempotencyName: createHash('sha256').update(order.key).digest('hex'),
-      onLeftover: () => {},
+      onDebris: () => {},
     })
     return id
   } catch (error) {

@@ -19,7 +19,7 @@ const OLD_MS = 3500
 const AHEAD_MS = UPLOAD_TIMEOUT_MS + CLOCK_MARGIN_MS - OLD_MS
 /** Makes a server take its uploads for long ones. */
 export const LOOK_SOON: Edit = {
-  file: 'stories/leftovers.ts',
+  file: 'stories/debris.ts',
   from: 'const SAFE_MS = CLOCK_MARGIN_MS / 2',
   to: 'const SAFE_MS = 1000',
 }

@@ -61,7 +61,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
             signal,
             uploadTimeout: config.UPLOAD_TIMEOUT,
             idempotencyName,
-            onLeftover: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
+            onDebris: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
           })
           const { length: count } = story.keys
           app.metrics.uploaded(count, story.isReplay)

@@ -462,7 +462,7 @@ async function stories(): Promise<Workload> {
         signal: new AbortController().signal,
         uploadTimeout: 3_600_000,
         idempotencyName,
-        onLeftover: (error) => {
+        onDebris: (error) => {
           throw error
         },
       })

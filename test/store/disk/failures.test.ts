@@ -251,7 +251,7 @@ function upload(store: ObjectStore, images: readonly Buffer[]): Promise<Uploaded
     readAhead: true,
     signal: new AbortController().signal,
     uploadTimeout: 3_600_000,
-    onLeftover: (error) => {
+    onDebris: (error) => {
       throw error
     },
   })

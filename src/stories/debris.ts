@@ -31,7 +31,7 @@ export function mayBeSwept(age: number): boolean {
 }
 
 /**
- * Whether a story whose record is written is whole and stays so: no removal of leftovers is about to take its images. A deletion of the
+ * Whether a story whose record is written is whole and stays so: no removal of debris is about to take its images. A deletion of the
  * story is another matter.
  */
 export async function isLasting(store: ObjectStore, id: string): Promise<boolean> {
@@ -47,16 +47,16 @@ export async function isLasting(store: ObjectStore, id: string): Promise<boolean
  * @param now milliseconds since 1970
  * @returns those of which no key of our layout is left
  */
-export async function removeLeftovers(
+export async function removeDebris(
   store: ObjectStore,
   removal: Removal,
-  leftovers: readonly StoryKeys[],
+  debris: readonly StoryKeys[],
   now: number,
 ): Promise<StoryKeys[]> {
   const oldest = now - LONGEST_UPLOAD_MS - CLOCK_MARGIN_MS
   const mayRun = ({ id, records }: StoryKeys) => records.length === 0 && ownIdTime(id) >= oldest
-  const gone = await removal.remove(leftovers.filter((keys) => !mayRun(keys)))
-  await forEachConcurrent(leftovers.filter(mayRun), REMOVALS_AT_ONCE, async (keys) => {
+  const gone = await removal.remove(debris.filter((keys) => !mayRun(keys)))
+  await forEachConcurrent(debris.filter(mayRun), REMOVALS_AT_ONCE, async (keys) => {
     if (await removeUnlessGrown(store, removal, keys)) gone.push(keys)
   })
   return gone

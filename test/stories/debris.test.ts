@@ -44,7 +44,7 @@ function begin(store: ObjectStore, options: Partial<UploadOptions> = {}) {
     readAhead: true,
     signal: new AbortController().signal,
     uploadTimeout: HOUR,
-    onLeftover: () => {},
+    onDebris: () => {},
     ...options,
   })
   return { goOn, result: result.catch((error: Error) => error) }
