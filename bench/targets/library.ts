@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** Where ids lie: foreign ids anywhere, ids of uploads of one year, ids of uploads of one busy hour. */
+/** Where ids lie: imported ids anywhere, ids of uploads of one year, ids of uploads of one busy hour. */
 export type Spread = 'uniform' | 'year' | 'hour'
 
 const IMAGES_PER_STORY = 8
@@ -12,7 +12,7 @@ const BEGIN_MS = Date.UTC(2025, 0, 1)
 export interface Library {
   /** Sorted. */
   readonly ids: readonly string[]
-  /** Names in each story, sorted; the first is the record, which foreign stories don't have. */
+  /** Names in each story, sorted; the first is the record, which imported stories don't have. */
   readonly names: readonly string[]
   /** When the images of a story were stored, in milliseconds. */
   time(id: string): number

@@ -36,9 +36,9 @@ export function verify(
   })
 }
 
-function countsOf({ stories, damaged, foreign, unfinished, images, bytes }: VerifyReport): string {
+function countsOf({ stories, damaged, imported, unfinished, images, bytes }: VerifyReport): string {
   const others = [
-    ...(foreign > 0 ? [`${foreign} foreign stories`] : []),
+    ...(imported > 0 ? [`${imported} imported stories`] : []),
     ...(unfinished > 0 ? [`${unfinished} ids without a record, under way or for a sweep`] : []),
   ]
   return [`${stories} stories, ${damaged} damaged; read ${images} images, ${bytes} bytes`, ...others].join('; ')

@@ -13,7 +13,7 @@ import type { KeySpace, ListedObject } from '../store/object-store.ts'
  *
  * The commit rule: a story exists if and only if its record and all its n images are listed. `0.` sorts before every image, so
  * whoever reads keys in order meets the record first and then counts. Our own ids are UUIDv7. An id of another version is a
- * foreign story, copied in by hand: it has no record and is whatever images are there.
+ * imported story, copied in by hand: it has no record and is whatever images are there.
  */
 export const STORIES = 'stories/'
 
@@ -56,7 +56,7 @@ export function isStoryId(text: string): boolean {
   return STORY_ID.test(text)
 }
 
-/** Whether the id is one that an upload makes: UUIDv7 (RFC 9562 section 5.7). Every other id is a foreign story's. */
+/** Whether the id is one that an upload makes: UUIDv7 (RFC 9562 section 5.7). Every other id is an imported story's. */
 export function isOwnId(id: string): boolean {
   return id[14] === '7' && '89ab'.includes(id.charAt(19))
 }

@@ -21,7 +21,7 @@ const LOOKS_AT_ONCE = 16
 const MOST_LOOKS = 64
 
 /**
- * The newest stories first. Those that no upload can have made by now come last, in id order: foreign stories, and ids from more
+ * The newest stories first. Those that no upload can have made by now come last, in id order: imported stories, and ids from more
  * than a day ahead.
  *
  * The ids of uploads lie in the order of time and a store lists forward, so one part of the time after another is read, backwards.
@@ -172,12 +172,12 @@ async function* lastStories(store: ObjectStore, horizon: number, after?: string)
   const end = keyAt(horizon)
   const rest = behind(after)
   const isBehind = rest.after !== undefined && rest.after >= end
-  if (!isBehind) yield* foreignStories(store, { ...rest, before: end })
+  if (!isBehind) yield* importedStories(store, { ...rest, before: end })
   yield* storiesIn(store, isBehind ? rest : { after: end })
 }
 
 /** Among those of uploads. Ids take one call of the store for each thousand. */
-async function* foreignStories(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
+async function* importedStories(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
   for await (const page of store.listPrefixes({
     prefix: STORIES,
     space: STORY_SPACE,

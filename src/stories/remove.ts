@@ -75,7 +75,7 @@ export async function removeStory(
 
 /**
  * Whether a sweep may have seen the story whole, so that its deletion needs a tombstone. A younger one is still to be swept, and will
- * not be before this deletion is over or given up; a foreign one is looked at in any case.
+ * not be before this deletion is over or given up; an imported one is looked at in any case.
  */
 function isSettling(id: string, uploadTimeout: number): boolean {
   return isOwnId(id) && ownIdTime(id) < Date.now() - uploadTimeout
@@ -195,12 +195,12 @@ export async function debrisOf(
   suspects: readonly StoryKeys[],
   before = Number.POSITIVE_INFINITY,
 ): Promise<StoryKeys[]> {
-  const foreign = new Set<StoryKeys>()
+  const notOurs = new Set<StoryKeys>()
   const objects = suspects.flatMap((keys) => keys.keys().map((key) => ({ keys, key })))
   await forEachConcurrent(objects, HEADS_AT_ONCE, async ({ keys, key }) => {
-    if (!foreign.has(keys) && !(await isOurs(store, key, before))) foreign.add(keys)
+    if (!notOurs.has(keys) && !(await isOurs(store, key, before))) notOurs.add(keys)
   })
-  return suspects.filter((keys) => !foreign.has(keys))
+  return suspects.filter((keys) => !notOurs.has(keys))
 }
 
 /** Whether we wrote an object, and before that time; one that is deleted meanwhile is nobody else's. */

@@ -214,7 +214,7 @@ export class Sweeper {
       },
     })
     for (const [from, to] of spans) {
-      // Most foreign ids are behind every one of ours
+      // Most imported ids are behind every one of ours
       const span: Span = [from, to === before ? Number.POSITIVE_INFINITY : to]
       for await (const { storyId, keys } of oldOrphans(store, span, before)) {
         signal?.throwIfAborted()

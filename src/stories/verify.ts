@@ -40,7 +40,7 @@ export interface VerifyReport {
   /** Those of them that are not as they were uploaded. */
   damaged: number
   /** Without a record by their ids: only looked at in the list. */
-  foreign: number
+  imported: number
   /** Ids of ours with images and no record: uploads and deletions that run, or what interrupted ones have left. */
   unfinished: number
   /** That were read. */
@@ -69,7 +69,7 @@ export interface VerifyOptions {
  */
 export async function verifyStories(store: ObjectStore, options: VerifyOptions): Promise<VerifyReport> {
   const { id, signal, onDamaged, onProgress } = options
-  const report = { stories: 0, damaged: 0, foreign: 0, unfinished: 0, images: 0, bytes: 0 }
+  const report = { stories: 0, damaged: 0, imported: 0, unfinished: 0, images: 0, bytes: 0 }
   const verification = new Verification(store, report, signal)
   const readable = pastUnreadable(store, (folder) => {
     report.stories += 1
@@ -78,7 +78,7 @@ export async function verifyStories(store: ObjectStore, options: VerifyOptions):
   })
   await forEachConcurrent(storiesOf(readable, id), STORIES_AT_ONCE, async (keys) => {
     signal?.throwIfAborted()
-    if (!isOwnId(keys.id)) report.foreign += keys.images.length > 0 ? 1 : 0
+    if (!isOwnId(keys.id)) report.imported += keys.images.length > 0 ? 1 : 0
     else if (keys.records.length > 0) {
       const problems = await verification.problemsOf(keys)
       if (problems === undefined) return
@@ -90,7 +90,7 @@ export async function verifyStories(store: ObjectStore, options: VerifyOptions):
     } else if (keys.images.length > 0) report.unfinished += 1
     onProgress?.(report)
   })
-  if (id !== undefined && report.stories + report.foreign === 0) throw new StoryNotFound(id)
+  if (id !== undefined && report.stories + report.imported === 0) throw new StoryNotFound(id)
   return report
 }
 

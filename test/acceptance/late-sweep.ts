@@ -15,16 +15,19 @@ const UPLOAD_TIMEOUT = 3_600_000
 const LATE = UPLOAD_TIMEOUT + 6 * 60_000
 
 /**
- * What no sweep may touch: a foreign story of these images, files that others copied in below an id of ours, a story that was
+ * What no sweep may touch: an imported story of these images, files that others copied in below an id of ours, a story that was
  * harmed, an upload that runs by the time of the late sweep, and what is no story at all.
  *
  * @returns their keys
  */
 async function placeBystanders(store: ObjectStore, images: readonly Buffer[]): Promise<string[]> {
-  const [foreign, copied, mixed, harmed, running] = [randomUUID(), v7(), v7(), v7(), v7({ msecs: Date.now() + LATE })]
+  const [imported, copied, mixed, harmed, running] = [randomUUID(), v7(), v7(), v7(), v7({ msecs: Date.now() + LATE })]
   const before = new Set(await listKeys(store))
   for (const [index, image] of images.entries())
-    await store.put(`stories/${foreign}/${index + 1}.jpg`, inChunks(image), { contentType: 'image/jpeg', metadata: {} })
+    await store.put(`stories/${imported}/${index + 1}.jpg`, inChunks(image), {
+      contentType: 'image/jpeg',
+      metadata: {},
+    })
   for (const key of [`${copied}/1.jpg`, `${mixed}/1.jpg`, 'notes.txt']) await putBytes(store, `stories/${key}`)
   for (const key of [`${mixed}/2.jpg`, `${harmed}/0.2.json`, `${harmed}/1.jpg`, `${running}/1.jpg`])
     await putOurs(store, `stories/${key}`)
@@ -74,7 +77,7 @@ export async function lateSweeps(
     whole,
     `${what}: what was whole still is`,
   )
-  t.equal(seen.length, whole.length + 1, `${what}: and so is the foreign story`)
+  t.equal(seen.length, whole.length + 1, `${what}: and so is the imported story`)
   await store.delete(bystanders)
   await sweeper(store).sweep()
   t.same(

@@ -7,10 +7,10 @@ const NEXT = /^<(\?order=newest&limit=\d+&cursor=[0-9a-f-]{36})>; rel="next"$/
 onEachStore('pages of the newest first hold every image once, and lead to each other', async (t, server, store) => {
   const images = await someImages(3)
   for (let n = 0; n < 5; n++) await upload(server, images.slice(0, 1 + (n % 3)))
-  const foreign = `2${randomUUID().slice(1)}`
-  await store.place(`stories/${foreign}/1.jpg`, images[0] as Buffer)
+  const imported = `2${randomUUID().slice(1)}`
+  await store.place(`stories/${imported}/1.jpg`, images[0] as Buffer)
   const ids = (await get(server, STORY_IDS)).json<string[]>()
-  const expected = [...ids.filter((id) => id !== foreign).reverse(), foreign]
+  const expected = [...ids.filter((id) => id !== imported).reverse(), imported]
   const all = await listImages(server)
   for (const limit of [1, 2, 6, 1000]) {
     const found: ListedImage[] = []

@@ -202,7 +202,7 @@ for (const [name, open] of sample(
       t.same(
         await content(),
         before.filter((key) => !key.includes(id)),
-        'everything else is there: a foreign story, what others copied in, a running upload',
+        'everything else is there: an imported story, what others copied in, a running upload',
       )
       t.match(await runCommand('sweep', [], late), { code: 0, stdout: 'Removed 0 keys of 0 stories\n' })
       t.same((await get(server, `${IMAGES}/${whole}`)).status, 200)

@@ -256,7 +256,7 @@ onEachStore('a cursor that was made up shows nothing that a list does not show',
   await shows('00000000-0000-0000-0000-000000000000', ids)
   await shows('ffffffff-ffff-ffff-ffff-ffffffffffff', [])
   await shows(ids[0] ?? '', ids.slice(1))
-  // A foreign story's id, and one of ours that never was
+  // An imported story's id, and one of ours that never was
   await shows(randomUUID().replace(/^../, '00'), ids)
   await shows(randomUUID().replace(/^../, 'ff'), [])
   const forged = [

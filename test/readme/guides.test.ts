@@ -44,13 +44,13 @@ t.test("'docs/api.md': uploads, an upload that is sent again, and pages", async 
 })
 
 for (const engine of engines.filter(({ name }) => name === 'MinIO')) {
-  t.test("'docs/migration.md': foreign stories are there as soon as they are copied", async (t) => {
+  t.test("'docs/migration.md': imported stories are there as soon as they are copied", async (t) => {
     const { Bucket: from } = await makeBucket(t, engine)
     const { Bucket: to } = await makeBucket(t, engine)
     const shell = openShell(t, engine.endpoint, engine)
-    const [foreign, own] = ['2acfa514-2915-4a9d-8a3a-338d52bd0d9e', '01a205ad-87f4-77cd-a8d8-f60e2cbf53b3']
+    const [imported, own] = ['2acfa514-2915-4a9d-8a3a-338d52bd0d9e', '01a205ad-87f4-77cd-a8d8-f60e2cbf53b3']
     const names = { 'my-stories': to }
-    for (const key of [`${foreign}/1.jpg`, `${foreign}/cover.jpg`, `${own}/1.jpg`, `${own}/2.jpg`]) {
+    for (const key of [`${imported}/1.jpg`, `${imported}/cover.jpg`, `${own}/1.jpg`, `${own}/2.jpg`]) {
       const file = join(shell.folder, 'old', key)
       await mkdir(dirname(file), { recursive: true })
       await copyFile(join(ROOT, 'docs/images/image1.jpg'), file)
@@ -61,9 +61,9 @@ for (const engine of engines.filter(({ name }) => name === 'MinIO')) {
 
     const { url } = await shell.start(migration('start', names), { S3_ENDPOINT: engine.endpoint })
     const count = async () => JSON.parse((await shell.run(migration('count', { 'http://localhost:8000': url }))).stdout)
-    t.same(await count(), [foreign], 'a UUIDv7 without a record is not shown')
+    t.same(await count(), [imported], 'a UUIDv7 without a record is not shown')
     t.match(await shell.run(migration('record', names)), { code: 0, stderr: '' })
-    t.same(await count(), [own, foreign])
+    t.same(await count(), [own, imported])
     const images = await (await fetch(`${url}/api/v1/images/${own}`)).json()
     t.match(images, [{ id: '1', created_at: '2026-11-22T23:53:08Z' }, { id: '2' }])
   })

@@ -18,10 +18,10 @@ import {
 } from '../../src/stories/key.ts'
 
 const OWN = '018e5b86-7c40-7def-8123-456789abcdef'
-const FOREIGN = '2acfa514-2915-4a9d-8a3a-338d52bd0d9e'
+const IMPORTED = '2acfa514-2915-4a9d-8a3a-338d52bd0d9e'
 
 t.test('a story id is a lower-case UUID of any version, nothing else', async (t) => {
-  for (const id of [OWN, FOREIGN, randomUUID(), v7(), '00000000-0000-0000-0000-000000000000']) t.ok(isStoryId(id), id)
+  for (const id of [OWN, IMPORTED, randomUUID(), v7(), '00000000-0000-0000-0000-000000000000']) t.ok(isStoryId(id), id)
   for (const id of [OWN.toUpperCase(), `${OWN} `, `${OWN}\n`, OWN.slice(1), `{${OWN}}`, '', '..', 'story-ids']) {
     t.notOk(isStoryId(id), JSON.stringify(id))
   }
@@ -33,7 +33,7 @@ t.test('an id of our own is a UUIDv7 and holds its time', async (t) => {
   t.ok(isStoryId(id) && isOwnId(id))
   t.ok(ownIdTime(id) >= before && ownIdTime(id) <= Date.now())
   t.equal(ownIdTime(v7({ msecs: 1_710_930_600_123 })), 1_710_930_600_123)
-  t.notOk(isOwnId(FOREIGN))
+  t.notOk(isOwnId(IMPORTED))
   t.notOk(isOwnId('018e5b86-7c40-7def-c123-456789abcdef'), 'another variant')
 })
 
@@ -154,28 +154,31 @@ t.test('the commit rule: a story is there if its one record and exactly its imag
   }
 })
 
-t.test('a foreign story is whatever images are there', async (t) => {
+t.test('an imported story is whatever images are there', async (t) => {
   t.same(
-    keysOf(FOREIGN, [], [10, 2, 5])
+    keysOf(IMPORTED, [], [10, 2, 5])
       .story()
       ?.images.map((image) => image.number),
     [2, 5, 10],
   )
-  t.ok(keysOf(FOREIGN, [7], [1]).story(), 'whatever a record says')
-  t.equal(keysOf(FOREIGN, [1], []).story(), undefined)
+  t.ok(keysOf(IMPORTED, [7], [1]).story(), 'whatever a record says')
+  t.equal(keysOf(IMPORTED, [1], []).story(), undefined)
 })
 
-t.test('created_at is the time in the id, or the image’s own for a foreign story, in UTC to the second', async (t) => {
-  const own = keysOf(v7({ msecs: Date.UTC(2024, 2, 20, 10, 30, 0, 999) }), [1], [1]).story()
-  const foreign = keysOf(FOREIGN, [], [1, 2]).story()
-  t.same(own?.images.map(createdAt(own)), ['2024-03-20T10:30:00Z'])
-  t.same(foreign?.images.map(createdAt(foreign)), ['2023-01-01T00:00:01Z', '2023-01-01T00:00:02Z'])
-})
+t.test(
+  'created_at is the time in the id, or the image’s own for an imported story, in UTC to the second',
+  async (t) => {
+    const own = keysOf(v7({ msecs: Date.UTC(2024, 2, 20, 10, 30, 0, 999) }), [1], [1]).story()
+    const imported = keysOf(IMPORTED, [], [1, 2]).story()
+    t.same(own?.images.map(createdAt(own)), ['2024-03-20T10:30:00Z'])
+    t.same(imported?.images.map(createdAt(imported)), ['2023-01-01T00:00:01Z', '2023-01-01T00:00:02Z'])
+  },
+)
 
 t.test('a position is where a key is among stories, whatever its version, and back', async (t) => {
   const ids = [
     OWN,
-    FOREIGN,
+    IMPORTED,
     ...Array.from({ length: 500 }, (_, n) => (n % 2 ? randomUUID() : v7({ msecs: n * 7 }))),
   ].sort()
   let last = -1

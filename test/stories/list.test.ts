@@ -32,11 +32,11 @@ t.test('a list shows stories alone: no upload under way, no broken one, no file 
   await putStory(store, ids[6] as string, ['1.jpg', 'notes.txt'], 1)
   await putStory(store, ids[7] as string, ['1.jpg'])
   await putBytes(store, `stories/${ids[7]}/0.2.json`)
-  const foreign = randomUUID()
-  await putBytes(store, `stories/${foreign}/5.jpeg`)
+  const imported = randomUUID()
+  await putBytes(store, `stories/${imported}/5.jpeg`)
   await putBytes(store, `stories/${randomUUID()}/readme.txt`)
   for (const key of ['1.jpg', 'stories/1.jpg', 'stories/a/1.jpg', `other/${ids[0]}/1.jpg`]) await putBytes(store, key)
-  t.same(await idsOf(store), [ids[0], ids[6], foreign].sort())
+  t.same(await idsOf(store), [ids[0], ids[6], imported].sort())
 })
 
 t.test('images come in the order of their numbers, stories in the order of their ids', async (t) => {

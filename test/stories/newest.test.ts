@@ -87,11 +87,11 @@ for (const [shape, age] of Object.entries(SHAPES)) {
       const { store, place } = pagedStore(oneOf([1000, 1000, 50, 7], random))
       const count = Math.floor(10 ** (random() * 3))
       const now = Date.now()
-      const foreign = oneOf([0, 0.05, 0.9, 1], random)
+      const imported = oneOf([0, 0.05, 0.9, 1], random)
       for (let n = 0; n < count; n++) {
         const own = ownId(now - age(random, n), random)
         // Of another version, and beside those of ours, or anywhere
-        const id = chance(foreign, random)
+        const id = chance(imported, random)
           ? chance(0.5, random)
             ? `${own.slice(0, 14)}4${own.slice(15)}`
             : v4(random)
@@ -185,19 +185,19 @@ for (const [what, shape] of Object.entries(LARGE)) {
 }
 
 for (const { name, open } of storesUnderTest) {
-  t.test(`the newest come first, what is foreign or from the future last (${name})`, async (t) => {
+  t.test(`the newest come first, what is imported or from the future last (${name})`, async (t) => {
     const store = await open(t)
     const now = Date.now()
     const ids = [0, 1000, HOUR, 40 * DAY, 9 * YEAR].map((age) => v7({ msecs: now - age }))
     const ahead = v7({ msecs: now + HOUR })
     const later = v7({ msecs: now + 30 * DAY })
-    const foreign = ['00000000-0000-4000-8000-000000000001', `${ids[2]?.slice(0, 14)}4${ids[2]?.slice(15)}`]
-    for (const id of [...ids, ahead, later, ...foreign]) await putStory(store, id, ['1.jpg'])
+    const imported = ['00000000-0000-4000-8000-000000000001', `${ids[2]?.slice(0, 14)}4${ids[2]?.slice(15)}`]
+    for (const id of [...ids, ahead, later, ...imported]) await putStory(store, id, ['1.jpg'])
     await putStory(store, v7(), ['1.jpg'], 2)
     for (const limit of [1, 2, 5, 100]) {
       t.same(
         (await pagesOf(store, limit)).map(({ id }) => id),
-        [ahead, ...ids, ...foreign, later],
+        [ahead, ...ids, ...imported, later],
       )
     }
   })
@@ -239,7 +239,7 @@ t.test('a page takes a few calls of the store, however many stories there are', 
     await most(what, times, count, bounds)
 })
 
-t.test('where all stories are foreign no page reads the whole bucket', async (t) => {
+t.test('where all stories are imported no page reads the whole bucket', async (t) => {
   const standIn = await startStandIn(t)
   const store = await openOnStandIn(t, standIn)
   for (let n = 0; n < (ALL ? 10_000 : 3000); n++) standIn.place(`stories/${randomUUID()}/1.jpg`, '')

@@ -95,7 +95,7 @@ t.test('a removal of all takes stories and old debris; running uploads and files
   const copied = v7({ msecs: now - 5 * HOUR })
   await putBytes(store, `stories/${copied}/1.jpg`)
   await putStory(store, half, ['1.jpg'], 2)
-  const foreign = [
+  const imported = [
     `stories/${randomUUID()}/notes.txt`,
     `stories/${old}/notes.txt`,
     `stories/${copied}/1.jpg`,
@@ -103,9 +103,9 @@ t.test('a removal of all takes stories and old debris; running uploads and files
     'other/1.jpg',
     `stories/${randomUUID()}/0.1.json`,
   ]
-  for (const key of foreign) await putBytes(store, key)
+  for (const key of imported) await putBytes(store, key)
   await removeAllStories(store, HOUR)
-  t.same((await listKeys(store)).sort(), [...foreign, `stories/${young}/1.jpg`, `stories/${margin}/1.jpg`].sort())
+  t.same((await listKeys(store)).sort(), [...imported, `stories/${young}/1.jpg`, `stories/${margin}/1.jpg`].sort())
   await t.resolves(removeAllStories(store, HOUR), 'nothing to do is fine')
 })
 
@@ -149,9 +149,9 @@ t.test('a removal of all takes the record of every story before its images, batc
 t.test('debris is looked at side by side, and the stories beside them go', async (t) => {
   const disk = await open(t)
   const ids = timeOrdered(40)
-  const [foreign] = ids as [string]
+  const [imported] = ids as [string]
   for (const id of ids) await putOurs(disk, `stories/${id}/1.jpg`)
-  await putBytes(disk, `stories/${foreign}/2.jpg`)
+  await putBytes(disk, `stories/${imported}/2.jpg`)
   await putStory(disk, v7(), ['1.jpg'])
   let running = 0
   let most = 0
@@ -165,7 +165,7 @@ t.test('debris is looked at side by side, and the stories beside them go', async
   })
   await removeAllStories(store, HOUR)
   t.equal(most, 8)
-  t.same(await listKeys(store), [`stories/${foreign}/1.jpg`, `stories/${foreign}/2.jpg`])
+  t.same(await listKeys(store), [`stories/${imported}/1.jpg`, `stories/${imported}/2.jpg`])
 })
 
 t.test('a removal of all names every key that the store kept, and deletes all the others', async (t) => {
@@ -249,13 +249,13 @@ t.test('the deletion of an old story has a tombstone from before its first step 
   t.same(await listKeys(store), [])
 })
 
-t.test('the deletion of a young story, or of a foreign one, needs no tombstone', async (t) => {
+t.test('the deletion of a young story, or of an imported one, needs no tombstone', async (t) => {
   const store = recordCalls(await open(t))
-  const [young, foreign] = [v7({ msecs: Date.now() - HOUR / 2 }), randomUUID()]
+  const [young, imported] = [v7({ msecs: Date.now() - HOUR / 2 }), randomUUID()]
   await putStory(store, young, ['1.jpg'])
-  await putBytes(store, `stories/${foreign}/1.jpg`)
+  await putBytes(store, `stories/${imported}/1.jpg`)
   store.calls.length = 0
-  for (const id of [young, foreign]) await removeStory(store, id, HOUR)
+  for (const id of [young, imported]) await removeStory(store, id, HOUR)
   t.notMatch(store.calls, [/-deleting/])
   t.same(await listKeys(store), [])
 })

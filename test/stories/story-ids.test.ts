@@ -26,8 +26,8 @@ for (const { name, open } of storesUnderTest) {
     for (let n = 0; n < 4; n++) await putStory(store, id(n), ['1.jpg', '2.jpg'])
     // Below the ids of today, and above
     const low = '00000000-0000-4000-8000-000000000001'
-    for (const foreign of [low, 'ffffffff-0000-4000-8000-000000000001']) {
-      await putBytes(store, `stories/${foreign}/1.jpg`)
+    for (const imported of [low, 'ffffffff-0000-4000-8000-000000000001']) {
+      await putBytes(store, `stories/${imported}/1.jpg`)
     }
     await putBytes(store, 'stories/00000000-0000-4000-8000-000000000002/notes.txt')
     await putBytes(store, `stories/${id(5)}/notes.txt`)
@@ -84,8 +84,8 @@ t.test('many doubts on a page are settled by its keys', async (t) => {
   const standIn = await startStandIn(t, { pageSize: 200 })
   const store = await openOnStandIn(t, standIn)
   for (let n = 0; n < 500; n++) {
-    const foreign = `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-    standIn.place(`stories/${foreign}/${n % 3 ? '1.jpg' : 'notes.txt'}`, '')
+    const imported = `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+    standIn.place(`stories/${imported}/${n % 3 ? '1.jpg' : 'notes.txt'}`, '')
     place(standIn, v7({ msecs: LONG_AGO + n }), ['0.1.json', '1.jpg'])
   }
   const sweeper = lateSweeper(store)
@@ -93,7 +93,7 @@ t.test('many doubts on a page are settled by its keys', async (t) => {
   const begin = standIn.calls.length
   await idsOf(store, sweeper.settled)
   t.ok(standIn.calls.length - begin < 60, `${standIn.calls.length - begin} calls`)
-  await same(t, store, sweeper.settled, 'with 500 foreign ids')
+  await same(t, store, sweeper.settled, 'with 500 imported ids')
   for (let n = 0; n < 1001; n++) standIn.place(`${TOMBSTONES}${randomUUID()}.${v7()}`, '')
   await same(t, store, sweeper.settled, 'with more tombstones than are looked at')
 })
@@ -180,10 +180,10 @@ const EVENTS = {
 function placeAny(standIn: S3StandIn, start: number, random: () => number): string {
   const age = oneOf([0, 0.5, 1.05, 3, 100, 10_000], random) * HOUR * (0.5 + random())
   const own = v7({ msecs: Math.floor(start - age) })
-  const isForeign = chance(0.3, random)
+  const isImported = chance(0.3, random)
   // Most of them below today's ids, where common prefixes are read
-  const foreign = chance(0.8, random) ? `00${randomUUID().slice(2)}` : randomUUID()
-  const id = isForeign ? foreign : own
+  const imported = chance(0.8, random) ? `00${randomUUID().slice(2)}` : randomUUID()
+  const id = isImported ? imported : own
   const names = oneOf(
     [
       ['0.1.json', '1.jpg'],

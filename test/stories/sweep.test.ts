@@ -35,13 +35,13 @@ for (const { name, open } of storesUnderTest) {
       for (const key of keys) await put(store, key)
       staying.push(...keys)
     }
-    const [whole, harmed, copied, half, foreign, young] = [v7(), v7(), v7(), v7(), randomUUID(), youngId()]
+    const [whole, harmed, copied, half, imported, young] = [v7(), v7(), v7(), v7(), randomUUID(), youngId()]
     await stays(putOurs, ...[`stories/${whole}/0.1.json`, `stories/${whole}/1.jpg`, `stories/${whole}/notes.txt`])
     await stays(putOurs, ...[`stories/${harmed}/0.2.json`, `stories/${harmed}/1.jpg`])
     await stays(putBytes, `stories/${copied}/1.jpg`, `stories/${copied}/2.jpg`)
     await stays(putOurs, `stories/${half}/1.jpg`)
     await stays(putBytes, `stories/${half}/2.jpg`)
-    await stays(putOurs, `stories/${foreign}/1.jpg`, `stories/${randomUUID()}/0.1.json`, `stories/${young}/1.jpg`)
+    await stays(putOurs, `stories/${imported}/1.jpg`, `stories/${randomUUID()}/0.1.json`, `stories/${young}/1.jpg`)
     await stays(putOurs, `stories/${v7()}/notes.txt`, 'stories/1.jpg', `other/${images}/1.jpg`)
     const sweeper = lateSweeper(store)
     t.equal(sweeper.settled, undefined)
@@ -176,7 +176,7 @@ t.test('a day of sweeps by the hour, each by another process, reads everything',
   const YEAR = 365 * 24 * HOUR
   for (let n = 0; n < 5 * PAGE; n++)
     place(standIn, id(start - (YEAR * n) / (5 * PAGE) - 2 * HOUR), ['0.1.json', '1.jpg'])
-  standIn.place(`stories/00${randomUUID().slice(2)}/1.jpg`, 'foreign, and before all of ours')
+  standIn.place(`stories/00${randomUUID().slice(2)}/1.jpg`, 'imported, and before all of ours')
   const left = Array.from({ length: PAGE / 5 }, (_, n) => id(start - (YEAR * n) / (PAGE / 5) - 3 * HOUR))
   // They become old enough in the course of the day
   for (let hour = 0; hour < 20; hour++) left.push(id(start + hour * HOUR))

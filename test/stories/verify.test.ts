@@ -190,14 +190,14 @@ for (const { name, open } of sample([disk, standIn, ...storesUnderTest.slice(4)]
     const store = await open(t)
     const sound = [v7(), v7()]
     for (const id of sound) await putWhole(store, id)
-    const foreign = randomUUID()
-    await putBytes(store, `stories/${foreign}/1.jpg`)
+    const imported = randomUUID()
+    await putBytes(store, `stories/${imported}/1.jpg`)
     await putBytes(store, `stories/${randomUUID()}/notes.txt`)
     const left = v7()
     await putOurs(store, `stories/${left}/1.jpg`)
     await putBytes(store, `stories/${sound[0]}/notes.txt`)
     const bytes = LARGE.length + 2 * SMALL.length
-    const counts = { foreign: 1, unfinished: 1, damaged: 0 }
+    const counts = { imported: 1, unfinished: 1, damaged: 0 }
     t.same(await verified(store), { damaged: {}, report: { ...counts, stories: 2, images: 6, bytes: 2 * bytes } })
 
     for (const [what, damage, problems] of DAMAGES) {
@@ -207,7 +207,7 @@ for (const { name, open } of sample([disk, standIn, ...storesUnderTest.slice(4)]
       const { damaged, report } = await verified(store, id)
       t.match(damaged, { [id]: problems }, what)
       t.equal(damaged[id]?.length, problems.length, `${what}: ${damaged[id]?.join('; ')}`)
-      t.match(report, { stories: 1, damaged: 1, foreign: 0, unfinished: 0 })
+      t.match(report, { stories: 1, damaged: 1, imported: 0, unfinished: 0 })
     }
     const { damaged, report } = await verified(store)
     t.equal(Object.keys(damaged).length, DAMAGES.length)
@@ -215,7 +215,7 @@ for (const { name, open } of sample([disk, standIn, ...storesUnderTest.slice(4)]
     t.match(report, { ...counts, stories: 2 + DAMAGES.length, damaged: DAMAGES.length })
 
     t.match(await verified(store, sound[1]), { damaged: {}, report: { stories: 1, images: 3 } })
-    t.match(await verified(store, foreign), { report: { stories: 0, foreign: 1, images: 0, bytes: 0 } })
+    t.match(await verified(store, imported), { report: { stories: 0, imported: 1, images: 0, bytes: 0 } })
     for (const id of [left, v7(), randomUUID()]) await t.rejects(verified(store, id), StoryNotFound)
     await store.delete([`stories/${sound[1]}/0.3.json`])
     t.match(await verified(store), { report: { unfinished: 2, damaged: DAMAGES.length } }, 'a record that is gone')

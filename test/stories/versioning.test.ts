@@ -28,7 +28,7 @@ const versioned: [string, (t: Test) => Promise<ObjectStore>][] = (['Enabled', 'S
 )
 
 const id = (n: number) => v7({ msecs: LONG_AGO + n * HOUR })
-const foreign = '00000000-0000-4000-8000-000000000001'
+const imported = '00000000-0000-4000-8000-000000000001'
 
 /** A sweeper to which all that is put now is old. */
 const lateSweeper = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 100 * HOUR)
@@ -44,16 +44,16 @@ for (const [name, open] of versioned) {
     const store = await open(t)
     const ids = [1, 2, 3, 4].map(id)
     for (const story of ids) await putStory(store, story, ['1.jpg', '2.jpg'])
-    await putOurs(store, `stories/${foreign}/1.jpg`)
+    await putOurs(store, `stories/${imported}/1.jpg`)
     const sweepers = [lateSweeper(store), lateSweeper(store)]
     for (const sweeper of sweepers) await sweeper.sweep()
     const [first, second, third, fourth] = ids as [string, string, string, string]
     await removeStory(store, second, HOUR)
-    await removeStory(store, foreign, HOUR)
+    await removeStory(store, imported, HOUR)
     for (const sweeper of [...sweepers, new Sweeper(store, HOUR)]) {
       t.same(await idsOf(store, sweeper), [first, third, fourth])
       t.same(await idsOf(store, sweeper, first), [third, fourth], 'behind an id')
-      t.same(await idsOf(store, sweeper, foreign), [first, third, fourth], 'behind a deleted one')
+      t.same(await idsOf(store, sweeper, imported), [first, third, fourth], 'behind a deleted one')
       await sweeper.sweep()
       t.same(await idsOf(store, sweeper), [first, third, fourth], 'nor after a sweep')
     }

@@ -235,9 +235,9 @@ t.test('an Idempotency-Key stands for one story', async (t) => {
   )
 })
 
-t.test('a foreign story is there until its deletion begins, and fades away while that runs', async (t) => {
+t.test('an imported story is there until its deletion begins, and fades away while that runs', async (t) => {
   const id = '3f2b8a52-1d7e-4c3a-9a51-0f6f5f1d2c3b'
-  const contents: Content[] = [{ number: 1, names: '1.jpg,2.png', foreign: true }]
+  const contents: Content[] = [{ number: 1, names: '1.jpg,2.png', imported: true }]
   const placed = upload(0, 0, { result: 'stored', id })
   t.same(rules([placed, list(100, 110, [id])], contents), [])
   t.same(rules([placed, removeAll(200, 300), list(250, 260, [id], ['2.png'])], contents), [])
@@ -250,9 +250,9 @@ t.test('a foreign story is there until its deletion begins, and fades away while
   t.same(rules([placed, removal, ...flicker], contents), ['deleted'])
 })
 
-t.test('a list of the newest runs backwards, with foreign stories at its end', async (t) => {
+t.test('a list of the newest runs backwards, with imported stories at its end', async (t) => {
   const id = '3f2b8a52-1d7e-4c3a-9a51-0f6f5f1d2c3b'
-  const contents: Content[] = [...PLAIN, { number: 3, names: '1.jpg', foreign: true }]
+  const contents: Content[] = [...PLAIN, { number: 3, names: '1.jpg', imported: true }]
   const there = [upload(0, 100), upload(0, 0, { content: 3, result: 'stored', id })]
   const newest = (found: string[], page: object = {}) => ids(200, 210, found, { isNewestFirst: true, ...page })
   t.same(rules([...there, newest([B, A, id])], contents), [])
@@ -280,18 +280,18 @@ t.test('the verdict counts', async (t) => {
 })
 
 t.test('at the end there is what is listed, what others have placed, and idempotency records', async (t) => {
-  const foreign = '3f2b8a52-1d7e-4c3a-9a51-0f6f5f1d2c3b'
+  const imported = '3f2b8a52-1d7e-4c3a-9a51-0f6f5f1d2c3b'
   const copied = idAt(1, '7')
   const listed = new Map([
     [A, '1.jpg,2.png'],
-    [foreign, '3.gif'],
+    [imported, '3.gif'],
   ])
   const placed = ['notes.txt', `stories/${copied}/1.jpg`]
   const keys = [
     `stories/${A}/0.2.json`,
     `stories/${A}/1.jpg`,
     `stories/${A}/2.png`,
-    `stories/${foreign}/3.gif`,
+    `stories/${imported}/3.gif`,
     `stories/-deleting/${copied}.${B}`,
     `idempotency/${'0'.repeat(64)}.1`,
     ...placed,

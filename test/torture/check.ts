@@ -97,7 +97,7 @@ export function check(history: History): Verdict {
   function present(life: Life, read: Read, names: string | undefined): void {
     const { content, id } = life
     if (names !== undefined) {
-      const isFading = content?.foreign && read.end >= life.deletion
+      const isFading = content?.imported && read.end >= life.deletion
       const isWhole = content ? names === content.names || isFading : isWithoutGap(names)
       if (!isWhole)
         found.add('part', `is shown with the images ${names}, it has ${content?.names ?? 'others'}`, id, read)
@@ -137,7 +137,7 @@ export function check(history: History): Verdict {
       found.add('lost', `${why} and is not there, and nobody has deleted it`, life.id, read)
     }
     // It has no record that would be gone first: until a deletion of it has succeeded, it is what the store happens to list
-    if (life.content?.foreign && read.start < life.deleted) return
+    if (life.content?.imported && read.start < life.deleted) return
     if (read.start >= Math.max(Math.min(since, life.settled), life.lateRecord))
       life.gone = Math.min(life.gone, read.end)
   }
@@ -225,7 +225,7 @@ export function check(history: History): Verdict {
   const all = [...lives.values()]
   return {
     violations: found.violations,
-    acked: all.filter(({ acked, content }) => acked < Number.POSITIVE_INFINITY && !content?.foreign).length,
+    acked: all.filter(({ acked, content }) => acked < Number.POSITIVE_INFINITY && !content?.imported).length,
     verified: all.filter(({ verified }) => verified).length,
     unidentified: all.filter(({ content }) => !content).length,
     excused,
@@ -282,7 +282,7 @@ function compareIds(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1
 }
 
-/** Foreign stories come last, in the order of their ids. */
+/** Imported stories come last, in the order of their ids. */
 function compareNewest(a: string, b: string): number {
   if (isOwnId(a) !== isOwnId(b)) return isOwnId(a) ? -1 : 1
   return isOwnId(a) ? compareIds(b, a) : compareIds(a, b)

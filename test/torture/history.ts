@@ -11,7 +11,7 @@ export interface Content {
   readonly names: string
   readonly key?: string
   /** Put into the store by hand, under an id of another version. */
-  readonly foreign?: boolean
+  readonly imported?: boolean
 }
 
 export interface Upload extends Timed {
@@ -45,7 +45,7 @@ export interface Listing extends Timed {
   readonly ids: readonly string[]
   /** Of each of the ids the names of its images as the list has them; none in a list of ids. */
   readonly names?: readonly string[]
-  /** Whether the newest stories come first, and foreign ones last. */
+  /** Whether the newest stories come first, and imported ones last. */
   readonly isNewestFirst?: true
   /** Of a page: it has what is behind this id, */
   readonly after?: string

@@ -75,7 +75,7 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
       urls,
       pictures,
       random: randomFrom(seed + 1),
-      // Without foreign stories, which have any id, and without variants
+      // Without imported stories, which have any id, and without variants
       peek: async () => {
         const keys = await storage.keys(`stories/${firstIdAt(Date.now() - 3000)}`)
         const end = `stories/${firstIdAt(Date.now() + 1000)}`
@@ -200,14 +200,14 @@ async function placeForeign(storage: Storage, pictures: Pictures, clients: Clien
   return placed
 }
 
-/** Puts a foreign story into the store. */
+/** Puts an imported story into the store. */
 async function placeStory(storage: Storage, pictures: Pictures, clients: Clients, random: () => number): Promise<void> {
   const { number, names } = pictures.draw(random)
   const id = randomUUID()
   for (const [index, name] of names.split(',').entries()) {
     await storage.place(`stories/${id}/${name}`, Buffer.concat(pictures.pieces(number, index + 1)))
   }
-  clients.placed(id, { number, names, foreign: true })
+  clients.placed(id, { number, names, imported: true })
 }
 
 /** Ends all faults, and lets what is on its way arrive. */

@@ -16,13 +16,13 @@ const variantsOf = (id: string) =>
 for (const { name, open } of storesUnderTest) {
   t.test(`variants are deleted with their story, and those of others stay (${name})`, async (t) => {
     const store = await open(t)
-    const [gone, foreign, stays] = [v7(), v4(), v7()]
+    const [gone, imported, stays] = [v7(), v4(), v7()]
     for (const id of [gone, stays]) await putStory(store, id, ['1.jpg', '2.jpg'])
-    await putBytes(store, `stories/${foreign}/1.jpg`)
-    for (const id of [gone, foreign, stays]) for (const key of variantsOf(id)) await putOurs(store, key)
+    await putBytes(store, `stories/${imported}/1.jpg`)
+    for (const id of [gone, imported, stays]) for (const key of variantsOf(id)) await putOurs(store, key)
     const notes = `variants/${gone}/notes.txt`
     await putBytes(store, notes)
-    for (const id of [gone, foreign]) await removeStory(store, id, HOUR)
+    for (const id of [gone, imported]) await removeStory(store, id, HOUR)
     t.same(await listKeys(store, { prefix: 'variants/' }), [...variantsOf(stays), notes].sort())
     await removeAllStories(store, HOUR)
     t.same(await listKeys(store), [notes])
@@ -32,10 +32,10 @@ for (const { name, open } of storesUnderTest) {
     const store = await open(t)
     const orphans = [v7(), v7({ msecs: Date.now() - 100 * HOUR }), v4(), `00${v4().slice(2)}`].sort()
     for (const id of orphans) for (const key of variantsOf(id)) await putOurs(store, key)
-    const [whole, foreign, running, young] = [v7(), v4(), v7(), v7({ msecs: Date.now() + 20 * HOUR })]
+    const [whole, imported, running, young] = [v7(), v4(), v7(), v7({ msecs: Date.now() + 20 * HOUR })]
     await putStory(store, whole, ['1.jpg'])
-    await putBytes(store, `stories/${foreign}/1.jpg`)
-    for (const id of [whole, foreign]) for (const key of variantsOf(id)) await putOurs(store, key)
+    await putBytes(store, `stories/${imported}/1.jpg`)
+    for (const id of [whole, imported]) for (const key of variantsOf(id)) await putOurs(store, key)
     // Of somebody else: no metadata of ours, or no name of ours
     await putBytes(store, `variants/${running}/1.jpg.160.webp`)
     for (const key of [`variants/${running}/1.jpg`, `variants/${running}/1.jpg.0.webp`, 'variants/1.jpg.160.webp']) {

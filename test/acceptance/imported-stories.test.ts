@@ -2,7 +2,7 @@ import { makeImage } from '../support/images.ts'
 import { get, IMAGES, listImages, remove, STORY_IDS, someImages, upload } from './client.ts'
 import { onEachStore } from './stores.ts'
 
-const FOREIGN = '2acfa514-2915-4a9d-8a3a-338d52bd0d9e'
+const IMPORTED = '2acfa514-2915-4a9d-8a3a-338d52bd0d9e'
 
 onEachStore('a story that was copied in by hand is a story like any other', async (t, server, store) => {
   const jpg = await makeImage({ type: 'jpg' })
@@ -10,14 +10,14 @@ onEachStore('a story that was copied in by hand is a story like any other', asyn
   const names = ['1.jpg', '2.png', '3.jpeg', '10.webp', '12.gif']
   const begin = Math.floor(Date.now() / 1000) * 1000
   for (const name of names) {
-    await store.place(`stories/${FOREIGN}/${name}`, name.endsWith('png') ? png : jpg, 'application/octet-stream')
+    await store.place(`stories/${IMPORTED}/${name}`, name.endsWith('png') ? png : jpg, 'application/octet-stream')
   }
   const own = await upload(server, await someImages(1))
 
-  const story = await listImages(server, `${IMAGES}/${FOREIGN}`)
+  const story = await listImages(server, `${IMAGES}/${IMPORTED}`)
   t.same(
     story.map(({ id, path }) => [id, path]),
-    [1, 2, 3, 10, 12].map((id, index) => [String(id), `/images/stories/${FOREIGN}/${names[index]}`]),
+    [1, 2, 3, 10, 12].map((id, index) => [String(id), `/images/stories/${IMPORTED}/${names[index]}`]),
   )
   for (const { path, created_at } of story) {
     t.match(created_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
@@ -25,11 +25,11 @@ onEachStore('a story that was copied in by hand is a story like any other', asyn
     const modified = (await get(server, path)).headers['last-modified'] ?? ''
     t.equal(Date.parse(created_at), Date.parse(modified), 'created_at is Last-Modified')
   }
-  t.same((await get(server, STORY_IDS)).json(), [own.story_id, FOREIGN].sort())
+  t.same((await get(server, STORY_IDS)).json(), [own.story_id, IMPORTED].sort())
   t.same((await listImages(server)).length, 6)
 
   for (const name of names) {
-    const answer = await get(server, `/images/stories/${FOREIGN}/${name}`)
+    const answer = await get(server, `/images/stories/${IMPORTED}/${name}`)
     t.equal(answer.status, 200)
     t.ok(answer.body.equals(name.endsWith('png') ? png : jpg))
     const type = { jpg: 'image/jpeg', jpeg: 'image/jpeg', png: 'image/png', webp: 'image/webp', gif: 'image/gif' }
@@ -37,8 +37,8 @@ onEachStore('a story that was copied in by hand is a story like any other', asyn
     t.notOk('x-image-width' in answer.headers)
   }
 
-  t.equal((await remove(server, `${IMAGES}/${FOREIGN}`)).status, 200)
-  t.equal((await remove(server, `${IMAGES}/${FOREIGN}`)).status, 404)
+  t.equal((await remove(server, `${IMAGES}/${IMPORTED}`)).status, 200)
+  t.equal((await remove(server, `${IMAGES}/${IMPORTED}`)).status, 404)
   t.same((await get(server, STORY_IDS)).json(), [own.story_id])
 })
 
@@ -46,16 +46,16 @@ onEachStore('delete-all takes stories that were copied in, and no other files', 
   const jpg = await makeImage({ type: 'jpg' })
   const strangers = [
     'stories/README.txt',
-    `stories/${FOREIGN}/notes.txt`,
-    `stories/${FOREIGN}/01.jpg`,
+    `stories/${IMPORTED}/notes.txt`,
+    `stories/${IMPORTED}/01.jpg`,
     'stories/not-a-uuid/1.jpg',
     'other/1.jpg',
   ]
   for (const key of strangers) await store.place(key, jpg)
   t.same(await listImages(server), [], 'what is not of our layout is not listed')
-  t.equal((await get(server, `${IMAGES}/${FOREIGN}`)).status, 404)
-  t.equal((await get(server, `/images/stories/${FOREIGN}/notes.txt`)).status, 404)
-  await store.place(`stories/${FOREIGN}/1.jpg`, jpg)
+  t.equal((await get(server, `${IMAGES}/${IMPORTED}`)).status, 404)
+  t.equal((await get(server, `/images/stories/${IMPORTED}/notes.txt`)).status, 404)
+  await store.place(`stories/${IMPORTED}/1.jpg`, jpg)
   t.equal((await listImages(server)).length, 1)
   t.equal((await remove(server, IMAGES)).status, 200)
   t.same(await listImages(server), [])
