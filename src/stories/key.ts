@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { v7 } from 'uuid'
 import type { ImageType } from '../images/types.ts'
-import type { KeySpace, ListedObject } from '../store/object-store.ts'
+import type { KeySpace, ListedObject, ListOptions } from '../store/object-store.ts'
 
 /**
  * Where a story is in the bucket, and when it is there at all.
@@ -82,6 +82,14 @@ export function ownIdTime(id: string): number {
 export function storyPrefix(id: string): string {
   return `${STORIES}${id}/`
 }
+
+/** Returns a key above every key of the story, and below every key of the next one: "0" comes after "/". */
+export function storyEnd(id: string): string {
+  return `${STORIES}${id}0`
+}
+
+/** The stories whose keys are above `after` and below `before`. */
+export type Range = Pick<ListOptions, 'after' | 'before'>
 
 export function imageKey(id: string, number: number, type: ImageType): string {
   return `${storyPrefix(id)}${number}.${type}`

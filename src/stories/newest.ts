@@ -1,6 +1,17 @@
 import type { ObjectStore } from '../store/object-store.ts'
-import { isOwnId, isStoryFolder, ownIdTime, STORIES, STORY_SPACE, type Story, storyIdOf, storyPrefix } from './key.ts'
-import { behind, lookUp, PAGE_IMAGES, type Range, storiesIn } from './list.ts'
+import {
+  isOwnId,
+  isStoryFolder,
+  ownIdTime,
+  type Range,
+  STORIES,
+  STORY_SPACE,
+  type Story,
+  storyEnd,
+  storyIdOf,
+  storyPrefix,
+} from './key.ts'
+import { lookUp, PAGE_IMAGES, storiesAfter, storiesIn } from './list.ts'
 
 /**
  * How far clocks of servers may be ahead of ours, in milliseconds, and the first part of the time that is looked at. S3 takes no call
@@ -170,7 +181,7 @@ async function readPart(
 /** What is not dated, in id order. */
 async function* lastStories(store: ObjectStore, horizon: number, after?: string): AsyncGenerator<Story[]> {
   const end = keyAt(horizon)
-  const rest = behind(after)
+  const rest = storiesAfter(after)
   const isBehind = rest.after !== undefined && rest.after >= end
   if (!isBehind) yield* importedStories(store, { ...rest, before: end })
   yield* storiesIn(store, isBehind ? rest : { after: end })
@@ -187,7 +198,7 @@ async function* importedStories(store: ObjectStore, range: Range): AsyncGenerato
     const ids = page.map(storyIdOf).filter((id) => id !== undefined && !isOwnId(id)) as string[]
     if (ids.length > MOST_LOOKS) {
       const [first, last] = [ids[0], ids.at(-1)] as [string, string]
-      const stories = storiesIn(store, { after: storyPrefix(first), before: behind(last).after as string })
+      const stories = storiesIn(store, { after: storyPrefix(first), before: storyEnd(last) })
       for await (const found of stories) yield found.filter(({ id }) => !isOwnId(id))
       continue
     }

@@ -36,7 +36,7 @@ const LOOKS_AT_ONCE = 16
  * call left behind, and is a success. Rejects with `StoryNotFound` when there is nothing of it.
  *
  * A full store has to be emptied too, so nothing that a deletion writes is necessary for it. The tombstone is left out where there is
- * no room for it: a server that has settled the id then lists it until the last of its keys is gone. For the end of an idempotency
+ * no room for it: a server with a later watermark then lists it until the last of its keys is gone. For the end of an idempotency
  * record see `Removal.remove`.
  *
  * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
@@ -49,10 +49,10 @@ export async function removeStory(
   withoutTombstone = new Set<string>(),
 ): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
-  const mayBeSettled = isSettling(id, uploadTimeout)
-  const [keys, earlier] = await Promise.all([keysOfStory(store, id), mayBeSettled ? readTombstones(store, id) : []])
+  const needsCheck = mayBeBelowWatermark(id, uploadTimeout)
+  const [keys, earlier] = await Promise.all([keysOfStory(store, id), needsCheck ? readTombstones(store, id) : []])
   const tombstones = earlier.map(({ key }) => key)
-  const needsTombstone = mayBeSettled && keys?.story() !== undefined
+  const needsTombstone = needsCheck && keys?.story() !== undefined
   const bury = async () => {
     const own = await putTombstone(store, id)
     if (own === undefined) withoutTombstone.add(id)
@@ -77,7 +77,7 @@ export async function removeStory(
  * Whether a sweep may have seen the story whole, so that its deletion needs a tombstone. A younger one is still to be swept, and will
  * not be before this deletion is over or given up; an imported one is looked at in any case.
  */
-function isSettling(id: string, uploadTimeout: number): boolean {
+function mayBeBelowWatermark(id: string, uploadTimeout: number): boolean {
   return isOwnId(id) && ownIdTime(id) < Date.now() - uploadTimeout
 }
 
@@ -121,12 +121,12 @@ export async function removeAllStories(
   const readable = pastUnreadable(store, (folder, error) => removal.keep(folder, error))
   await forEachConcurrent(readBatches(readable, oldest), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
     const hasTombstone = await bury()
-    const settling = stories.filter(({ id }) => isSettling(id, uploadTimeout))
-    if (!hasTombstone) for (const { id } of settling) withoutTombstone.add(id)
+    const swept = stories.filter(({ id }) => mayBeBelowWatermark(id, uploadTimeout))
+    if (!hasTombstone) for (const { id } of swept) withoutTombstone.add(id)
     const debris = await debrisOf(store, suspects)
     // Below these ids something stays that is no story, now or since an earlier removal
     const lasting = [
-      ...settling.filter(({ hasOthers }) => hasOthers),
+      ...swept.filter(({ hasOthers }) => hasOthers),
       ...(isRepetition ? suspects.filter((keys) => !debris.includes(keys)) : []),
     ]
     await forEachConcurrent(lasting, LOOKS_AT_ONCE, async ({ id }) => {

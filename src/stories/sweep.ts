@@ -5,16 +5,26 @@ import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS, variantStoryId } from '../variants/variant.ts'
 import { removeDebris } from './debris.ts'
 import { sweepIdempotencyRecords } from './idempotency.ts'
-import { CLOCK_MARGIN_MS, isOwnId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
-import { keysOfStory, type Range, readStoryKeys, type Settled } from './list.ts'
+import {
+  CLOCK_MARGIN_MS,
+  isOwnId,
+  ownIdTime,
+  type Range,
+  STORIES,
+  STORY_SPACE,
+  type StoryKeys,
+  storyIdOf,
+} from './key.ts'
+import { keysOfStory, readStoryKeys } from './list.ts'
 import { debrisOf, HEADS_AT_ONCE, isOurs, Removal } from './remove.ts'
+import type { Watermark } from './story-ids.ts'
 import { putTombstone, readTombstones, TOMBSTONES, type Tombstone } from './tombstone.ts'
 
 /** A regular sweep reads one slice of what is old; so many cover it. */
 const SLICES = 24
 
-/** Ids in doubt that are remembered. With more, nothing counts as settled. */
-const MOST_DOUBTS = 10_000
+/** With more exceptions there is no watermark. */
+const MAX_EXCEPTIONS = 10_000
 
 /** Ids that get a tombstone of their own in place of the one of a deletion of all. */
 const MOST_TOMBSTONES = 1000
@@ -27,7 +37,7 @@ export interface SweepOptions {
   readonly signal?: AbortSignal
   /** Says what would be removed, and changes nothing. */
   readonly dryRun?: boolean
-  /** For processes that live for one sweep: reads what the hour of the day picks, and settles nothing. */
+  /** For processes that live for one sweep: reads what the hour of the day picks, and raises no watermark. */
   readonly byHour?: boolean
   /**
    * Is told what was removed, page after page: all that is ours below a story id, the tombstone of a deletion, an idempotency record, or the variants of a
@@ -74,7 +84,7 @@ type Span = readonly [from: number, to: number]
  * a record but no image, from before any upload that can still run, with no object that is younger than that or that somebody else
  * wrote. A record with some of its images is no such thing: no crash leaves that, and what harmed a story is not to be finished.
  *
- * Several servers may sweep a bucket at once. What a sweep has seen makes the list of story ids quick: see `settled`.
+ * Several servers may sweep a bucket at once. What a sweep has seen makes the list of story ids quick: see `watermark`.
  */
 export class Sweeper {
   /** Ids of stories whose deletion by this process had no room for a tombstone. Whatever sweeps have seen, they are exceptions. */
@@ -84,7 +94,7 @@ export class Sweeper {
   readonly #now: () => number
   readonly #steady: () => number
   #swept: Swept | undefined
-  #doubts: ReadonlySet<string> | undefined
+  #exceptions: ReadonlySet<string> | undefined
 
   /**
    * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
@@ -97,13 +107,13 @@ export class Sweeper {
     this.#steady = steady
   }
 
-  /** What sweeps have made sure of; nothing before the first one is over. */
-  get settled(): Settled | undefined {
-    if (!this.#swept || !this.#doubts) return undefined
+  /** The watermark, or undefined before the first sweep is over. */
+  get watermark(): Watermark | undefined {
+    if (!this.#swept || !this.#exceptions) return undefined
     const before = this.#sweptBefore(this.#swept)
-    if (this.withoutTombstone.size === 0) return { before, unsure: this.#doubts }
-    if (this.withoutTombstone.size > MOST_DOUBTS) return undefined
-    return { before, unsure: new Set([...this.#doubts, ...this.withoutTombstone]) }
+    if (this.withoutTombstone.size === 0) return { before, exceptions: this.#exceptions }
+    if (this.withoutTombstone.size > MAX_EXCEPTIONS) return undefined
+    return { before, exceptions: new Set([...this.#exceptions, ...this.withoutTombstone]) }
   }
 
   /**
@@ -119,7 +129,7 @@ export class Sweeper {
    * other one, and one by the hour, what has become old enough, and a slice of the rest. Page after page, so that others get at
    * the store, and nothing is held longer than its page.
    *
-   * @throws {ServiceError} of the store; nothing is settled by such a sweep
+   * @throws {ServiceError} of the store; such a sweep raises no watermark
    */
   async sweep(options: SweepOptions = {}): Promise<SweepReport> {
     const { signal, dryRun = false, byHour = false } = options
@@ -160,12 +170,12 @@ export class Sweeper {
     }
 
     /** With one more than can be remembered it is full, and tells nothing. */
-    const doubts = new Set<string>()
-    const isFull = () => doubts.size > MOST_DOUBTS
-    for (const id of (last && this.#doubts) ?? []) if (!isIn(spans, ownIdTime(id))) doubts.add(id)
+    const exceptions = new Set<string>()
+    const isFull = () => exceptions.size > MAX_EXCEPTIONS
+    for (const id of (last && this.#exceptions) ?? []) if (!isIn(spans, ownIdTime(id))) exceptions.add(id)
     const store = pastUnreadable(this.#store, (folder, error) => {
       const id = storyIdOf(folder)
-      if (id !== undefined && !isFull()) doubts.add(id)
+      if (id !== undefined && !isFull()) exceptions.add(id)
       options.onUnreadable?.(folder, error)
     })
     let first: number | undefined
@@ -176,16 +186,16 @@ export class Sweeper {
         signal?.throwIfAborted()
         const own = found.find(({ id }) => isOwnId(id))
         if (own) first ??= ownIdTime(own.id)
-        for (const id of await clean(found)) if (!isFull()) doubts.add(id)
+        for (const id of await clean(found)) if (!isFull()) exceptions.add(id)
       }
     }
 
     const done: Tombstone[] = []
-    if (ofAll.length > 0 && doubts.size <= MOST_TOMBSTONES) {
+    if (ofAll.length > 0 && exceptions.size <= MOST_TOMBSTONES) {
       // Other servers may have seen these whole before the deletion of all
       const withTombstone = new Set(tombstones.map(({ id }) => id))
       let isRoom = true
-      for (const id of doubts) {
+      for (const id of exceptions) {
         if (isRoom && !withTombstone.has(id) && !dryRun) isRoom = (await putTombstone(this.#store, id)) !== undefined
       }
       if (isRoom) done.push(...ofAll)
@@ -195,7 +205,7 @@ export class Sweeper {
       if (id === 'all') continue
       signal?.throwIfAborted()
       if (isIn(spans, ownIdTime(id)) && !isFull()) {
-        if (!doubts.has(id)) done.push(tombstone)
+        if (!exceptions.has(id)) done.push(tombstone)
         continue
       }
       const keys = await keysOfStory(this.#store, id)
@@ -231,8 +241,8 @@ export class Sweeper {
     if (dryRun || byHour) return report
     this.#swept = { before, began, first: last?.first ?? first ?? before, next }
     // What one sweep could not remember is not known until everything is read again
-    const isKnown = !last || this.#doubts !== undefined
-    this.#doubts = isKnown && !isFull() ? doubts : undefined
+    const isKnown = !last || this.#exceptions !== undefined
+    this.#exceptions = isKnown && !isFull() ? exceptions : undefined
     return report
   }
 

@@ -1,6 +1,5 @@
 import type { ListedObject, ListOptions, ObjectStore } from '../store/object-store.ts'
-import { STORIES } from '../stories/key.ts'
-import type { Range } from '../stories/list.ts'
+import { type Range, STORIES } from '../stories/key.ts'
 import { isVariantKey, VARIANTS, variantStoryId, variantsPrefix } from './variant.ts'
 
 /**

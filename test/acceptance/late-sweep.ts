@@ -57,7 +57,7 @@ export async function lateSweeps(
   const removed: string[] = []
   const { kept } = await sweeper(store).sweep({ onRemoved: (_id, keys) => removed.push(...keys) })
   t.equal(kept, 0, `${what}: the sweep removed all that it found`)
-  // After a deletion of all was interrupted, what is in doubt gets a tombstone of its own
+  // After a deletion of all was interrupted, each exception gets a tombstone of its own
   const isOwnTombstone = (key: string) =>
     /^stories\/-deleting\//.test(key) && bystanders.some((each) => each.includes(key.slice(18, 54)))
   const after = (await listKeys(store)).filter((key) => !isOwnTombstone(key))

@@ -4,8 +4,9 @@ import { v7 } from 'uuid'
 import { StoreFull, UploadSwept } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import { CLOCK_MARGIN_MS } from '../../src/stories/key.ts'
-import { listStories, listStoryIds } from '../../src/stories/list.ts'
+import { listStories } from '../../src/stories/list.ts'
 import { removeAllStories } from '../../src/stories/remove.ts'
+import { listStoryIds } from '../../src/stories/story-ids.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { type UploadedStory, type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
@@ -92,7 +93,7 @@ async function judge(t: Test, order: Order, store: ObjectStore, result: Uploaded
     await sweeper.sweep()
     compare(await idsByRule(store), `${hours} hours later`)
     const ids: string[] = []
-    for await (const page of listStoryIds(store, sweeper.settled)) ids.push(...page)
+    for await (const page of listStoryIds(store, sweeper.watermark)) ids.push(...page)
     compare(ids, `${hours} hours later, in the list of ids,`)
   }
   const left = (await listKeys(store, { prefix: 'stories/' })).filter(
@@ -241,7 +242,7 @@ t.test('a deletion of all that has to leave something keeps the tombstone of the
   await sweeper.sweep()
   const ids = async () => {
     const found: string[] = []
-    for await (const page of listStoryIds(model, sweeper.settled)) found.push(...page)
+    for await (const page of listStoryIds(model, sweeper.watermark)) found.push(...page)
     return found
   }
   t.same(await ids(), [id])

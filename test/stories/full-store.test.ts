@@ -8,8 +8,9 @@ import { v7 } from 'uuid'
 import { OutcomeUnknown, StoreFull, StoreUnavailable, StoryNotFound } from '../../src/errors.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
-import { findStory, listStories, listStoryIds } from '../../src/stories/list.ts'
+import { findStory, listStories } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { listStoryIds } from '../../src/stories/story-ids.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, readTombstones, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { uploadStory } from '../../src/stories/upload.ts'
@@ -156,9 +157,9 @@ async function idsOf(store: ObjectStore): Promise<string[]> {
 }
 
 /** As the server lists them. */
-async function settledIdsOf(store: ObjectStore, sweeper: Sweeper): Promise<string[]> {
+async function idsByWatermark(store: ObjectStore, sweeper: Sweeper): Promise<string[]> {
   const ids: string[] = []
-  for await (const page of listStoryIds(store, sweeper.settled)) ids.push(...page)
+  for await (const page of listStoryIds(store, sweeper.watermark)) ids.push(...page)
   return ids
 }
 
@@ -174,7 +175,7 @@ function watched(t: Test, store: ObjectStore, sweeper: Sweeper): ObjectStore {
     ...store,
     async delete(keys) {
       await store.delete(keys)
-      t.same(await settledIdsOf(store, sweeper), await idsOf(store), `the lists agree without ${keys.length} keys`)
+      t.same(await idsByWatermark(store, sweeper), await idsOf(store), `the lists agree without ${keys.length} keys`)
     },
   }
 }
@@ -187,7 +188,7 @@ for (const { name, skip, open } of KINDS) {
     const unended = await uploadWithoutEnd(store, 'b')
     const sweeper = later(store)
     await sweeper.sweep()
-    t.same(await settledIdsOf(store, sweeper), [plain.id, keyed.id, unended])
+    t.same(await idsByWatermark(store, sweeper), [plain.id, keyed.id, unended])
     await fill()
     await t.rejects(upload(store), StoreFull, 'it is full')
     const watching = watched(t, store, sweeper)
@@ -195,7 +196,7 @@ for (const { name, skip, open } of KINDS) {
     for (const id of [plain.id, keyed.id, unended]) {
       await removeStory(watching, id, 0, sweeper.withoutTombstone)
       await t.rejects(findStory(store, id), StoryNotFound)
-      t.notOk((await settledIdsOf(store, sweeper)).includes(id), 'it is gone from the list of ids')
+      t.notOk((await idsByWatermark(store, sweeper)).includes(id), 'it is gone from the list of ids')
     }
     t.same(await idsOf(store), [])
     await free()
@@ -212,7 +213,7 @@ for (const { name, skip, open } of KINDS) {
     await fill()
     await t.rejects(upload(store), StoreFull, 'it is full')
     await removeAllStories(watched(t, store, sweeper), 0, sweeper.withoutTombstone)
-    t.same([await idsOf(store), await settledIdsOf(store, sweeper)], [[], []])
+    t.same([await idsOf(store), await idsByWatermark(store, sweeper)], [[], []])
     await free()
     await retriesMakeNothing(t, store, { a: keyed.id, b: unended })
   })

@@ -3,8 +3,9 @@ import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { StoreFailure, StoreUnavailable } from '../../src/errors.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
-import { listStories, listStoryIds, pageOf, type Settled } from '../../src/stories/list.ts'
+import { listStories, pageOf } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { listStoryIds, type Watermark } from '../../src/stories/story-ids.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { putBytes } from '../support/bodies.ts'
@@ -41,21 +42,21 @@ for (const { name, open } of storesUnderTest) {
     await sweeper.sweep()
     const expected = await idsByRule(store)
     t.equal(expected.length, 7)
-    await same(t, store, sweeper.settled, 'after a sweep')
+    await same(t, store, sweeper.watermark, 'after a sweep')
     // A deletion that is interrupted takes a story out of the list, whoever has swept
     const breaking = { ...store, delete: breakingDelete(store, 1) }
     await t.rejects(removeStory(breaking, expected[2] as string, HOUR), StoreUnavailable)
-    await same(t, store, sweeper.settled, 'after a deletion that was interrupted')
-    t.same(await idsOf(store, sweeper.settled), expected.toSpliced(2, 1))
+    await same(t, store, sweeper.watermark, 'after a deletion that was interrupted')
+    t.same(await idsOf(store, sweeper.watermark), expected.toSpliced(2, 1))
     // A record that comes by hand brings one in
     await putBytes(store, `stories/${id(8)}/1.jpg`)
     await lateSweeper(store).sweep()
     await t.rejects(removeAllStories({ ...store, delete: breakingDelete(store, 1) }, HOUR), StoreUnavailable)
-    await same(t, store, sweeper.settled, 'after a removal of all that was interrupted')
+    await same(t, store, sweeper.watermark, 'after a removal of all that was interrupted')
   })
 }
 
-t.test('ids need a page for each thousand stories, and what is in doubt a look', async (t) => {
+t.test('ids need a page for each thousand stories, and each exception a look-up', async (t) => {
   const standIn = await startStandIn(t)
   const store = await openOnStandIn(t, standIn)
   const ids = Array.from({ length: 3000 }, (_, n) => v7({ msecs: LONG_AGO + n }))
@@ -64,23 +65,23 @@ t.test('ids need a page for each thousand stories, and what is in doubt a look',
   await sweeper.sweep()
   const calls = async (after?: string, limit?: number) => {
     const begin = standIn.calls.length
-    const list = listStoryIds(store, sweeper.settled, after)
+    const list = listStoryIds(store, sweeper.watermark, after)
     if (limit === undefined) for await (const _ of list);
     else await pageOf(list, limit, (id) => id)
     return standIn.calls.length - begin
   }
-  t.equal(await calls(), 4, 'three pages, and what is not settled')
-  t.equal(await calls(ids[1499]), 4, 'two pages, tombstones, and what is not settled')
+  t.equal(await calls(), 4, 'three pages, and what is above the watermark')
+  t.equal(await calls(ids[1499]), 4, 'two pages, tombstones, and what is above the watermark')
   t.equal(await calls(ids[2998], 1), 3)
-  t.equal(await calls('ffffffff-0000-4000-8000-000000000000'), 1, 'behind all that is settled there is nothing to save')
+  t.equal(await calls('ffffffff-0000-4000-8000-000000000000'), 1, 'above the watermark there is nothing to save')
   await putTombstone(store, ids[7] as string)
   t.equal(await calls(), 1 + 1 + 4 + 1 + 1, 'tombstones, then from the start: one prefix more, and a look')
   await putTombstone(store, 'all')
   t.ok((await calls()) > 12, 'keys')
-  await same(t, store, sweeper.settled, 'with tombstones')
+  await same(t, store, sweeper.watermark, 'with tombstones')
 })
 
-t.test('many doubts on a page are settled by its keys', async (t) => {
+t.test('many exceptions on a page are looked up by its keys', async (t) => {
   const standIn = await startStandIn(t, { pageSize: 200 })
   const store = await openOnStandIn(t, standIn)
   for (let n = 0; n < 500; n++) {
@@ -91,11 +92,11 @@ t.test('many doubts on a page are settled by its keys', async (t) => {
   const sweeper = lateSweeper(store)
   await sweeper.sweep()
   const begin = standIn.calls.length
-  await idsOf(store, sweeper.settled)
+  await idsOf(store, sweeper.watermark)
   t.ok(standIn.calls.length - begin < 60, `${standIn.calls.length - begin} calls`)
-  await same(t, store, sweeper.settled, 'with 500 imported ids')
+  await same(t, store, sweeper.watermark, 'with 500 imported ids')
   for (let n = 0; n < 1001; n++) standIn.place(`${TOMBSTONES}${randomUUID()}.${v7()}`, '')
-  await same(t, store, sweeper.settled, 'with more tombstones than are looked at')
+  await same(t, store, sweeper.watermark, 'with more tombstones than are looked at')
 })
 
 t.test('a store that fails on a look fails the list', async (t) => {
@@ -105,11 +106,11 @@ t.test('a store that fails on a look fails the list', async (t) => {
   const sweeper = lateSweeper(store)
   await sweeper.sweep()
   standIn.fail({ operation: 'ListObjectsV2', key: /0001\/$/ }, 'access-denied')
-  await t.rejects(idsOf(store, sweeper.settled), StoreFailure)
+  await t.rejects(idsOf(store, sweeper.watermark), StoreFailure)
 })
 
 /**
- * Random buckets, and random things that happen to them: whatever it is, the ids that sweeps have settled are those of the commit
+ * Random buckets, and random things that happen to them: whatever it is, the ids below the watermark are those of the commit
  * rule, for every server.
  */
 t.test('whatever happens to a bucket, the list of ids keeps to the commit rule', async (t) => {
@@ -132,8 +133,8 @@ t.test('whatever happens to a bucket, the list of ids keeps to the commit rule',
       now += Math.floor(random() * 2 * HOUR)
       happened.push(what)
       await EVENTS[what]({ store, standIn, sweeper, ids, random, now })
-      for (const { settled } of sweepers) {
-        if (!(await same(t, store, settled, `seed ${seed}, after ${happened}`, random))) return
+      for (const { watermark } of sweepers) {
+        if (!(await same(t, store, watermark, `seed ${seed}, after ${happened}`, random))) return
       }
     }
     await standIn.close()
@@ -171,8 +172,8 @@ const EVENTS = {
     }
   },
   'a record by hand': async ({ sweeper, standIn, random }: World) => {
-    const doubts = [...(sweeper.settled?.unsure ?? [])]
-    if (doubts.length > 0) standIn.place(`stories/${oneOf(doubts, random)}/0.1.json`, '{}')
+    const exceptions = [...(sweeper.watermark?.exceptions ?? [])]
+    if (exceptions.length > 0) standIn.place(`stories/${oneOf(exceptions, random)}/0.1.json`, '{}')
   },
 }
 
@@ -217,16 +218,16 @@ function breakingDelete(store: ObjectStore, after: number, keep = 1): ObjectStor
 }
 
 /** Whether both ways lead to the same ids: all, behind some id, and page after page. */
-async function same(t: Test, store: ObjectStore, settled: Settled | undefined, what: string, random = Math.random) {
+async function same(t: Test, store: ObjectStore, watermark: Watermark | undefined, what: string, random = Math.random) {
   const expected = await idsByRule(store)
-  const all = await idsOf(store, settled)
+  const all = await idsOf(store, watermark)
   const after = oneOf([randomUUID(), v7(), ...expected], random)
   const limit = 1 + Math.floor(random() * 10)
   const behind = expected.filter((id) => id > after)
-  const page = await pageOf(listStoryIds(store, settled, after), limit, (id) => id)
+  const page = await pageOf(listStoryIds(store, watermark, after), limit, (id) => id)
   return (
     t.same(all, expected, what) &&
-    t.same(await idsOf(store, settled, after), behind, `${what}, behind ${after}`) &&
+    t.same(await idsOf(store, watermark, after), behind, `${what}, behind ${after}`) &&
     t.same(
       page,
       { items: behind.slice(0, limit), next: behind.length > limit ? behind[limit - 1] : undefined },
@@ -235,9 +236,9 @@ async function same(t: Test, store: ObjectStore, settled: Settled | undefined, w
   )
 }
 
-async function idsOf(store: ObjectStore, settled: Settled | undefined, after?: string): Promise<string[]> {
+async function idsOf(store: ObjectStore, watermark: Watermark | undefined, after?: string): Promise<string[]> {
   const ids: string[] = []
-  for await (const page of listStoryIds(store, settled, after)) ids.push(...page)
+  for await (const page of listStoryIds(store, watermark, after)) ids.push(...page)
   return ids
 }
 

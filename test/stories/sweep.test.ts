@@ -44,14 +44,14 @@ for (const { name, open } of storesUnderTest) {
     await stays(putOurs, `stories/${imported}/1.jpg`, `stories/${randomUUID()}/0.1.json`, `stories/${young}/1.jpg`)
     await stays(putOurs, `stories/${v7()}/notes.txt`, 'stories/1.jpg', `other/${images}/1.jpg`)
     const sweeper = lateSweeper(store)
-    t.equal(sweeper.settled, undefined)
+    t.equal(sweeper.watermark, undefined)
     const before = await listKeys(store)
     t.same(await sweeper.sweep({ dryRun: true }), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, kept: 0 })
     t.same(await listKeys(store), before, 'a dry run changes nothing')
-    t.equal(sweeper.settled, undefined, 'nor does it settle anything')
+    t.equal(sweeper.watermark, undefined, 'and there is no watermark')
     t.same(await sweeper.sweep(), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, kept: 0 })
     t.same(await listKeys(store), staying.sort())
-    t.ok(sweeper.settled)
+    t.ok(sweeper.watermark)
     t.same(await lateSweeper(store).sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 })
   })
 }
@@ -74,7 +74,7 @@ t.test('an upload that may still run is left alone, by its id and by its objects
   t.equal((await listKeys(store)).length, 1)
 })
 
-t.test('what the store keeps is in doubt, and is tried again', async (t) => {
+t.test('what the store keeps is an exception, and is tried again', async (t) => {
   const disk = await open(t)
   const ids = [v7(), v7(), v7()] as const
   for (const id of ids) await putOurs(disk, `stories/${id}/1.jpg`)
@@ -87,10 +87,10 @@ t.test('what the store keeps is in doubt, and is tried again', async (t) => {
   })
   const sweeper = lateSweeper(store)
   t.same(await sweeper.sweep(), { stories: 2, keys: 2, idempotencyKeys: 0, variants: 0, kept: 1 })
-  t.same([...(sweeper.settled?.unsure ?? [])], [ids[1]])
+  t.same([...(sweeper.watermark?.exceptions ?? [])], [ids[1]])
   stuck = undefined
   t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, kept: 0 })
-  t.same([...(sweeper.settled?.unsure ?? [])], [])
+  t.same([...(sweeper.watermark?.exceptions ?? [])], [])
   t.same(await listKeys(disk), [])
 })
 
@@ -102,7 +102,7 @@ t.test('sweeps at once do no harm', async (t) => {
   t.same(await listKeys(store), kept)
 })
 
-t.test('a sweep that fails, or is stopped, settles nothing; the next one makes up for it', async (t) => {
+t.test('a sweep that fails, or is stopped, raises no watermark; the next one makes up for it', async (t) => {
   const { store: memory, standIn } = await inMemory(t, { pageSize: 10 })
   const kept = await fillWithDebris(memory, 40)
   let pages = 0
@@ -126,10 +126,10 @@ t.test('a sweep that fails, or is stopped, settles nothing; the next one makes u
     throw new StoreUnavailable()
   }
   await t.rejects(sweeper.sweep(), StoreUnavailable)
-  t.equal(sweeper.settled, undefined)
+  t.equal(sweeper.watermark, undefined)
   onPage = () => {}
   await sweeper.sweep()
-  t.ok(sweeper.settled)
+  t.ok(sweeper.watermark)
   t.same(await listKeys(memory), kept)
   t.equal(standIn.runningRequests, 0)
 })
@@ -190,7 +190,7 @@ t.test('a day of sweeps by the hour, each by another process, reads everything',
     const now = start + hour * HOUR + (hour % 2 === 0 ? HOUR - 10_000 : 10_000)
     const sweeper = new Sweeper(store, HOUR, () => now)
     await sweeper.sweep({ byHour: true, onRemoved: (id) => removed.push(id) })
-    t.equal(sweeper.settled, undefined)
+    t.equal(sweeper.watermark, undefined)
     most = Math.max(most, standIn.calls.slice(begin).filter(({ operation }) => operation === 'ListObjectsV2').length)
   }
   // Debris of the last day, of which there are up to two pieces, is looked at once more
@@ -294,7 +294,7 @@ t.test('an upload that stored images up to its last second is swept once they ar
   t.same(counts, [0, 0, 1, 0])
 })
 
-t.test('a clock that is set back unsettles what may run now', async (t) => {
+t.test('a clock that is set back lowers the watermark below what may run now', async (t) => {
   const store = await open(t)
   let now = Date.now() + 5 * HOUR
   let steady = 0
@@ -310,33 +310,33 @@ t.test('a clock that is set back unsettles what may run now', async (t) => {
   )
   await sweeper.sweep()
   const before = now - HOUR - MARGIN
-  t.equal(sweeper.settled?.before, before)
+  t.equal(sweeper.watermark?.before, before)
   now -= 4 * HOUR
-  t.equal(sweeper.settled?.before, before - 4 * HOUR)
+  t.equal(sweeper.watermark?.before, before - 4 * HOUR)
   // An upload that begins now, and dies
   await putOurs(store, `stories/${v7({ msecs: now })}/1.jpg`)
   pass(5 * HOUR)
-  t.equal(sweeper.settled?.before, before - 4 * HOUR, 'and does not come back by itself')
+  t.equal(sweeper.watermark?.before, before - 4 * HOUR, 'and does not come back by itself')
   await sweeper.sweep()
-  t.equal(sweeper.settled?.before, now - HOUR - MARGIN)
+  t.equal(sweeper.watermark?.before, now - HOUR - MARGIN)
   t.same(await listKeys(store), [], 'what was made since is read by the next sweep')
   now += 10 * HOUR
-  t.equal(sweeper.settled?.before, now - 11 * HOUR - MARGIN, 'one that is set forward settles nothing')
+  t.equal(sweeper.watermark?.before, now - 11 * HOUR - MARGIN, 'one that is set forward does not raise it')
 })
 
-t.test('too many doubts settle nothing', async (t) => {
+t.test('with too many exceptions there is no watermark', async (t) => {
   const { store, standIn } = await inMemory(t)
   const ids = Array.from({ length: 10_001 }, (_, n) => v7({ msecs: 1_700_000_000_000 + n }))
   for (const id of ids) standIn.place(`stories/${id}/notes.txt`, '')
   const sweeper = lateSweeper(store)
   await sweeper.sweep()
-  t.equal(sweeper.settled, undefined)
+  t.equal(sweeper.watermark, undefined)
   await sweeper.sweep()
-  t.equal(sweeper.settled, undefined)
+  t.equal(sweeper.watermark, undefined)
   standIn.objects.delete(`stories/${ids[0]}/notes.txt`)
   const other = lateSweeper(store)
   await other.sweep()
-  t.equal(other.settled?.unsure.size, 10_000)
+  t.equal(other.watermark?.exceptions.size, 10_000)
 })
 
 t.test('the tombstone of an interrupted deletion goes when nothing of its story is left', async (t) => {

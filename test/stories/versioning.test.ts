@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import type { ObjectStore } from '../../src/store/object-store.ts'
-import { listStoryIds } from '../../src/stories/list.ts'
 import { listNewest } from '../../src/stories/newest.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { listStoryIds } from '../../src/stories/story-ids.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { listKeys } from '../support/bodies.ts'
 import { engines, makeBucket } from '../support/engines.ts'
@@ -35,7 +35,7 @@ const lateSweeper = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.
 
 async function idsOf(store: ObjectStore, sweeper: Sweeper, after?: string): Promise<string[]> {
   const ids: string[] = []
-  for await (const page of listStoryIds(store, sweeper.settled, after)) ids.push(...page)
+  for await (const page of listStoryIds(store, sweeper.watermark, after)) ids.push(...page)
   return ids
 }
 

@@ -8,9 +8,10 @@ import { DeleteFailure, StoreFailure } from '../../../src/errors.ts'
 import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../../src/store/object-store.ts'
 import { pastUnreadable } from '../../../src/store/past-unreadable.ts'
-import { findStory, listStories, listStoryIds } from '../../../src/stories/list.ts'
+import { findStory, listStories } from '../../../src/stories/list.ts'
 import { listNewest } from '../../../src/stories/newest.ts'
 import { removeAllStories, removeStory } from '../../../src/stories/remove.ts'
+import { listStoryIds } from '../../../src/stories/story-ids.ts'
 import { Sweeper } from '../../../src/stories/sweep.ts'
 import { verifyStories } from '../../../src/stories/verify.ts'
 import { listKeys, putBytes } from '../../support/bodies.ts'
@@ -65,7 +66,7 @@ t.test('folders that can be no stories are not opened', async (t) => {
   t.same(await idsOf(listNewest(store, 10)), [id])
   const sweeper = lateSweeper(store)
   t.same(await sweeper.sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 })
-  t.same(await idsOf(listStoryIds(store, sweeper.settled)), [id])
+  t.same(await idsOf(listStoryIds(store, sweeper.watermark)), [id])
   t.same((await verifyStories(store, { onDamaged: () => {} })).stories, 1)
   await store.ready()
   await removeStory(store, id, HOUR)
@@ -102,7 +103,7 @@ t.test('a story that can not be read fails by itself', async (t) => {
   const leftAlone: string[] = []
   t.match(await sweeper.sweep({ onUnreadable: (name) => leftAlone.push(name) }), { variants: 0, kept: 0 })
   t.same(leftAlone, [folder])
-  t.same(await idsOf(listStoryIds(readable, sweeper.settled)), [first, third])
+  t.same(await idsOf(listStoryIds(readable, sweeper.watermark)), [first, third])
   t.ok(
     (await listKeys(store, { prefix: `variants/${broken}/` })).length === 1,
     'nor are its variants taken for orphans',
@@ -118,7 +119,7 @@ t.test('a story that can not be read fails by itself', async (t) => {
   t.same(await idsOf(listStories(readable)), [], 'all the others are deleted')
   await open(folder)
   t.same(await idsOf(listStories(store)), [broken], 'and this one is whole')
-  t.same(await idsOf(listStoryIds(store, sweeper.settled)), [broken])
+  t.same(await idsOf(listStoryIds(store, sweeper.watermark)), [broken])
 })
 
 t.test('files that can not be looked at take their story away, and no other', async (t) => {
