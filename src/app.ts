@@ -35,6 +35,7 @@ import { validateQuery } from './http/validate-query.ts'
 import { Metrics } from './observability/metrics.ts'
 import type { Tracing } from './observability/tracing.ts'
 import type { ObjectStore } from './store/object-store.ts'
+import { type StoryStore, storyStore } from './stories/story-store.ts'
 import { Sweeper } from './stories/sweep.ts'
 
 /** Longest time for the headers of a request, in milliseconds. */
@@ -53,7 +54,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     readonly config: Config
     readonly limits: Limits
-    readonly store: ObjectStore
+    readonly store: StoryStore
     /** Sweeps only when its methods are called. */
     readonly sweeper: Sweeper
     readonly metrics: Metrics
@@ -96,8 +97,9 @@ export async function buildApp(
   app.setValidatorCompiler(validateQuery)
   app.decorate('config', config)
   app.decorate('limits', { ...LIMITS, ...limits })
-  app.decorate('store', store)
-  app.decorate('sweeper', new Sweeper(store, config.UPLOAD_TIMEOUT))
+  const stories = storyStore(store, config.UPLOAD_TIMEOUT)
+  app.decorate('store', stories)
+  app.decorate('sweeper', new Sweeper(stories))
   app.decorate('metrics', metrics)
 
   handleExpectations(app.server)

@@ -1,3 +1,4 @@
+import { storyStore } from '../stories/story-store.ts'
 import { Sweeper } from '../stories/sweep.ts'
 import { TOMBSTONES } from '../stories/tombstone.ts'
 import { onStore } from './on-store.ts'
@@ -15,7 +16,7 @@ export function sweep(
     let tombstones = 0
     let files = 0
     let unreadable = 0
-    const report = await new Sweeper(store, config.UPLOAD_TIMEOUT).sweep({
+    const report = await new Sweeper(storyStore(store, config.UPLOAD_TIMEOUT)).sweep({
       signal,
       dryRun,
       byHour: !all,

@@ -101,6 +101,9 @@ export interface KeySpace {
   keyAt(position: number): string | undefined
 }
 
+/** Keys of one call, roughly: in a page of a list, or in a deletion. */
+export const PAGE_KEYS = 1000
+
 /**
  * Where objects are kept. Every adapter passes the one contract suite in `test/contract/`.
  *

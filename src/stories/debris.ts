@@ -1,9 +1,12 @@
+import { LONGEST_UPLOAD_MS } from '../config.ts'
+import { ObjectNotFound } from '../errors.ts'
 import { forEachConcurrent } from '../for-each-concurrent.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { CLOCK_MARGIN_MS, LONGEST_UPLOAD_MS, ownIdTime, type StoryKeys } from './key.ts'
+import { isWrittenByUs, ownIdTime, type StoryKeys } from './key.ts'
 import { keysOfStory } from './list.ts'
-import type { Removal } from './remove.ts'
+import type { Removal } from './removal.ts'
+import { CLOCK_MARGIN_MS } from './story-store.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
 /*
@@ -17,22 +20,17 @@ import { putTombstone, readTombstones } from './tombstone.ts'
  * since the upload looks for tombstones before it looks for images, it misses one of them.
  */
 
-/** Milliseconds from which on an upload may be taken for interrupted somewhere: sweeps leave twice as much for clocks. */
-const SAFE_MS = CLOCK_MARGIN_MS / 2
-
 /** A removal that stood still for longer than this, in milliseconds, may have lost its tombstone to another sweep. */
 const TOMBSTONE_MS = CLOCK_MARGIN_MS / 2
 
 const REMOVALS_AT_ONCE = 16
 
-/** Whether a removal by another server's settings may hit an upload of this age, in milliseconds. */
-export function mayBeSwept(age: number): boolean {
-  return age > SAFE_MS
-}
+/** Keys whose writers are looked up at once. */
+export const HEADS_AT_ONCE = 8
 
 /**
- * Whether a story whose record is written is whole and stays so: no removal of debris is about to take its images. A deletion of the
- * story is another matter.
+ * Returns whether a story whose record is written is whole and stays so: no removal of debris is about to take its images. A deletion of
+ * the story is another matter.
  */
 export async function isLasting(store: ObjectStore, id: string): Promise<boolean> {
   if ((await readTombstones(store, id)).length > 0) return false
@@ -40,12 +38,12 @@ export async function isLasting(store: ObjectStore, id: string): Promise<boolean
 }
 
 /**
- * Removes what interrupted uploads and deletions have left, except uploads that turn out to run. While the store is full, what may be
- * one of these stays until it is too old for that.
+ * Removes debris, except of uploads that turn out to run. While the store is full, debris that may be a running upload stays until it
+ * is too old for that.
  *
- * @param removal keeps the keys that could not be deleted
+ * @param removal collects the keys that could not be deleted
  * @param now milliseconds since 1970
- * @returns those of which no key of our layout is left
+ * @returns the debris of which no key of our layout is left
  */
 export async function removeDebris(
   store: ObjectStore,
@@ -62,6 +60,7 @@ export async function removeDebris(
   return gone
 }
 
+/** Returns whether no key of our layout is left. */
 async function removeUnlessGrown(store: ObjectStore, removal: Removal, keys: StoryKeys): Promise<boolean> {
   const age = stopwatch()
   const tombstone = await putTombstone(store, keys.id)
@@ -73,4 +72,33 @@ async function removeUnlessGrown(store: ObjectStore, removal: Removal, keys: Sto
   // A deletion that failed may still be carried out
   if (gone || !isAbandoned) await removal.delete([tombstone])
   return gone !== undefined
+}
+
+/**
+ * Returns those of the suspects of which we wrote every object. Files that were copied in by hand are never debris.
+ *
+ * @param before milliseconds since 1970; a suspect with an object from later is not debris either
+ */
+export async function debrisOf(
+  store: ObjectStore,
+  suspects: readonly StoryKeys[],
+  before = Number.POSITIVE_INFINITY,
+): Promise<StoryKeys[]> {
+  const notOurs = new Set<StoryKeys>()
+  const objects = suspects.flatMap((keys) => keys.keys().map((key) => ({ keys, key })))
+  await forEachConcurrent(objects, HEADS_AT_ONCE, async ({ keys, key }) => {
+    if (!notOurs.has(keys) && !(await isOurs(store, key, before))) notOurs.add(keys)
+  })
+  return suspects.filter((keys) => !notOurs.has(keys))
+}
+
+/** Returns whether we wrote an object, and before that time. One that is deleted meanwhile counts as ours. */
+export async function isOurs(store: ObjectStore, key: string, before = Number.POSITIVE_INFINITY): Promise<boolean> {
+  try {
+    const { metadata, lastModified, changedAt = lastModified } = await store.head(key)
+    return isWrittenByUs(metadata) && changedAt.getTime() < before
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return true
+    throw error
+  }
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { mayBeSwept } from './debris.ts'
 import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
+import { mayBeSwept } from './story-store.ts'
 
 /**
  * Prefix of the idempotency records, which say what upload an Idempotency-Key stands for.

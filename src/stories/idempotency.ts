@@ -1,6 +1,7 @@
+import { LONGEST_UPLOAD_MS } from '../config.ts'
 import { KeyInUse, KeyReused } from '../errors.ts'
 import type { ListedObject, ObjectStore } from '../store/object-store.ts'
-import { isLasting, mayBeSwept } from './debris.ts'
+import { debrisOf, isLasting, isOurs } from './debris.ts'
 import {
   type End,
   endKey,
@@ -12,9 +13,10 @@ import {
   readIfThere,
   wasCommitted,
 } from './idempotency-record.ts'
-import { CLOCK_MARGIN_MS, LONGEST_UPLOAD_MS, ownIdTime } from './key.ts'
+import { ownIdTime } from './key.ts'
 import { keysOfStory } from './list.ts'
-import { debrisOf, isOurs, Removal } from './remove.ts'
+import { Removal } from './removal.ts'
+import { CLOCK_MARGIN_MS, endedBefore, mayBeSwept, type StoryStore } from './story-store.ts'
 
 /**
  * Milliseconds from the beginning of an upload to the expiry of its idempotency record. A ticket is valid for a day, and an upload that
@@ -39,16 +41,14 @@ const recordAt = (name: string, number: number) => `${IDEMPOTENCY}${name}.${numb
  * Puts the idempotency record of an upload whose images are stored and whose commit record is to be written next.
  *
  * @param name SHA-256 of the key and of who sent it, in hexadecimal
- * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
  * @returns the record, or the earlier upload that the key stands for
  * @throws {KeyInUse} while another upload is, or may be, between its idempotency record and its commit record
  * @throws {KeyReused} when the key stands for other images
  */
 export async function recordUpload(
-  store: ObjectStore,
+  store: StoryStore,
   name: string,
   own: RecordedUpload,
-  uploadTimeout: number,
 ): Promise<IdempotencyRecord | RecordedUpload> {
   for (let number = 1; ; number++) {
     const key = recordAt(name, number)
@@ -56,7 +56,7 @@ export async function recordUpload(
     const last = await readLastRecord(store, name, number)
     // The response to our own write got lost
     if (last.upload.id === own.id) return new IdempotencyRecord(store, last.key, own.id)
-    const { committed } = await endOf(store, last.key, last.upload.id, uploadTimeout)
+    const { committed } = await endOf(store, last.key, last.upload.id)
     if (committed && last.upload.fingerprint !== own.fingerprint) throw new KeyReused()
     if (committed) return last.upload
     await removeImages(store, last.upload.id)
@@ -177,7 +177,7 @@ async function readLastRecord(store: ObjectStore, name: string, number: number) 
  * @throws {KeyInUse} while the upload runs, and for an expired record until a sweep has removed it: a further record could be all that
  *   the sweep leaves, and the next upload would begin anew with the first one
  */
-async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout: number): Promise<End> {
+async function endOf(store: StoryStore, key: string, id: string): Promise<End> {
   const end = await readIfThere<End>(store, endKey(key))
   if (end && end.id !== id) throw new KeyInUse()
   if (end?.committed) return end
@@ -190,7 +190,7 @@ async function endOf(store: ObjectStore, key: string, id: string, uploadTimeout:
     // Before anybody acts on the story: from now on its own upload must not undo it
     return putEnd(store, key, { id, committed: true })
   }
-  if (ownIdTime(id) >= Date.now() - uploadTimeout - CLOCK_MARGIN_MS) throw new KeyInUse()
+  if (ownIdTime(id) >= endedBefore(store)) throw new KeyInUse()
   return putEnd(store, key, { id, committed: false })
 }
 

@@ -17,12 +17,6 @@ import type { KeySpace, ListedObject, ListOptions } from '../store/object-store.
  */
 export const STORIES = 'stories/'
 
-/** No UPLOAD_TIMEOUT is longer, in milliseconds, so no server has an upload that runs for longer. */
-export const LONGEST_UPLOAD_MS = 24 * 60 * 60_000
-
-/** Clocks of servers differ, and an upload may end a little after its time. Milliseconds. */
-export const CLOCK_MARGIN_MS = 5 * 60_000
-
 /** A regular expression, as JSON Schema has them too. */
 export const STORY_ID_PATTERN = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 const STORY_ID = new RegExp(STORY_ID_PATTERN)

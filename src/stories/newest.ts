@@ -1,4 +1,4 @@
-import type { ObjectStore } from '../store/object-store.ts'
+import { type ObjectStore, PAGE_KEYS } from '../store/object-store.ts'
 import {
   isOwnId,
   isStoryFolder,
@@ -13,17 +13,11 @@ import {
 } from './key.ts'
 import { lookUp, PAGE_IMAGES, storiesAfter, storiesIn } from './list.ts'
 
-/**
- * How far clocks of servers may be ahead of ours, in milliseconds, and the first part of the time that is looked at. S3 takes no call
- * from a clock that is off by more than 15 minutes (AWS, "RequestTimeTooSkewed").
- */
+/** How far clocks of servers may be ahead of ours, and the first part of the time that is read. In milliseconds. */
 const DAY = 24 * 3_600_000
 
 /** From an empty part of the time to the next one: five of them reach back to 1970. */
 const GROWTH = 16
-
-/** Keys of one page of the store: so many cost one call, whether they are wanted or not. */
-const KEYS_A_PAGE = 1000
 
 /** Of a bucket of the same age all over, the part that is to hold what is wanted holds half as much again. */
 const RESERVE = 1.5
@@ -170,7 +164,7 @@ async function readPart(
     }
     newest.splice(0, surplus)
     const share = shareOf(stories, images, missing)
-    if (mayGiveUp && stories + images >= KEYS_A_PAGE * 0.9 && share > 2) {
+    if (mayGiveUp && stories + images >= PAGE_KEYS * 0.9 && share > 2) {
       const above = ownIdTime(last.id)
       return { above, span: ((above - first + 1) / share) * RESERVE }
     }

@@ -3,21 +3,13 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS, variantStoryId } from '../variants/variant.ts'
-import { removeDebris } from './debris.ts'
+import { debrisOf, HEADS_AT_ONCE, isOurs, removeDebris } from './debris.ts'
 import { sweepIdempotencyRecords } from './idempotency.ts'
-import {
-  CLOCK_MARGIN_MS,
-  isOwnId,
-  ownIdTime,
-  type Range,
-  STORIES,
-  STORY_SPACE,
-  type StoryKeys,
-  storyIdOf,
-} from './key.ts'
+import { isOwnId, ownIdTime, type Range, STORIES, STORY_SPACE, type StoryKeys, storyIdOf } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
-import { debrisOf, HEADS_AT_ONCE, isOurs, Removal } from './remove.ts'
+import { Removal } from './removal.ts'
 import type { Watermark } from './story-ids.ts'
+import { endedBefore, type StoryStore } from './story-store.ts'
 import { putTombstone, readTombstones, TOMBSTONES, type Tombstone } from './tombstone.ts'
 
 /** A regular sweep reads one slice of what is old; so many cover it. */
@@ -87,22 +79,17 @@ type Span = readonly [from: number, to: number]
  * Several servers may sweep a bucket at once. What a sweep has seen makes the list of story ids quick: see `watermark`.
  */
 export class Sweeper {
-  /** Ids of stories whose deletion by this process had no room for a tombstone. Whatever sweeps have seen, they are exceptions. */
-  readonly withoutTombstone = new Set<string>()
-  readonly #store: ObjectStore
-  readonly #age: number
+  readonly #store: StoryStore
   readonly #now: () => number
   readonly #steady: () => number
   #swept: Swept | undefined
   #exceptions: ReadonlySet<string> | undefined
 
   /**
-   * @param uploadTimeout milliseconds after which an upload of ours can't be running any more
    * @param steady milliseconds of a clock that nobody sets
    */
-  constructor(store: ObjectStore, uploadTimeout: number, now = Date.now, steady = () => performance.now()) {
+  constructor(store: StoryStore, now = Date.now, steady = () => performance.now()) {
     this.#store = store
-    this.#age = uploadTimeout + CLOCK_MARGIN_MS
     this.#now = now
     this.#steady = steady
   }
@@ -111,9 +98,10 @@ export class Sweeper {
   get watermark(): Watermark | undefined {
     if (!this.#swept || !this.#exceptions) return undefined
     const before = this.#sweptBefore(this.#swept)
-    if (this.withoutTombstone.size === 0) return { before, exceptions: this.#exceptions }
-    if (this.withoutTombstone.size > MAX_EXCEPTIONS) return undefined
-    return { before, exceptions: new Set([...this.#exceptions, ...this.withoutTombstone]) }
+    const { withoutTombstone } = this.#store
+    if (withoutTombstone.size === 0) return { before, exceptions: this.#exceptions }
+    if (withoutTombstone.size > MAX_EXCEPTIONS) return undefined
+    return { before, exceptions: new Set([...this.#exceptions, ...withoutTombstone]) }
   }
 
   /**
@@ -121,7 +109,7 @@ export class Sweeper {
    * before what the sweep took for old.
    */
   #sweptBefore({ before, began }: Swept): number {
-    return Math.min(before, this.#now() - (this.#steady() - began) - this.#age)
+    return Math.min(before, endedBefore(this.#store, this.#now() - (this.#steady() - began)))
   }
 
   /**
@@ -135,7 +123,7 @@ export class Sweeper {
     const { signal, dryRun = false, byHour = false } = options
     const now = this.#now()
     const began = this.#steady()
-    const before = now - this.#age
+    const before = endedBefore(this.#store, now)
     const tombstones = await readTombstones(this.#store)
     const interrupted = tombstones.filter(({ time }) => time < before)
     const ofAll = interrupted.filter(({ id }) => id === 'all')
@@ -143,8 +131,8 @@ export class Sweeper {
     const last = ofAll.length > 0 || byHour ? undefined : this.#swept
     const everything: Span[] = [[0, before]]
     const { spans, next } = last
-      ? following({ ...last, before: this.#sweptBefore(last) }, before, this.#age)
-      : { spans: isPart ? await ofTheHour(this.#store, now, before, this.#age) : everything, next: 0 }
+      ? following({ ...last, before: this.#sweptBefore(last) }, before, now - before)
+      : { spans: isPart ? await ofTheHour(this.#store, now, before, now - before) : everything, next: 0 }
     const report = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
 
     const noteKept = ({ kept }: Removal) => {

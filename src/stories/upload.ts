@@ -4,12 +4,13 @@ import { type Head, readHead } from '../images/read-head.ts'
 import { NO_BYTES } from '../images/scan.ts'
 import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
 import { stopwatch } from '../stopwatch.ts'
-import type { Body, ObjectStore } from '../store/object-store.ts'
-import { isLasting, mayBeSwept } from './debris.ts'
+import type { Body } from '../store/object-store.ts'
+import { isLasting } from './debris.ts'
 import { committedUpload, IdempotencyRecord, recordUpload } from './idempotency.ts'
 import type { RecordedUpload } from './idempotency-record.ts'
-import { CLOCK_MARGIN_MS, imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
+import { imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './key.ts'
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
+import { CLOCK_MARGIN_MS, mayBeSwept, type StoryStore } from './story-store.ts'
 
 /** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
 const UNSTORED_BYTES = 5 * 1024 * 1024
@@ -22,8 +23,6 @@ export interface UploadOptions {
   readonly readAhead: boolean
   /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal
-  /** Milliseconds after which an upload of ours can't be running any more. */
-  readonly uploadTimeout: number
   /** Only one upload with this name makes a story: SHA-256 of an idempotency key and of who sent it, in hexadecimal. */
   readonly idempotencyName?: string | undefined
   /** Is told what a failed upload could not remove. No list shows it. */
@@ -47,7 +46,7 @@ export interface UploadedStory {
  *   signal's reason
  */
 export async function uploadStory(
-  store: ObjectStore,
+  store: StoryStore,
   images: AsyncIterable<Body>,
   options: UploadOptions,
 ): Promise<UploadedStory> {
@@ -88,7 +87,7 @@ class RunningUpload {
   /** The story of an earlier upload with the same idempotency key: then these images are compared with it and not stored. */
   readonly #earlier: Promise<RecordedUpload | undefined>
   #isStored = false
-  readonly #store: ObjectStore
+  readonly #store: StoryStore
   readonly #id: string
   readonly #age = stopwatch()
   readonly #options: UploadOptions
@@ -99,7 +98,7 @@ class RunningUpload {
   #failure: { readonly error: unknown } | undefined
   #unstored = 0
 
-  constructor(store: ObjectStore, id: string, options: UploadOptions) {
+  constructor(store: StoryStore, id: string, options: UploadOptions) {
     this.#store = store
     this.#id = id
     this.#options = options
@@ -207,14 +206,14 @@ class RunningUpload {
 
   /** Puts the idempotency record, if there is a key. Returns the earlier upload that the key stands for already. */
   async recordIdempotency(): Promise<RecordedUpload | undefined> {
-    const { idempotencyName: name, uploadTimeout } = this.#options
+    const { idempotencyName: name } = this.#options
     if (name === undefined) return undefined
     const names = this.#manifest.map((image) => image.name)
     const own = { id: this.#id, names, fingerprint: fingerprintOf(this.#manifest) }
     const earlier = await this.#earlier
     if (earlier && earlier.fingerprint !== own.fingerprint) throw new KeyReused()
     if (earlier) return earlier
-    const record = await recordUpload(this.#store, name, own, uploadTimeout)
+    const record = await recordUpload(this.#store, name, own)
     if (!(record instanceof IdempotencyRecord)) return record
     this.#idempotencyRecord = record
     return undefined
@@ -224,7 +223,7 @@ class RunningUpload {
   async commit(): Promise<void> {
     this.#isRecordSent = true
     await writeRecord(this.#store, this.#id, this.#manifest, this.#idempotencyRecord?.key)
-    const { uploadTimeout } = this.#options
+    const { uploadTimeout } = this.#store
     const age = this.#age()
     // The process stood still
     if (age > uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(uploadTimeout)

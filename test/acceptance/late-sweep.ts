@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { v7 } from 'uuid'
 import type { ObjectStore } from '../../src/store/object-store.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { inChunks, listKeys, putBytes } from '../support/bodies.ts'
 import { putOurs } from '../support/recording-store.ts'
@@ -35,7 +36,7 @@ async function placeBystanders(store: ObjectStore, images: readonly Buffer[]): P
   return (await listKeys(store)).filter((key) => !before.has(key))
 }
 
-const sweeper = (store: ObjectStore) => new Sweeper(store, UPLOAD_TIMEOUT, () => Date.now() + LATE)
+const sweeper = (store: ObjectStore) => new Sweeper(storyStore(store, UPLOAD_TIMEOUT), () => Date.now() + LATE)
 
 /**
  * Sweeps by the clock of an hour later, twice: with bystanders, all of which stay, and then without them.

@@ -3,10 +3,10 @@ import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { StoreFull, UploadSwept } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
-import { CLOCK_MARGIN_MS } from '../../src/stories/key.ts'
 import { listStories } from '../../src/stories/list.ts'
 import { removeAllStories } from '../../src/stories/remove.ts'
 import { listStoryIds } from '../../src/stories/story-ids.ts'
+import { CLOCK_MARGIN_MS, storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { type UploadedStory, type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
@@ -40,11 +40,10 @@ function begin(store: ObjectStore, options: Partial<UploadOptions> = {}) {
     yield inChunks(JPG)
     await told
   }
-  const result = uploadStory(store, images(), {
+  const result = uploadStory(storyStore(store, HOUR), images(), {
     maxPixels: 1_000_000_000,
     readAhead: true,
     signal: new AbortController().signal,
-    uploadTimeout: HOUR,
     onDebris: () => {},
     ...options,
   })
@@ -53,8 +52,8 @@ function begin(store: ObjectStore, options: Partial<UploadOptions> = {}) {
 
 const isStory = (result: UploadedStory | Error): result is UploadedStory => !(result instanceof Error)
 
-const sweep = (store: ObjectStore) => new Sweeper(store, SECOND).sweep()
-const removeAll = (store: ObjectStore) => removeAllStories(store, SECOND)
+const sweep = (store: ObjectStore) => new Sweeper(storyStore(store, SECOND)).sweep()
+const removeAll = (store: ObjectStore) => removeAllStories(storyStore(store, SECOND))
 
 /** Ends an upload of twenty minutes, and what takes it for interrupted, in one order of their calls. */
 async function play(
@@ -89,7 +88,7 @@ async function judge(t: Test, order: Order, store: ObjectStore, result: Uploaded
   compare(await idsByRule(store), 'at once')
   for (const hours of [2, 4]) {
     now = START + hours * HOUR
-    const sweeper = new Sweeper(store, HOUR)
+    const sweeper = new Sweeper(storyStore(store, HOUR))
     await sweeper.sweep()
     compare(await idsByRule(store), `${hours} hours later`)
     const ids: string[] = []
@@ -238,7 +237,7 @@ t.test('a deletion of all that has to leave something keeps the tombstone of the
   const id = v7({ msecs: START })
   await putStory(model, id, ['1.jpg'])
   now += 2 * HOUR
-  const sweeper = new Sweeper(model, HOUR)
+  const sweeper = new Sweeper(storyStore(model, HOUR))
   await sweeper.sweep()
   const ids = async () => {
     const found: string[] = []
@@ -253,10 +252,10 @@ t.test('a deletion of all that has to leave something keeps the tombstone of the
     put: (key, body, options) =>
       key.startsWith(`${TOMBSTONES}all`) ? model.put(key, body, options) : Promise.reject(new StoreFull()),
   })
-  await removeAllStories(full, HOUR)
+  await removeAllStories(storyStore(full, HOUR))
   t.same(await idsIn(model), [id], 'there is no space for a tombstone')
   t.same(await ids(), [])
-  await removeAllStories(model, HOUR)
+  await removeAllStories(storyStore(model, HOUR))
   t.same(await listKeys(model), [])
 })
 

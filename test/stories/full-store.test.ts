@@ -11,6 +11,7 @@ import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import { findStory, listStories } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listStoryIds } from '../../src/stories/story-ids.ts'
+import { type StoryStore, storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, readTombstones, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { uploadStory } from '../../src/stories/upload.ts'
@@ -127,11 +128,10 @@ function upload(store: ObjectStore, key?: string) {
   async function* bodies(): AsyncGenerator<Body> {
     for (const image of [JPG, PNG]) yield inChunks(image)
   }
-  return uploadStory(store, bodies(), {
+  return uploadStory(storyStore(store, HOUR), bodies(), {
     maxPixels: 1_000_000,
     readAhead: true,
     signal: new AbortController().signal,
-    uploadTimeout: HOUR,
     idempotencyName: key === undefined ? undefined : createHash('sha256').update(key).digest('hex'),
     onDebris: () => {},
   })
@@ -166,18 +166,20 @@ async function idsByWatermark(store: ObjectStore, sweeper: Sweeper): Promise<str
 const keysOfStories = async (store: ObjectStore) =>
   (await listKeys(store, { prefix: 'stories/' })).filter((key) => !key.startsWith(TOMBSTONES))
 
-/** For which every upload of today is over. */
-const later = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 3 * HOUR)
-
-/** Compares what two lists show after each step of a deletion. */
-function watched(t: Test, store: ObjectStore, sweeper: Sweeper): ObjectStore {
-  return {
-    ...store,
+/** A sweeper for which every upload of today is over, and the store for deletions, which compares two lists after each step. */
+function later(t: Test, store: ObjectStore) {
+  const stories = storyStore(store, HOUR)
+  const sweeper = new Sweeper(stories, () => Date.now() + 3 * HOUR)
+  const deleting: StoryStore = {
+    ...stories,
+    // Every story is old enough to need a tombstone
+    uploadTimeout: 0,
     async delete(keys) {
       await store.delete(keys)
       t.same(await idsByWatermark(store, sweeper), await idsOf(store), `the lists agree without ${keys.length} keys`)
     },
   }
+  return { sweeper, deleting }
 }
 
 for (const { name, skip, open } of KINDS) {
@@ -186,15 +188,13 @@ for (const { name, skip, open } of KINDS) {
     const plain = await upload(store)
     const keyed = await upload(store, 'a')
     const unended = await uploadWithoutEnd(store, 'b')
-    const sweeper = later(store)
+    const { sweeper, deleting } = later(t, store)
     await sweeper.sweep()
     t.same(await idsByWatermark(store, sweeper), [plain.id, keyed.id, unended])
     await fill()
     await t.rejects(upload(store), StoreFull, 'it is full')
-    const watching = watched(t, store, sweeper)
-    // Old enough that each needs a tombstone
     for (const id of [plain.id, keyed.id, unended]) {
-      await removeStory(watching, id, 0, sweeper.withoutTombstone)
+      await removeStory(deleting, id)
       await t.rejects(findStory(store, id), StoryNotFound)
       t.notOk((await idsByWatermark(store, sweeper)).includes(id), 'it is gone from the list of ids')
     }
@@ -208,11 +208,11 @@ for (const { name, skip, open } of KINDS) {
     await upload(store)
     const keyed = await upload(store, 'a')
     const unended = await uploadWithoutEnd(store, 'b')
-    const sweeper = later(store)
+    const { sweeper, deleting } = later(t, store)
     await sweeper.sweep()
     await fill()
     await t.rejects(upload(store), StoreFull, 'it is full')
-    await removeAllStories(watched(t, store, sweeper), 0, sweeper.withoutTombstone)
+    await removeAllStories(deleting)
     t.same([await idsOf(store), await idsByWatermark(store, sweeper)], [[], []])
     await free()
     await retriesMakeNothing(t, store, { a: keyed.id, b: unended })
@@ -227,7 +227,7 @@ for (const { name, skip, open } of KINDS) {
     await fill()
     // A deletion of all was interrupted, and below the id something stays: its own tombstone has no room
     const before = await readTombstones(store)
-    await later(store).sweep()
+    await later(t, store).sweeper.sweep()
     t.same(await keysOfStories(store), [`stories/${id}/notes.txt`])
     t.ok((await readTombstones(store)).length >= before.length, 'what says so stays')
   })
@@ -240,7 +240,7 @@ async function retriesMakeNothing(t: Test, store: ObjectStore, stories: Readonly
     t.same(await idsOf(store), [], what)
   }
   await retry('a retry')
-  await later(store).sweep()
+  await later(t, store).sweeper.sweep()
   t.same(await listKeys(store, { prefix: 'stories/' }), [], 'a sweep leaves nothing')
   await retry('a retry after a sweep')
   t.same(await listKeys(store, { prefix: 'stories/' }), [])
@@ -271,8 +271,7 @@ for (const isFreed of [true, false]) {
               isFull &&= !isFreed
             }),
         })
-        const withoutTombstone = new Set<string>()
-        const isDone = await removeStory(full, id, 0, withoutTombstone).then(
+        const isDone = await removeStory(storyStore(full, 0), id).then(
           () => true,
           () => false,
         )
@@ -283,9 +282,9 @@ for (const isFreed of [true, false]) {
         // Whoever sends it again before anybody has repeated the deletion
         t.match(await upload(store, 'a'), { id, isReplay: true }, what)
         t.same(await idsOf(store), seen, what)
-        await removeStory(store, id, 0).catch((error) => t.type(error, StoryNotFound))
+        await removeStory(storyStore(store, 0), id).catch((error) => t.type(error, StoryNotFound))
         t.same(await keysOfStories(store), [], what)
-        await later(store).sweep()
+        await later(t, store).sweeper.sweep()
         t.same(await listKeys(store, { prefix: 'stories/' }), [], what)
         t.match(await upload(store, 'a'), { id, isReplay: true }, what)
         if (isDone) return

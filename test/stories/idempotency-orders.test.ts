@@ -3,8 +3,9 @@ import t from 'tap'
 import { KeyInUse } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import { IDEMPOTENCY_AGE_MS, type IdempotencyRecord, recordUpload } from '../../src/stories/idempotency.ts'
-import { CLOCK_MARGIN_MS, newStoryId } from '../../src/stories/key.ts'
+import { newStoryId } from '../../src/stories/key.ts'
 import { listStories } from '../../src/stories/list.ts'
+import { CLOCK_MARGIN_MS, storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { uploadStory } from '../../src/stories/upload.ts'
 import { inChunks } from '../support/bodies.ts'
@@ -27,11 +28,10 @@ function upload(store: ObjectStore, told: Promise<void> = Promise.resolve()) {
     yield inChunks(JPG)
     await told
   }
-  return uploadStory(store, images(), {
+  return uploadStory(storyStore(store, HOUR), images(), {
     maxPixels: 1_000_000_000,
     readAhead: true,
     signal: new AbortController().signal,
-    uploadTimeout: HOUR,
     idempotencyName: KEY,
     onDebris: () => {},
   }).then(
@@ -44,12 +44,11 @@ function upload(store: ObjectStore, told: Promise<void> = Promise.resolve()) {
 }
 
 async function begin(store: ObjectStore): Promise<IdempotencyRecord> {
-  return (await recordUpload(
-    store,
-    KEY,
-    { id: newStoryId(), names: ['1.jpg'], fingerprint: 'f' },
-    HOUR,
-  )) as IdempotencyRecord
+  return (await recordUpload(storyStore(store, HOUR), KEY, {
+    id: newStoryId(),
+    names: ['1.jpg'],
+    fingerprint: 'f',
+  })) as IdempotencyRecord
 }
 
 /** Uploads with the key that were given up after their idempotency record. */
@@ -89,7 +88,7 @@ for (const [past, prepare, age] of sample(
       for (const each of uploads) each.catch(() => {})
       await order.settled()
       order.hold()
-      const sweep = new Sweeper(order.storeOf(store, 2, { only: / idempotency/ }), HOUR).sweep()
+      const sweep = new Sweeper(storyStore(order.storeOf(store, 2, { only: / idempotency/ }), HOUR)).sweep()
       sweep.catch(() => {})
       goOn()
       await order.play()
@@ -120,7 +119,7 @@ t.test(
       now += SWEPT + 1
       order.hold()
       const late = upload(order.storeOf(store, 0, { only: BUT_DELETIONS }))
-      const sweep = new Sweeper(order.storeOf(store, 1, { only: / idempotency/ }), HOUR).sweep()
+      const sweep = new Sweeper(storyStore(order.storeOf(store, 1, { only: / idempotency/ }), HOUR)).sweep()
       for (const each of [late, sweep]) each.catch(() => {})
       await order.play()
       if (order.isRedundant) return

@@ -19,9 +19,10 @@ import {
   recordUpload,
   sweepIdempotencyRecords,
 } from '../../src/stories/idempotency.ts'
-import { CLOCK_MARGIN_MS, recordKey } from '../../src/stories/key.ts'
+import { recordKey } from '../../src/stories/key.ts'
 import { findStory, listStories } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { CLOCK_MARGIN_MS, storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
 import { inChunks, listKeys, MIB, putBytes } from '../support/bodies.ts'
@@ -44,7 +45,6 @@ const OPTIONS: UploadOptions = {
   maxPixels: 1_000_000_000,
   readAhead: true,
   signal: new AbortController().signal,
-  uploadTimeout: HOUR,
   onDebris: () => {},
 }
 
@@ -58,7 +58,7 @@ function upload(
   images: readonly Uint8Array[],
   options: Partial<UploadOptions> = {},
 ) {
-  return uploadStory(store, bodies(images), { ...OPTIONS, idempotencyName, ...options })
+  return uploadStory(storyStore(store, HOUR), bodies(images), { ...OPTIONS, idempotencyName, ...options })
 }
 
 const storyKeys = (store: ObjectStore) => listKeys(store, { prefix: 'stories/' })
@@ -71,12 +71,12 @@ async function crash(store: ObjectStore, name: string, names = ['1.jpg', '2.png'
     const { body } = await store.get(recordKey(id, 2))
     const chunks: Buffer[] = []
     for await (const chunk of body) chunks.push(chunk as Buffer)
-    await removeStory(store, id, HOUR)
+    await removeStory(storyStore(store, HOUR), id)
     return JSON.parse(Buffer.concat(chunks).toString()) as { fingerprint: string }
   })
   const id = v7({ msecs: Date.now() - age })
   for (const file of names) await putOurs(store, `stories/${id}/${file}`)
-  const record = (await recordUpload(store, name, { id, names, fingerprint }, HOUR)) as IdempotencyRecord
+  const record = (await recordUpload(storyStore(store, HOUR), name, { id, names, fingerprint })) as IdempotencyRecord
   return { id, record }
 }
 
@@ -106,8 +106,8 @@ async function theContract(t: Test, store: ObjectStore): Promise<void> {
   t.same([(await upload(store, B, [JPG])).id, (await findStory(store, id)).images.length], [id, 1])
   t.equal((await storyKeys(store)).length, stored.length + 2)
 
-  await removeStory(store, first.id, HOUR)
-  await removeAllStories(store, HOUR)
+  await removeStory(storyStore(store, HOUR), first.id)
+  await removeAllStories(storyStore(store, HOUR))
   t.same(await upload(store, A, [JPG, PNG]), { ...first, isReplay: true }, 'a late retry brings nothing back')
   t.same(await upload(store, B, [JPG]), { id, keys: [`stories/${id}/1.jpg`], isReplay: true })
   t.same(await storyKeys(store), [])
@@ -124,7 +124,7 @@ async function theContract(t: Test, store: ObjectStore): Promise<void> {
     await putOurs(store, recordKey(young.id, 2))
     await t.rejects(findStory(store, young.id), 'its late record finds no images')
     await store.delete([recordKey(young.id, 2)])
-    await removeStory(store, second.id, HOUR)
+    await removeStory(storyStore(store, HOUR), second.id)
   })
 
   const dead = await crash(store, D)
@@ -163,9 +163,12 @@ t.test('further uploads with a key are compared with its story, and write nothin
       stop.abort(new Error('stopped'))
     }
   }
-  await t.rejects(uploadStory(store, endless(), { ...OPTIONS, idempotencyName: A, signal: stop.signal }), {
-    message: 'stopped',
-  })
+  await t.rejects(
+    uploadStory(storyStore(store, HOUR), endless(), { ...OPTIONS, idempotencyName: A, signal: stop.signal }),
+    {
+      message: 'stopped',
+    },
+  )
   t.same(store.calls, [], 'no put, no deletion')
   t.equal((await findStory(disk, first.id)).images.length, 2)
 })
@@ -198,7 +201,7 @@ t.test('a record whose process died before it said so counts', async (t) => {
   t.same(replay, { id, keys: [`stories/${id}/1.jpg`, `stories/${id}/2.png`], isReplay: true })
   t.equal(await record.giveUp(), false, 'its own upload can not take it back now')
   await record.commit()
-  await removeStory(store, id, HOUR)
+  await removeStory(storyStore(store, HOUR), id)
   t.same(await upload(store, A, [JPG, PNG]), replay)
 })
 
@@ -324,13 +327,13 @@ t.test('a process that dies at any call of an upload with a key: retries make on
     const soon = await retry()
     Date.now = () => now() + 2 * HOUR
     const late = await retry()
-    await new Sweeper(disk, HOUR).sweep()
+    await new Sweeper(storyStore(disk, HOUR)).sweep()
     t.ok(late, `${what}: in the end there is a story`)
     if (first) t.match(soon, { id: first.id, isReplay: true }, what)
     if (soon) t.equal(late?.id, soon.id, what)
     const ids = new Set((await storyKeys(disk)).map((key) => key.split('/')[1]))
     t.same([...ids], [late?.id], `${what}: and nothing else`)
-    await removeStory(disk, late?.id ?? '', HOUR)
+    await removeStory(storyStore(disk, HOUR), late?.id ?? '')
     t.match(await retry(), { id: late?.id, isReplay: true }, what)
     t.same(await storyKeys(disk), [], `${what}: it stays deleted`)
     if (!isDead()) {
@@ -362,8 +365,8 @@ for (const deletion of ['a deletion', 'a deletion of all'] as const) {
         await upload(store, A, [JPG, PNG]).catch(() => {})
         let id: string | undefined
         for await (const [story] of listStories(disk)) id = story?.id
-        if (deletion === 'a deletion of all') await removeAllStories(disk, HOUR)
-        else if (id) await removeStory(disk, id, HOUR)
+        if (deletion === 'a deletion of all') await removeAllStories(storyStore(disk, HOUR))
+        else if (id) await removeStory(storyStore(disk, HOUR), id)
         Date.now = () => now() + 2 * HOUR
         const late = await upload(disk, A, [JPG, PNG])
         if (!id) continue
@@ -388,7 +391,7 @@ t.test('a record that can not be read does not keep its story from being deleted
     const { id } = await upload(store, A, [JPG])
     await putBytes(store, recordKey(id, 1, true), content)
     await putBytes(store, `idempotency/${B}.1`, record)
-    await removeStory(store, id, HOUR)
+    await removeStory(storyStore(store, HOUR), id)
     t.same(await storyKeys(store), [])
     await store.delete(await listKeys(store))
   }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { v7 } from 'uuid'
 import { StoreUnavailable } from '../../src/errors.ts'
 import { removeAllStories } from '../../src/stories/remove.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -18,6 +19,6 @@ t.test('a store that goes away ends a removal of all', async (t) => {
       throw new StoreUnavailable()
     },
   })
-  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
+  await t.rejects(removeAllStories(storyStore(store, HOUR)), StoreUnavailable)
   t.ok(calls <= 32, `${calls} calls, not one for each of 40 batches`)
 })

@@ -5,6 +5,7 @@ import { v7 } from 'uuid'
 import { DeleteFailure, StoreUnavailable, StoryNotFound } from '../../src/errors.ts'
 import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { putTombstone, readTombstones, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
@@ -23,7 +24,7 @@ t.test('a story goes record first, then its images, and nothing else goes', asyn
   await putStory(store, other, ['1.jpg'])
   await putBytes(store, `stories/${id}/notes.txt`)
   store.calls.length = 0
-  await removeStory(store, id, HOUR)
+  await removeStory(storyStore(store, HOUR), id)
   const record = `delete stories/${id}/0.2.json`
   const images = `delete stories/${id}/1.jpg stories/${id}/2.png`
   t.same(store.calls, [record, `${record} done`, images, `${images} done`])
@@ -38,7 +39,7 @@ t.test('what is not there is StoryNotFound', async (t) => {
   const junk = randomUUID()
   await putBytes(store, `stories/${junk}/notes.txt`)
   for (const id of [v7(), randomUUID(), junk, 'x', '', '..', `${junk}/notes.txt`]) {
-    await t.rejects(removeStory(store, id, HOUR), StoryNotFound, id)
+    await t.rejects(removeStory(storyStore(store, HOUR), id), StoryNotFound, id)
   }
   t.same(await listKeys(store), [`stories/${junk}/notes.txt`])
 })
@@ -56,15 +57,17 @@ t.test(
           await disk.delete(keys)
         },
       })
-    t.match(await removeStory(failing('.json'), id, HOUR).catch((error) => error), { keys: [`stories/${id}/0.2.json`] })
+    t.match(await removeStory(storyStore(failing('.json'), HOUR), id).catch((error) => error), {
+      keys: [`stories/${id}/0.2.json`],
+    })
     t.equal((await listKeys(disk)).length, 3, 'the story is whole')
-    t.match(await removeStory(failing('.jpg'), id, HOUR).catch((error) => error), {
+    t.match(await removeStory(storyStore(failing('.jpg'), HOUR), id).catch((error) => error), {
       keys: [`stories/${id}/1.jpg`, `stories/${id}/2.jpg`],
     })
     t.same(await listKeys(disk), [`stories/${id}/1.jpg`, `stories/${id}/2.jpg`], 'the record is gone')
-    await removeStory(disk, id, HOUR)
+    await removeStory(storyStore(disk, HOUR), id)
     t.same(await listKeys(disk), [])
-    await t.rejects(removeStory(disk, id, HOUR), StoryNotFound)
+    await t.rejects(removeStory(storyStore(disk, HOUR), id), StoryNotFound)
   },
 )
 
@@ -76,7 +79,7 @@ t.test('a story of more images than a page of the store goes whole', async (t) =
     `stories/${id}/0.${count}.json`,
     ...Array.from({ length: count }, (_, i) => `stories/${id}/${i + 1}.jpg`),
   ])
-  await removeStory(store, id, HOUR)
+  await removeStory(storyStore(store, HOUR), id)
   t.same(await listKeys(store), [])
 })
 
@@ -104,9 +107,9 @@ t.test('a removal of all takes stories and old debris; running uploads and files
     `stories/${randomUUID()}/0.1.json`,
   ]
   for (const key of imported) await putBytes(store, key)
-  await removeAllStories(store, HOUR)
+  await removeAllStories(storyStore(store, HOUR))
   t.same((await listKeys(store)).sort(), [...imported, `stories/${young}/1.jpg`, `stories/${margin}/1.jpg`].sort())
-  await t.resolves(removeAllStories(store, HOUR), 'nothing to do is fine')
+  await t.resolves(removeAllStories(storyStore(store, HOUR)), 'nothing to do is fine')
 })
 
 t.test('a removal of all takes the record of every story before its images, batches side by side', async (t) => {
@@ -123,7 +126,7 @@ t.test('a removal of all takes the record of every story before its images, batc
       running--
     },
   })
-  await removeAllStories(store, HOUR)
+  await removeAllStories(storyStore(store, HOUR))
   t.equal(running, 0)
   t.ok(most > 1 && most <= 16, `${most} calls side by side`)
   t.same(await listKeys(store), [])
@@ -163,7 +166,7 @@ t.test('debris is looked at side by side, and the stories beside them go', async
       return disk.head(key)
     },
   })
-  await removeAllStories(store, HOUR)
+  await removeAllStories(storyStore(store, HOUR))
   t.equal(most, 8)
   t.same(await listKeys(store), [`stories/${imported}/1.jpg`, `stories/${imported}/2.jpg`])
 })
@@ -182,7 +185,7 @@ t.test('a removal of all names every key that the store kept, and deletes all th
       if (kept.length > 0) throw new DeleteFailure(kept, { cause })
     },
   })
-  const error = await removeAllStories(store, HOUR).catch((error) => error)
+  const error = await removeAllStories(storyStore(store, HOUR)).catch((error) => error)
   t.type(error, DeleteFailure)
   t.same([...error.keys].sort(), [...stuck].sort())
   t.equal(error.cause, cause)
@@ -192,10 +195,10 @@ t.test('a removal of all names every key that the store kept, and deletes all th
     [`stories/${early}/2.jpg`, ...whole, `stories/${late}/1.jpg`],
     'one story stays whole',
   )
-  for (const id of [early, middle, late]) await removeStory(disk, id as string, HOUR)
+  for (const id of [early, middle, late]) await removeStory(storyStore(disk, HOUR), id as string)
   t.same(await keysOfStories(disk), [], 'repetitions finish it')
   t.equal((await readTombstones(disk, 'all')).length, 1, 'the tombstone of all is for a removal of all')
-  await removeAllStories(disk, HOUR)
+  await removeAllStories(storyStore(disk, HOUR))
   t.same(await listKeys(disk), [])
 })
 
@@ -220,7 +223,7 @@ t.test('a list that fails on its way ends a removal of all, when what was begun 
       running--
     },
   }
-  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
+  await t.rejects(removeAllStories(storyStore(store, HOUR)), StoreUnavailable)
   t.equal(running, 0, 'nothing runs any more')
   const left = await keysOfStories(disk)
   t.ok(left.length >= 1000 && left.length < 3000, `what was listed is gone, ${left.length} keys are left`)
@@ -231,7 +234,7 @@ t.test('a removal of all that fails says so', async (t) => {
   const disk = await open(t)
   await putStory(disk, v7(), ['1.jpg'])
   const store = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
-  t.match(await removeAllStories(store, HOUR).catch((error) => error), { keys: [/0\.1\.json$/] })
+  t.match(await removeAllStories(storyStore(store, HOUR)).catch((error) => error), { keys: [/0\.1\.json$/] })
 })
 
 t.test('the deletion of an old story has a tombstone from before its first step until nothing is left', async (t) => {
@@ -239,7 +242,7 @@ t.test('the deletion of an old story has a tombstone from before its first step 
   const [id] = timeOrdered(1) as [string]
   await putStory(store, id, ['1.jpg'])
   store.calls.length = 0
-  await removeStory(store, id, HOUR)
+  await removeStory(storyStore(store, HOUR), id)
   const [tombstone] = /stories\/-deleting\/\S+/.exec(store.calls[0] ?? '') ?? []
   t.ok(tombstone?.startsWith(`stories/-deleting/${id}.`))
   t.same(
@@ -255,7 +258,7 @@ t.test('the deletion of a young story, or of an imported one, needs no tombstone
   await putStory(store, young, ['1.jpg'])
   await putBytes(store, `stories/${imported}/1.jpg`)
   store.calls.length = 0
-  for (const id of [young, imported]) await removeStory(store, id, HOUR)
+  for (const id of [young, imported]) await removeStory(storyStore(store, HOUR), id)
   t.notMatch(store.calls, [/-deleting/])
   t.same(await listKeys(store), [])
 })
@@ -266,8 +269,8 @@ t.test('without a tombstone nothing is deleted', async (t) => {
   await putStory(disk, id, ['1.jpg'])
   const before = await listKeys(disk)
   const store = recordCalls(disk, { put: () => Promise.reject(new StoreUnavailable()) })
-  await t.rejects(removeStory(store, id, HOUR), StoreUnavailable)
-  await t.rejects(removeAllStories(store, HOUR), StoreUnavailable)
+  await t.rejects(removeStory(storyStore(store, HOUR), id), StoreUnavailable)
+  await t.rejects(removeAllStories(storyStore(store, HOUR)), StoreUnavailable)
   t.same(await listKeys(disk), before)
 })
 
@@ -283,26 +286,26 @@ t.test('a deletion that was interrupted leaves its tombstone, and a repetition r
         await disk.delete(keys)
       },
     })
-    await t.rejects(removeStory(failing, id, HOUR), StoreUnavailable)
+    await t.rejects(removeStory(storyStore(failing, HOUR), id), StoreUnavailable)
     t.ok((await readTombstones(disk, id)).length > 0, `at ${part}`)
   }
-  await t.rejects(removeStory(disk, id, HOUR), StoryNotFound, 'only tombstones were left')
+  await t.rejects(removeStory(storyStore(disk, HOUR), id), StoryNotFound, 'only tombstones were left')
   t.match(await listKeys(disk), [new RegExp(other)], 'those of another story stay')
 })
 
 t.test('what keeps an id in the bucket keeps the tombstone of its deletion', async (t) => {
-  for (const removeIt of [removeStory, (store: ObjectStore) => removeAllStories(store, HOUR)]) {
+  for (const removeIt of [removeStory, removeAllStories]) {
     const store = await open(t)
     const [id] = timeOrdered(1) as [string]
     await putStory(store, id, ['1.jpg'])
     await putBytes(store, `stories/${id}/notes.txt`)
-    await removeIt(store, id, HOUR)
+    await removeIt(storyStore(store, HOUR), id)
     t.equal((await readTombstones(store, id)).length, 1)
-    await t.rejects(removeStory(store, id, HOUR), StoryNotFound)
-    await removeAllStories(store, HOUR)
+    await t.rejects(removeStory(storyStore(store, HOUR), id), StoryNotFound)
+    await removeAllStories(storyStore(store, HOUR))
     t.equal((await readTombstones(store, id)).length, 1)
     await store.delete([`stories/${id}/notes.txt`])
-    await removeAllStories(store, HOUR)
+    await removeAllStories(storyStore(store, HOUR))
     t.same(await listKeys(store), [])
   }
 })
@@ -313,20 +316,20 @@ t.test(
     const disk = await open(t)
     await putStory(disk, v7(), ['1.jpg'])
     const failing = recordCalls(disk, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
-    await t.rejects(removeAllStories(failing, HOUR), DeleteFailure)
+    await t.rejects(removeAllStories(storyStore(failing, HOUR)), DeleteFailure)
     const tombstones = await readTombstones(disk)
     t.match(tombstones, [{ id: 'all' }])
     t.ok(
       failing.calls.indexOf(`put ${tombstones[0]?.key} done`) < failing.calls.findIndex((call) => /^delete/.test(call)),
     )
-    await removeAllStories(disk, HOUR)
+    await removeAllStories(storyStore(disk, HOUR))
     t.same(await listKeys(disk), [], 'the one that has worked removes the tombstones of those that have not')
 
     const { store: memory, fill } = await inMemory.inspect(t)
     await fill(timeOrdered(1200).flatMap((id) => [`stories/${id}/0.1.json`, `stories/${id}/1.jpg`]))
     const slow = recordCalls(memory, { delete: (keys) => sleep(20).then(() => memory.delete(keys)) })
     // As a removal that takes longer than an upload may
-    await removeAllStories(slow, -1)
+    await removeAllStories(storyStore(slow, -1))
     const puts = slow.calls.filter((call) => /^put .* done$/.test(call)).length
     t.ok(puts > 1, `${puts} tombstones`)
     t.same(await listKeys(memory), [])

@@ -6,6 +6,7 @@ import type { ObjectStore } from '../../src/store/object-store.ts'
 import { listStories, pageOf } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listStoryIds, type Watermark } from '../../src/stories/story-ids.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, TOMBSTONES } from '../../src/stories/tombstone.ts'
 import { putBytes } from '../support/bodies.ts'
@@ -45,13 +46,16 @@ for (const { name, open } of storesUnderTest) {
     await same(t, store, sweeper.watermark, 'after a sweep')
     // A deletion that is interrupted takes a story out of the list, whoever has swept
     const breaking = { ...store, delete: breakingDelete(store, 1) }
-    await t.rejects(removeStory(breaking, expected[2] as string, HOUR), StoreUnavailable)
+    await t.rejects(removeStory(storyStore(breaking, HOUR), expected[2] as string), StoreUnavailable)
     await same(t, store, sweeper.watermark, 'after a deletion that was interrupted')
     t.same(await idsOf(store, sweeper.watermark), expected.toSpliced(2, 1))
     // A record that comes by hand brings one in
     await putBytes(store, `stories/${id(8)}/1.jpg`)
     await lateSweeper(store).sweep()
-    await t.rejects(removeAllStories({ ...store, delete: breakingDelete(store, 1) }, HOUR), StoreUnavailable)
+    await t.rejects(
+      removeAllStories(storyStore({ ...store, delete: breakingDelete(store, 1) }, HOUR)),
+      StoreUnavailable,
+    )
     await same(t, store, sweeper.watermark, 'after a removal of all that was interrupted')
   })
 }
@@ -122,7 +126,7 @@ t.test('whatever happens to a bucket, the list of ids keeps to the commit rule',
     const random = randomFrom(seed)
     const standIn = await startStandIn(t, { pageSize: oneOf([5, 50], random) })
     const store = await openOnStandIn(t, standIn, { listConcurrency: oneOf([1, 4], random) })
-    const sweepers = [1, 2].map(() => new Sweeper(store, HOUR))
+    const sweepers = [1, 2].map(() => new Sweeper(storyStore(store, HOUR)))
     const ids: string[] = []
     const count = 1 + Math.floor(random() * 60)
     for (let n = 0; n < count; n++) ids.push(placeAny(standIn, start, random))
@@ -153,15 +157,18 @@ interface World {
 const EVENTS = {
   sweep: async ({ sweeper }: World) => void (await sweeper.sweep()),
   'another sweep': async ({ sweeper }: World) => void (await sweeper.sweep()),
-  'a deletion': ({ store, ids, random }: World) => removeStory(store, oneOf(ids, random), HOUR).catch(() => {}),
+  'a deletion': ({ store, ids, random }: World) =>
+    removeStory(storyStore(store, HOUR), oneOf(ids, random)).catch(() => {}),
   'an interrupted deletion': async ({ store, ids, random }: World) => {
     const breaking = { ...store, delete: breakingDelete(store, Math.floor(random() * 3)) }
-    for (let n = 0; n < 3; n++) await removeStory(breaking, oneOf(ids, random), HOUR).catch(() => {})
+    for (let n = 0; n < 3; n++) await removeStory(storyStore(breaking, HOUR), oneOf(ids, random)).catch(() => {})
   },
   'an interrupted deletion of all': ({ store, random }: World) =>
-    removeAllStories({ ...store, delete: breakingDelete(store, Math.floor(random() * 3), 5) }, HOUR).catch(() => {}),
+    removeAllStories(storyStore({ ...store, delete: breakingDelete(store, Math.floor(random() * 3), 5) }, HOUR)).catch(
+      () => {},
+    ),
   'a deletion of all': async ({ store, random }: World) => {
-    if (chance(0.3, random)) await removeAllStories(store, HOUR)
+    if (chance(0.3, random)) await removeAllStories(storyStore(store, HOUR))
   },
   uploads: async ({ standIn, ids, random, now }: World) => {
     for (let n = 0; n < 3; n++) {
@@ -250,7 +257,7 @@ async function idsByRule(store: ObjectStore): Promise<string[]> {
 
 /** A sweeper to which all that is put now is old. */
 function lateSweeper(store: ObjectStore): Sweeper {
-  return new Sweeper(store, HOUR, () => Date.now() + 10 * HOUR)
+  return new Sweeper(storyStore(store, HOUR), () => Date.now() + 10 * HOUR)
 }
 
 /** Objects of ours below a story id. */

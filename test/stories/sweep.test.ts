@@ -5,6 +5,7 @@ import { DeleteFailure, StoreUnavailable } from '../../src/errors.ts'
 import type { ListOptions, ObjectStore } from '../../src/store/object-store.ts'
 import { listStories } from '../../src/stories/list.ts'
 import { removeStory } from '../../src/stories/remove.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { putTombstone, readTombstones } from '../../src/stories/tombstone.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
@@ -18,7 +19,7 @@ const HOUR = 3_600_000
 const MARGIN = 5 * 60_000
 
 /** A sweeper to which all that is put now is old. */
-const lateSweeper = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 10 * HOUR)
+const lateSweeper = (store: ObjectStore) => new Sweeper(storyStore(store, HOUR), () => Date.now() + 10 * HOUR)
 
 for (const { name, open } of storesUnderTest) {
   t.test(`a sweep removes what interrupted uploads and deletions left, and nothing else (${name})`, async (t) => {
@@ -63,11 +64,11 @@ t.test('an upload that may still run is left alone, by its id and by its objects
   // Copied in just now, by somebody who is not done
   const old = [id(HOUR + MARGIN + 10_000), id(1000 * HOUR)]
   for (const each of [...young, ...old]) await putOurs(store, `stories/${each}/1.jpg`)
-  t.equal((await new Sweeper(store, HOUR).sweep()).stories, 0)
+  t.equal((await new Sweeper(storyStore(store, HOUR)).sweep()).stories, 0)
   t.equal((await listKeys(store)).length, 5)
   const now = Date.now()
   // Objects have aged, ids of uploads have not
-  const sweeper = new Sweeper(store, HOUR, () => now + HOUR + MARGIN + 1000)
+  const sweeper = new Sweeper(storyStore(store, HOUR), () => now + HOUR + MARGIN + 1000)
   for (const each of young) await store.delete([`stories/${each}/1.jpg`])
   await putOurs(store, `stories/${v7({ msecs: now + 2000 })}/1.jpg`)
   t.equal((await sweeper.sweep()).stories, 2)
@@ -141,7 +142,7 @@ t.test('sweeps read what has become old, and a slice of the rest: a day of them 
   const { store, standIn } = await inMemory(t, { pageSize: PAGE })
   const start = Date.now()
   let now = start
-  const sweeper = new Sweeper(store, HOUR, () => now)
+  const sweeper = new Sweeper(storyStore(store, HOUR), () => now)
   const id = (time: number) => v7({ msecs: Math.floor(time) })
   const YEAR = 365 * 24 * HOUR
   for (let n = 0; n < 5 * PAGE; n++)
@@ -188,7 +189,7 @@ t.test('a day of sweeps by the hour, each by another process, reads everything',
   for (let hour = 0; hour < 24; hour++) {
     const begin = standIn.calls.length
     const now = start + hour * HOUR + (hour % 2 === 0 ? HOUR - 10_000 : 10_000)
-    const sweeper = new Sweeper(store, HOUR, () => now)
+    const sweeper = new Sweeper(storyStore(store, HOUR), () => now)
     await sweeper.sweep({ byHour: true, onRemoved: (id) => removed.push(id) })
     t.equal(sweeper.watermark, undefined)
     most = Math.max(most, standIn.calls.slice(begin).filter(({ operation }) => operation === 'ListObjectsV2').length)
@@ -256,7 +257,7 @@ t.test('what a replica uploads whose clock is four minutes off, either way, is l
     await putOurs(store, `stories/${id}/1.jpg`)
     for (const ours of [-SKEW, 0, SKEW]) {
       if (ours - skew > 5 * 60_000) continue
-      await new Sweeper(store, HOUR, () => now + HOUR + ours).sweep({ byHour: ours === 0 })
+      await new Sweeper(storyStore(store, HOUR), () => now + HOUR + ours).sweep({ byHour: ours === 0 })
       t.equal((await listKeys(store)).length, 1, `${skew / 60_000} and ${ours / 60_000} minutes`)
     }
     await putOurs(store, `stories/${id}/0.1.json`)
@@ -283,7 +284,7 @@ t.test('an upload that stored images up to its last second is swept once they ar
   const { store, standIn } = await inMemory(t)
   const start = Date.now()
   let now = start
-  const sweeper = new Sweeper(store, HOUR, () => now)
+  const sweeper = new Sweeper(storyStore(store, HOUR), () => now)
   await sweeper.sweep()
   place(standIn, v7({ msecs: start }), ['1.jpg'], start + HOUR)
   const counts: number[] = []
@@ -303,8 +304,7 @@ t.test('a clock that is set back lowers the watermark below what may run now', a
     steady += time
   }
   const sweeper = new Sweeper(
-    store,
-    HOUR,
+    storyStore(store, HOUR),
     () => now,
     () => steady,
   )
@@ -356,10 +356,10 @@ t.test('the tombstone of an interrupted deletion goes when nothing of its story 
   const failing = recordCalls(disk, {
     delete: (keys) => (/json$/.test(keys[0] ?? '') ? disk.delete(keys) : Promise.reject(new DeleteFailure(keys))),
   })
-  for (const id of [broken, handMade]) await t.rejects(removeStory(failing, id, HOUR), DeleteFailure)
+  for (const id of [broken, handMade]) await t.rejects(removeStory(storyStore(failing, HOUR), id), DeleteFailure)
   for (const id of [whole, empty, randomUUID()]) await putTombstone(disk, id)
   // To this one the tombstones are young
-  await new Sweeper(disk, HOUR).sweep()
+  await new Sweeper(storyStore(disk, HOUR)).sweep()
   t.equal((await readTombstones(disk)).length, 5)
   t.same(await sweeper.sweep(), { stories: 1, keys: 2, idempotencyKeys: 0, variants: 0, kept: 0 })
   t.match(

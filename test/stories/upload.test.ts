@@ -18,6 +18,7 @@ import {
 } from '../../src/errors.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import { findStory } from '../../src/stories/list.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { type UploadedStory, type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
 import { bigImage, makeImage, NOT_IMAGES } from '../support/images.ts'
@@ -37,9 +38,8 @@ async function* bodies(images: readonly Uint8Array[], chunk?: number): AsyncGene
 const silence = () => new Promise<never>(() => {})
 
 function upload(store: ObjectStore, images: AsyncIterable<Body>, options: Partial<UploadOptions> = {}) {
-  return uploadStory(store, images, {
+  return uploadStory(storyStore(store, 3_600_000), images, {
     maxPixels: 1_000_000_000,
-    uploadTimeout: 3_600_000,
     readAhead: true,
     signal: new AbortController().signal,
     onDebris: (error) => t.fail('there is debris', { error }),

@@ -4,6 +4,7 @@ import type { ObjectStore } from '../../src/store/object-store.ts'
 import { listNewest } from '../../src/stories/newest.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listStoryIds } from '../../src/stories/story-ids.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { listKeys } from '../support/bodies.ts'
 import { engines, makeBucket } from '../support/engines.ts'
@@ -31,7 +32,7 @@ const id = (n: number) => v7({ msecs: LONG_AGO + n * HOUR })
 const imported = '00000000-0000-4000-8000-000000000001'
 
 /** A sweeper to which all that is put now is old. */
-const lateSweeper = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 100 * HOUR)
+const lateSweeper = (store: ObjectStore) => new Sweeper(storyStore(store, HOUR), () => Date.now() + 100 * HOUR)
 
 async function idsOf(store: ObjectStore, sweeper: Sweeper, after?: string): Promise<string[]> {
   const ids: string[] = []
@@ -48,9 +49,9 @@ for (const [name, open] of versioned) {
     const sweepers = [lateSweeper(store), lateSweeper(store)]
     for (const sweeper of sweepers) await sweeper.sweep()
     const [first, second, third, fourth] = ids as [string, string, string, string]
-    await removeStory(store, second, HOUR)
-    await removeStory(store, imported, HOUR)
-    for (const sweeper of [...sweepers, new Sweeper(store, HOUR)]) {
+    await removeStory(storyStore(store, HOUR), second)
+    await removeStory(storyStore(store, HOUR), imported)
+    for (const sweeper of [...sweepers, new Sweeper(storyStore(store, HOUR))]) {
       t.same(await idsOf(store, sweeper), [first, third, fourth])
       t.same(await idsOf(store, sweeper, first), [third, fourth], 'behind an id')
       t.same(await idsOf(store, sweeper, imported), [first, third, fourth], 'behind a deleted one')
@@ -60,7 +61,7 @@ for (const [name, open] of versioned) {
     const newest: string[] = []
     for await (const page of listNewest(store, 10)) newest.push(...page.map((story) => story.id))
     t.same(newest, [fourth, third, first])
-    await removeAllStories(store, HOUR)
+    await removeAllStories(storyStore(store, HOUR))
     for (const sweeper of sweepers) t.same(await idsOf(store, sweeper), [])
     t.same(await listKeys(store), [])
   })
@@ -74,11 +75,11 @@ for (const [name, open] of versioned) {
         lateSweeper(store)
           .sweep({})
           .then(({ variants }) => t.equal(variants, 1)),
-      () => removeAllStories(store, HOUR),
+      () => removeAllStories(storyStore(store, HOUR)),
     ]) {
       for (const story of [gone, whole]) await putStory(store, story, ['1.jpg'])
       await putOurs(store, variant(whole))
-      await removeStory(store, gone, HOUR)
+      await removeStory(storyStore(store, HOUR), gone)
       // As by a server that made it while the story was deleted, and died then
       await putOurs(store, variant(gone))
       await remove()

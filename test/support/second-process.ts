@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { KeyInUse } from '../../src/errors.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import { FolderInUse, lockFolder } from '../../src/store/disk/lock.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { uploadStory } from '../../src/stories/upload.ts'
 import { inChunks } from './bodies.ts'
 import { makeImage } from './images.ts'
@@ -28,11 +29,10 @@ async function follow(order: Order): Promise<string | undefined> {
     yield inChunks(image)
   }
   try {
-    const { id } = await uploadStory(store, images(), {
+    const { id } = await uploadStory(storyStore(store, 3_600_000), images(), {
       maxPixels: 1000,
       readAhead: true,
       signal: new AbortController().signal,
-      uploadTimeout: 3_600_000,
       idempotencyName: createHash('sha256').update(order.key).digest('hex'),
       onDebris: () => {},
     })

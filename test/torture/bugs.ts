@@ -60,12 +60,12 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     rule: 'left over',
     edits: [
       {
-        file: 'stories/remove.ts',
+        file: 'stories/removal.ts',
         from: 'await this.delete(stories.flatMap(({ records }) => records))',
         to: 'await this.delete(stories.flatMap(({ images }) => images.map((image) => image.key)))',
       },
       {
-        file: 'stories/remove.ts',
+        file: 'stories/removal.ts',
         from: 'await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))',
         to: 'if (this.kept.size === 0) await this.delete(hidden.flatMap(({ records }) => records))',
       },

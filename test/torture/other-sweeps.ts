@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { CLOCK_MARGIN_MS } from '../../src/stories/key.ts'
+import { CLOCK_MARGIN_MS } from '../../src/stories/story-store.ts'
 import { endWithUs } from '../support/end-with-us.ts'
 import type { Edit } from './bugs.ts'
 import type { Fault } from './history.ts'
@@ -19,7 +19,7 @@ const OLD_MS = 3500
 const AHEAD_MS = UPLOAD_TIMEOUT_MS + CLOCK_MARGIN_MS - OLD_MS
 /** Makes a server take its uploads for long ones. */
 export const LOOK_SOON: Edit = {
-  file: 'stories/debris.ts',
+  file: 'stories/story-store.ts',
   from: 'const SAFE_MS = CLOCK_MARGIN_MS / 2',
   to: 'const SAFE_MS = 1000',
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { randomFrom } from '../support/random.ts'
 import { BUGS, bugNamed, buildEdited } from './bugs.ts'
@@ -264,7 +265,7 @@ async function sweepAll(storage: Storage): Promise<string[]> {
   try {
     let kept = 0
     for (let hours = 2; hours < 8; hours++) {
-      const sweeper = new Sweeper(store, UPLOAD_TIMEOUT_MS, () => Date.now() + hours * HOUR_MS)
+      const sweeper = new Sweeper(storyStore(store, UPLOAD_TIMEOUT_MS), () => Date.now() + hours * HOUR_MS)
       kept = (await sweeper.sweep()).kept
       // Once more, for what the one before has only made out; a node that has just come back may take its time
       if (kept === 0 && hours > 2) return []

@@ -2,6 +2,7 @@ import t from 'tap'
 import { v4, v7 } from 'uuid'
 import { DeleteFailure, StoryNotFound } from '../../src/errors.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { orphanedVariants } from '../../src/variants/remove.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
@@ -22,9 +23,9 @@ for (const { name, open } of storesUnderTest) {
     for (const id of [gone, imported, stays]) for (const key of variantsOf(id)) await putOurs(store, key)
     const notes = `variants/${gone}/notes.txt`
     await putBytes(store, notes)
-    for (const id of [gone, imported]) await removeStory(store, id, HOUR)
+    for (const id of [gone, imported]) await removeStory(storyStore(store, HOUR), id)
     t.same(await listKeys(store, { prefix: 'variants/' }), [...variantsOf(stays), notes].sort())
-    await removeAllStories(store, HOUR)
+    await removeAllStories(storyStore(store, HOUR))
     t.same(await listKeys(store), [notes])
   })
 
@@ -44,7 +45,7 @@ for (const { name, open } of storesUnderTest) {
     const before = await listKeys(store)
     const told: string[] = []
     const sweep = (now: number, dryRun = false) =>
-      new Sweeper(store, HOUR, () => now).sweep({ dryRun, onRemoved: (_, keys) => told.push(...keys) })
+      new Sweeper(storyStore(store, HOUR), () => now).sweep({ dryRun, onRemoved: (_, keys) => told.push(...keys) })
     t.equal((await sweep(Date.now())).variants, 0, 'what is young may still be on its way')
     const late = Date.now() + 10 * HOUR
     t.equal((await sweep(late, true)).variants, 12)
@@ -72,7 +73,7 @@ t.test(
         },
       })
       const remove = (from: typeof store) =>
-        removal === 'one' ? removeStory(from, id, HOUR) : removeAllStories(from, HOUR)
+        removal === 'one' ? removeStory(storyStore(from, HOUR), id) : removeAllStories(storyStore(from, HOUR))
       await t.rejects(remove(broken), DeleteFailure)
       t.same(
         await listKeys(store, { after: 'stories/-deleting/b' }),

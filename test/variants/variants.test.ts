@@ -10,6 +10,7 @@ import { FairQueue } from '../../src/http/fair-queue.ts'
 import type { FoundObject, ObjectStore } from '../../src/store/object-store.ts'
 import { WRITTEN_BY_US } from '../../src/stories/key.ts'
 import { removeStory } from '../../src/stories/remove.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
 import type { VariantSpec } from '../../src/variants/variant.ts'
 import { type Turns, Variants } from '../../src/variants/variants.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
@@ -268,9 +269,9 @@ for (const moment of ['before', 'after'] as const) {
         const { store } = inner
         if (!store) throw new Error('no store')
         const id = key.split('/')[1] as string
-        if (moment === 'before' && key.startsWith('variants/')) await removeStory(store, id, HOUR)
+        if (moment === 'before' && key.startsWith('variants/')) await removeStory(storyStore(store, HOUR), id)
         const result = await store.put(key, body, options)
-        if (moment === 'after' && key.startsWith('variants/')) await removeStory(store, id, HOUR)
+        if (moment === 'after' && key.startsWith('variants/')) await removeStory(storyStore(store, HOUR), id)
         return result
       },
     }

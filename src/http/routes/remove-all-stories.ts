@@ -7,9 +7,7 @@ const DONE = 'All images deleted successfully'
 
 export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
   // A removal goes on when its client leaves, so those requested while one runs share the next run
-  const removeAll = sharedRuns(() =>
-    removeAllStories(app.store, app.config.UPLOAD_TIMEOUT, app.sweeper.withoutTombstone),
-  )
+  const removeAll = sharedRuns(() => removeAllStories(app.store))
   app.delete(
     '/api/v1/images',
     {

@@ -11,7 +11,7 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request) => {
       // Not aborted when the client leaves: half a deletion would wait for a retry or a sweep
-      await removeStory(app.store, request.params.story_id, app.config.UPLOAD_TIMEOUT, app.sweeper.withoutTombstone)
+      await removeStory(app.store, request.params.story_id)
       return { success: true as const, message: 'Images deleted successfully' }
     },
   )

@@ -59,7 +59,6 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
             maxPixels: config.MAX_PIXELS,
             readAhead: reservation.readAhead,
             signal,
-            uploadTimeout: config.UPLOAD_TIMEOUT,
             idempotencyName,
             onDebris: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
           })

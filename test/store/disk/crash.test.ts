@@ -8,6 +8,7 @@ import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import type { Body, ObjectStore, PutOptions } from '../../../src/store/object-store.ts'
 import { findStory, listStories } from '../../../src/stories/list.ts'
 import { removeStory } from '../../../src/stories/remove.ts'
+import { storyStore } from '../../../src/stories/story-store.ts'
 import { uploadStory } from '../../../src/stories/upload.ts'
 import { inChunks, listKeys, readAll } from '../../support/bodies.ts'
 import { ALL, sample } from '../../support/extent.ts'
@@ -456,11 +457,10 @@ async function stories(): Promise<Workload> {
     async function uploadWith(idempotencyName: string | undefined, ...images: Buffer[]): Promise<Upload> {
       const entry: Upload = { images, done: Number.POSITIVE_INFINITY }
       uploads.push(entry)
-      const story = await uploadStory(store, bodies(images), {
+      const story = await uploadStory(storyStore(store, 3_600_000), bodies(images), {
         maxPixels: 1000,
         readAhead: true,
         signal: new AbortController().signal,
-        uploadTimeout: 3_600_000,
         idempotencyName,
         onDebris: (error) => {
           throw error
@@ -472,7 +472,7 @@ async function stories(): Promise<Workload> {
     }
     async function remove(entry: Upload): Promise<void> {
       entry.removed = { begun: recording.events, done: Number.POSITIVE_INFINITY }
-      await removeStory(store, entry.id ?? '', 3_600_000)
+      await removeStory(storyStore(store, 3_600_000), entry.id ?? '')
       entry.removed.done = recording.events
     }
     const first = await upload(one, two)

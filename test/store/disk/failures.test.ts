@@ -9,6 +9,7 @@ import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../../src/store/object-store.ts'
 import { findStory, listStories } from '../../../src/stories/list.ts'
 import { removeStory } from '../../../src/stories/remove.ts'
+import { storyStore } from '../../../src/stories/story-store.ts'
 import { type UploadedStory, uploadStory } from '../../../src/stories/upload.ts'
 import { inChunks, listKeys, putBytes, readAll } from '../../support/bodies.ts'
 import { bigImage } from '../../support/images.ts'
@@ -118,7 +119,7 @@ t.test(
     t.same(await listKeys(store, { prefix: 'stories/' }), [`stories/${first.id}/0.2.json`, ...first.keys])
     t.same(await readdir(join(root, '.tmp')), [])
     t.equal(await freeBytes(root), free, 'its room is free again')
-    await removeStory(store, first.id, 3_600_000)
+    await removeStory(storyStore(store, 3_600_000), first.id)
     t.ok(await upload(store, [image, image, image]), 'a deletion makes room, also on a full disk')
   },
 )
@@ -164,14 +165,14 @@ t.test('a store that can only be read serves, and refuses everything else', { sk
   const error = await upload(store, [image]).catch((error) => error)
   t.type(error, StoreFailure)
   t.equal(error.cause.code, 'EROFS')
-  await t.rejects(removeStory(store, id, 3_600_000), DeleteFailure)
+  await t.rejects(removeStory(storyStore(store, 3_600_000), id), DeleteFailure)
   await t.rejects(store.ready(), StoreFailure, 'it is not ready')
   t.same(await storyIds(store), [id])
   t.same(await readAll((await store.get(keys[0] ?? '')).body), image)
   await t.resolves(openDiskStore(root), 'it can be opened')
   execFileSync('mount', ['-o', 'remount,rw', root])
   t.ok(await upload(store, [image]))
-  await removeStory(store, id, 3_600_000)
+  await removeStory(storyStore(store, 3_600_000), id)
 })
 
 t.test('an image that was removed behind the back of the store takes its story out of the lists', async (t) => {
@@ -186,7 +187,7 @@ t.test('an image that was removed behind the back of the store takes its story o
   await t.rejects(store.head(first.keys[1] ?? ''), ObjectNotFound)
   t.same(await storyIds(store), [second.id])
   await t.rejects(findStory(store, first.id), StoryNotFound)
-  await removeStory(store, first.id, 3_600_000)
+  await removeStory(storyStore(store, 3_600_000), first.id)
   t.same(await listKeys(store), [`stories/${second.id}/0.1.json`, ...second.keys], 'and the rest can be deleted')
 })
 
@@ -246,11 +247,10 @@ function upload(store: ObjectStore, images: readonly Buffer[]): Promise<Uploaded
   async function* bodies() {
     for (const image of images) yield inChunks(image)
   }
-  return uploadStory(store, bodies(), {
+  return uploadStory(storyStore(store, 3_600_000), bodies(), {
     maxPixels: 268_000_000,
     readAhead: true,
     signal: new AbortController().signal,
-    uploadTimeout: 3_600_000,
     onDebris: (error) => {
       throw error
     },

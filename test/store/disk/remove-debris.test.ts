@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { v7 } from 'uuid'
 import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
+import { storyStore } from '../../../src/stories/story-store.ts'
 import { Sweeper } from '../../../src/stories/sweep.ts'
 import { listKeys, putBytes } from '../../support/bodies.ts'
 import { putOurs, putStory } from '../../support/recording-store.ts'
@@ -55,7 +56,7 @@ t.test('a sweep removes what is not an object, is old, and is the store’s own'
   const before = (await readdir(root, { recursive: true })).sort()
   for (const dryRun of [true, false]) {
     const removed: string[] = []
-    await new Sweeper(store, HOUR, () => Date.now() + 2 * HOUR).sweep({
+    await new Sweeper(storyStore(store, HOUR), () => Date.now() + 2 * HOUR).sweep({
       dryRun,
       onDebris: (name) => removed.push(name),
     })
@@ -76,7 +77,7 @@ t.test('a restore that is under way is none of a sweep’s business, whatever ti
   await putStory(store, id, ['1.jpg', '2.jpg'])
   await putOurs(store, `variants/${v7({ msecs: 1_700_000_000_000 })}/1.jpg.160.webp`)
   await putOurs(store, record)
-  const sweep = (later: number) => new Sweeper(store, HOUR, () => Date.now() + later).sweep()
+  const sweep = (later: number) => new Sweeper(storyStore(store, HOUR), () => Date.now() + later).sweep()
   // As by `cp -a`, `rsync -a` or `tar`: first the folder, whose time comes last, then one file after another
   await store.delete([`stories/${id}/0.2.json`])
   for (const name of await readdir(root, { recursive: true })) await utimes(join(root, name), LONG_AGO, LONG_AGO)

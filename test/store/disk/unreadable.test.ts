@@ -12,6 +12,7 @@ import { findStory, listStories } from '../../../src/stories/list.ts'
 import { listNewest } from '../../../src/stories/newest.ts'
 import { removeAllStories, removeStory } from '../../../src/stories/remove.ts'
 import { listStoryIds } from '../../../src/stories/story-ids.ts'
+import { storyStore } from '../../../src/stories/story-store.ts'
 import { Sweeper } from '../../../src/stories/sweep.ts'
 import { verifyStories } from '../../../src/stories/verify.ts'
 import { listKeys, putBytes } from '../../support/bodies.ts'
@@ -44,7 +45,7 @@ async function idsOf(list: AsyncIterable<({ readonly id: string } | string)[]>):
 }
 
 /** A sweeper to which all that is put now is old. */
-const lateSweeper = (store: ObjectStore) => new Sweeper(store, HOUR, () => Date.now() + 10 * HOUR)
+const lateSweeper = (store: ObjectStore) => new Sweeper(storyStore(store, HOUR), () => Date.now() + 10 * HOUR)
 
 t.test('folders that can be no stories are not opened', async (t) => {
   const { root, store, close } = await openAsNobody(t)
@@ -69,8 +70,8 @@ t.test('folders that can be no stories are not opened', async (t) => {
   t.same(await idsOf(listStoryIds(store, sweeper.watermark)), [id])
   t.same((await verifyStories(store, { onDamaged: () => {} })).stories, 1)
   await store.ready()
-  await removeStory(store, id, HOUR)
-  await removeAllStories(store, HOUR)
+  await removeStory(storyStore(store, HOUR), id)
+  await removeAllStories(storyStore(store, HOUR))
   t.same(await idsOf(listStories(store)), [])
 })
 
@@ -113,7 +114,7 @@ t.test('a story that can not be read fails by itself', async (t) => {
   await verifyStories(store, { onDamaged: (id) => damaged.push(id) })
   t.ok(damaged.includes(broken))
 
-  const deletion = await removeAllStories(store, HOUR).catch((error) => error)
+  const deletion = await removeAllStories(storyStore(store, HOUR)).catch((error) => error)
   t.type(deletion, DeleteFailure)
   t.same(deletion.keys, [folder])
   t.same(await idsOf(listStories(readable)), [], 'all the others are deleted')

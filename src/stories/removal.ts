@@ -1,0 +1,77 @@
+import { DeleteFailure } from '../errors.ts'
+import { forEachConcurrent } from '../for-each-concurrent.ts'
+import type { ObjectStore } from '../store/object-store.ts'
+import { commitBeforeDeletion } from './idempotency-record.ts'
+import type { StoryKeys } from './key.ts'
+
+const ENDS_AT_ONCE = 16
+
+/** Deletes the keys of stories, and collects those that the store kept. */
+export class Removal {
+  readonly kept = new Set<string>()
+  readonly #store: ObjectStore
+  #cause: unknown
+
+  constructor(store: ObjectStore) {
+    this.#store = store
+  }
+
+  /**
+   * Deletes records before images, so a reader sees no story in between, and never a part of one. A story whose record could not be
+   * deleted keeps its images.
+   *
+   * Puts the end of an idempotency record before both. If the store has no room for it, deletes the images first, which takes the
+   * story out of every list at once, too. Then there is room, or the commit record stays: it tells an upload with the same key that
+   * its story was committed, and a later call puts the end and deletes the record.
+   *
+   * @param onRoom called once when a part of the keys is deleted, and others are still there
+   * @returns the stories of which no key of our layout is left
+   */
+  async remove(stories: readonly StoryKeys[], onRoom?: () => Promise<unknown>): Promise<StoryKeys[]> {
+    const open = await this.#withoutEnd(stories)
+    await this.#deleteRecords(stories.filter((keys) => !open.has(keys)))
+    const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.kept.has(key))
+    if (open.size === 0) await onRoom?.()
+    const hidden = stories.filter(isHidden)
+    await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))
+    if (open.size > 0) await onRoom?.()
+    const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
+    const waiting = open.size > 0 ? await this.#withoutEnd(gone.filter((keys) => open.has(keys))) : open
+    await this.#deleteRecords(gone.filter((keys) => open.has(keys) && !waiting.has(keys)))
+    return gone.filter((keys) => !waiting.has(keys) && isHidden(keys))
+  }
+
+  /** Puts the ends of their idempotency records. Returns the stories for whose end the store has no room. */
+  async #withoutEnd(stories: readonly StoryKeys[]): Promise<Set<StoryKeys>> {
+    const full = new Set<StoryKeys>()
+    await forEachConcurrent(stories, ENDS_AT_ONCE, async (keys) => {
+      if (!(await commitBeforeDeletion(this.#store, keys))) full.add(keys)
+    })
+    return full
+  }
+
+  async #deleteRecords(stories: readonly StoryKeys[]): Promise<void> {
+    await this.delete(stories.flatMap(({ records }) => records))
+  }
+
+  /** Counts an unreadable folder as kept. */
+  keep(folder: string, cause: unknown): void {
+    this.kept.add(folder)
+    this.#cause ??= cause
+  }
+
+  throwIfFailed(): void {
+    if (this.kept.size > 0) throw new DeleteFailure([...this.kept], { cause: this.#cause })
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return
+    try {
+      await this.#store.delete(keys)
+    } catch (error) {
+      if (!(error instanceof DeleteFailure)) throw error
+      for (const key of error.keys) this.kept.add(key)
+      this.#cause ??= error.cause
+    }
+  }
+}
