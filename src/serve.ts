@@ -12,7 +12,7 @@ import { lockFolder } from './store/disk/lock.ts'
 import { observeStore } from './store/observed-store.ts'
 import { LIMITS, openStore, placeOf } from './store/open-store.ts'
 import type { Sweeper } from './stories/sweep.ts'
-import { startSweeps } from './sweeps.ts'
+import { startSweeps } from './sweep-timer.ts'
 
 /** How long the start waits for the probe of the store, in milliseconds. */
 const PROBE_MS = 2000

@@ -1,5 +1,4 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@platformatic/prom-client'
-import type { SweepReport } from '../stories/sweep.ts'
 
 /** A queue for a capacity, of requests or of bytes. */
 export interface Queue {
@@ -155,7 +154,7 @@ export class Metrics {
   }
 
   /** @param report undefined for a sweep that failed */
-  swept(report: SweepReport | undefined): void {
+  swept(report: { readonly keys: number } | undefined): void {
     this.#sweeps.inc({ outcome: report ? 'ok' : 'failed' })
     if (!report) return
     this.#swept.setToCurrentTime()

@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sweeper } from './stories/sweep.ts'
 
-/** How long a sweep may take to end when the server closes. */
+/** How long a sweep may take to end when the server closes, in milliseconds. */
 const STOP_MS = 5000
 
 /**
- * Sweeps now and then again and again, never twice at once. A sweep that fails is logged, and tried again when the next one is due.
+ * Sweeps now, and then in intervals, never twice at once. A sweep that fails is logged, and the next one is made when it is due.
  *
- * @param interval milliseconds between two sweeps; up to a tenth longer, so that servers that began together spread
- * @returns ends the sweeps; resolves once none runs any more, within 5 seconds
+ * @param interval milliseconds between two sweeps; each is up to a tenth longer, so that servers that began together spread
+ * @returns a function that ends the sweeps; it resolves once none runs any more, within 5 seconds
  */
 export function startSweeps(sweeper: Pick<Sweeper, 'sweep'>, interval: number, log: FastifyBaseLogger) {
   const stop = new AbortController()

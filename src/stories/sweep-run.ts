@@ -1,0 +1,230 @@
+import { forEachConcurrent } from '../for-each-concurrent.ts'
+import { pastUnreadable } from '../store/past-unreadable.ts'
+import { orphanedVariants, variantRange } from '../variants/remove.ts'
+import { VARIANTS, variantStoryId } from '../variants/variant.ts'
+import { debrisOf, HEADS_AT_ONCE, isOurs, removeDebris } from './debris.ts'
+import { sweepIdempotencyRecords } from './idempotency.ts'
+import { isOwnId, ownIdTime, STORIES, type StoryKeys, storyIdOf } from './key.ts'
+import { keysOfStory, readStoryKeys } from './list.ts'
+import { Removal } from './removal.ts'
+import type { StoryStore } from './story-store.ts'
+import { isIn, keyAt, rangeOf, type Span } from './sweep-schedule.ts'
+import { putTombstone, TOMBSTONES, type Tombstone } from './tombstone.ts'
+
+/** With more exceptions there is no watermark. */
+export const MAX_EXCEPTIONS = 10_000
+
+/** Most exceptions that get tombstones of their own in place of that of a deletion of all. */
+const MAX_TOMBSTONES = 1000
+
+export interface SweepOptions {
+  /** Ends the sweep before the next page; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Reports what would be removed, and changes nothing. */
+  readonly dryRun?: boolean
+  /** For processes that live for one sweep: reads what the hour of the day picks, and raises no watermark. */
+  readonly byHour?: boolean
+  /**
+   * Gets what was removed, page after page: all that is ours below a story id, the tombstone of a deletion, an idempotency record, or
+   * the variants of a story that is gone.
+   */
+  readonly onRemoved?: (what: string, keys: readonly string[]) => void
+  /** Gets the keys that the store did not delete. */
+  readonly onKept?: (keys: readonly string[]) => void
+  /** Gets the name of something that the store had beside objects, and that was removed. */
+  readonly onDebris?: (name: string) => void
+  /** Gets a folder that can't be read, and is left alone. */
+  readonly onUnreadable?: (folder: string, error: unknown) => void
+}
+
+export interface SweepReport {
+  /** Ids of which something was removed, and nothing of our layout is left. */
+  stories: number
+  /** Their keys. */
+  keys: number
+  /** Idempotency keys whose records were removed. */
+  idempotencyKeys: number
+  /** Variants of stories that are gone. */
+  variants: number
+  /** Keys that the store did not delete; a later sweep tries again. */
+  kept: number
+}
+
+/** Times of a sweep, in milliseconds since 1970. */
+export interface SweepTimes {
+  readonly now: number
+  /** Only what is from before it is old enough to be swept. */
+  readonly before: number
+  /** What is read. */
+  readonly spans: readonly Span[]
+}
+
+/** The steps of one sweep. */
+export class SweepRun {
+  readonly report: SweepReport = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
+  /** Ids that are old enough, have keys, and are no stories; one more than `MAX_EXCEPTIONS` if there are more. */
+  readonly exceptions = new Set<string>()
+  /** Time of the first id of ours. */
+  first: number | undefined
+  readonly #store: StoryStore
+  readonly #times: SweepTimes
+  readonly #options: SweepOptions
+
+  constructor(store: StoryStore, times: SweepTimes, options: SweepOptions) {
+    this.#store = store
+    this.#times = times
+    this.#options = options
+  }
+
+  /** Whether there may be more exceptions than are known. */
+  get isFull(): boolean {
+    return this.exceptions.size > MAX_EXCEPTIONS
+  }
+
+  /** Takes over the exceptions of the last sweep that this one does not read. */
+  carryOver(exceptions: Iterable<string>): void {
+    for (const id of exceptions) if (!isIn(this.#times.spans, ownIdTime(id))) this.exceptions.add(id)
+  }
+
+  /** Removes debris of uploads and deletions, page after page, so that nothing is held longer than its page. */
+  async sweepStories(): Promise<void> {
+    const { signal, onUnreadable } = this.#options
+    const store = pastUnreadable(this.#store, (folder, error) => {
+      const id = storyIdOf(folder)
+      if (id !== undefined) this.#except(id)
+      onUnreadable?.(folder, error)
+    })
+    for (const span of this.#times.spans) {
+      // Without a key space: one page at a time, so that others get at the store
+      for await (const found of readStoryKeys(store, { prefix: STORIES, ...rangeOf(span) })) {
+        signal?.throwIfAborted()
+        const own = found.find(({ id }) => isOwnId(id))
+        if (own) this.first ??= ownIdTime(own.id)
+        for (const id of await this.#clean(found)) this.#except(id)
+      }
+    }
+  }
+
+  /** Removes the tombstones of interrupted deletions of which nothing is left. */
+  async finishDeletions(interrupted: readonly Tombstone[], tombstones: readonly Tombstone[]): Promise<void> {
+    const ofAll = interrupted.filter(({ id }) => id === 'all')
+    const done = ofAll.length > 0 && (await this.#buryExceptions(tombstones)) ? ofAll : []
+    for (const tombstone of interrupted) {
+      if (tombstone.id === 'all') continue
+      this.#options.signal?.throwIfAborted()
+      if (await this.#isFinished(tombstone.id)) done.push(tombstone)
+    }
+    const gone = new Set(await this.#delete(done.map(({ key }) => key)))
+    for (const { id, key } of done) if (gone.has(key)) this.#options.onRemoved?.(id, [key])
+  }
+
+  /** Removes idempotency records that have expired. */
+  async sweepIdempotencyRecords(): Promise<void> {
+    const { signal, dryRun = false, onRemoved } = this.#options
+    await sweepIdempotencyRecords(this.#store, this.#times.now, {
+      signal,
+      dryRun,
+      onRemoved: (keys) => {
+        this.report.idempotencyKeys += 1
+        onRemoved?.('An expired Idempotency-Key', keys)
+      },
+    })
+  }
+
+  /** Removes variants of stories that are gone: those that we wrote, and that are old enough. */
+  async sweepVariants(): Promise<void> {
+    const { before, spans } = this.#times
+    for (const [from, to] of spans) {
+      // Most imported ids are above every one of ours
+      const range = rangeOf([from, to === before ? Number.POSITIVE_INFINITY : to])
+      for await (const page of orphanedVariants(this.#store, range)) {
+        for (const { storyId, objects } of page) {
+          this.#options.signal?.throwIfAborted()
+          const keys: string[] = []
+          await forEachConcurrent(objects, HEADS_AT_ONCE, async ({ key }) => {
+            if (await isOurs(this.#store, key, before)) keys.push(key)
+          })
+          const gone = await this.#delete(keys)
+          this.report.variants += gone.length
+          if (gone.length > 0) this.#options.onRemoved?.(storyId, gone)
+        }
+      }
+    }
+  }
+
+  /** Removes what the store has beside objects. */
+  async removeFiles(): Promise<void> {
+    const { signal, dryRun = false, onDebris } = this.#options
+    const { before: olderThan, spans } = this.#times
+    const within = (folder: string) => [folder === TOMBSTONES, storyIdOf(folder), variantStoryId(folder)].some(Boolean)
+    const ranges = spans.map(rangeOf)
+    for (const part of [
+      // Tombstones are below every id
+      { prefix: STORIES, ranges: [{ before: keyAt(0) }, ...ranges] },
+      { prefix: VARIANTS, ranges: ranges.map(variantRange) },
+    ]) {
+      for await (const name of this.#store.removeDebris?.({ ...part, within, olderThan, dryRun }) ?? []) {
+        signal?.throwIfAborted()
+        // Temporary files are below no prefix, and come with each
+        if (part.prefix === STORIES || name.startsWith(part.prefix)) onDebris?.(name)
+      }
+    }
+  }
+
+  /** Removes debris. Returns the ids that are old enough, and are now neither stories nor without any key. */
+  async #clean(found: readonly StoryKeys[]): Promise<string[]> {
+    const { now, before } = this.#times
+    const broken = found.filter((keys) => isOwnId(keys.id) && ownIdTime(keys.id) < before && !keys.story())
+    const suspects = broken.filter(({ records, images }) => records.length > 0 !== images.length > 0)
+    const debris = await debrisOf(this.#store, suspects, before)
+    const removal = new Removal(this.#store)
+    const gone = new Set(this.#options.dryRun ? debris : await removeDebris(this.#store, removal, debris, now))
+    for (const story of gone) {
+      const keys = story.keys()
+      this.report.stories += 1
+      this.report.keys += keys.length
+      this.#options.onRemoved?.(story.id, keys)
+    }
+    this.#noteKept(removal)
+    return broken.filter((keys) => !gone.has(keys) || keys.hasOthers).map(({ id }) => id)
+  }
+
+  /** Returns whether nothing is left of a story whose deletion was interrupted. */
+  async #isFinished(id: string): Promise<boolean> {
+    if (isIn(this.#times.spans, ownIdTime(id)) && !this.isFull) return !this.exceptions.has(id)
+    const keys = await keysOfStory(this.#store, id)
+    return !keys || (await this.#clean([keys])).length === 0
+  }
+
+  /**
+   * Puts a tombstone for each exception, in place of that of a deletion of all: other servers may have seen these ids whole before it.
+   *
+   * @returns whether each of them has one
+   */
+  async #buryExceptions(tombstones: readonly Tombstone[]): Promise<boolean> {
+    if (this.exceptions.size > MAX_TOMBSTONES) return false
+    if (this.#options.dryRun) return true
+    const buried = new Set(tombstones.map(({ id }) => id))
+    for (const id of this.exceptions) {
+      if (!buried.has(id) && (await putTombstone(this.#store, id)) === undefined) return false
+    }
+    return true
+  }
+
+  /** Deletes keys. Returns those that are gone, or would be without a dry run. */
+  async #delete(keys: readonly string[]): Promise<string[]> {
+    const removal = new Removal(this.#store)
+    if (!this.#options.dryRun) await removal.delete(keys)
+    this.#noteKept(removal)
+    return keys.filter((key) => !removal.kept.has(key))
+  }
+
+  #except(id: string): void {
+    if (!this.isFull) this.exceptions.add(id)
+  }
+
+  #noteKept({ kept }: Removal): void {
+    this.report.kept += kept.size
+    if (kept.size > 0) this.#options.onKept?.([...kept])
+  }
+}
