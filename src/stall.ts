@@ -1,82 +1,66 @@
 import type { IncomingMessage } from 'node:http'
 
-/** How fast a sender has to be, in bytes per second. */
-export interface LeastRate {
-  /** Over each period as long as the timeout. */
-  readonly usual: number
-  /** Over each quarter of the timeout, from now on. */
-  readonly now?: () => number
-}
-
-/** The rate that a sender did not reach, and over what time. */
-export interface TooSlow {
+/** The least that a sender has to send. */
+export interface MinRate {
   /** Bytes per second. */
   readonly rate: number
+  /** Time over which they are counted. */
   readonly milliseconds: number
 }
 
 /**
- * Watches an HTTP message for a sender that stops sending, or sends too slowly. Unlike a timeout of the socket, it takes no message for
- * stalled whose own reader is slow.
+ * Watches an HTTP message for a sender that stops sending, or sends too slowly. Only time in which the sender alone was waited for
+ * counts: a timeout on the socket could not tell it from a message whose own reader is slow.
  *
- * @param timeout milliseconds without a byte; noticed up to a quarter of them later
- * @param stalled is told the rate that the sender did not reach, or nothing if no byte came at all
- * @returns a function that ends the watch, which also ends when the message closes
+ * @param timeout milliseconds without a byte, found with a quarter of them to spare
+ * @param stalled gets the rate that the sender has missed, or undefined if no byte came at all
+ * @param minRate asked in each quarter of the timeout
+ * @returns a function that ends the watch; it ends by itself when the message closes
  */
 export function onStall(
   message: IncomingMessage,
   timeout: number,
-  stalled: (missed?: TooSlow) => void,
-  least: LeastRate = { usual: 0 },
+  stalled: (missed?: MinRate) => void,
+  minRate = (): MinRate => ({ rate: 0, milliseconds: timeout }),
 ): () => void {
   const { socket } = message
-  const quarter = timeout / 4
   let seen = socket.bytesRead
   let since = performance.now()
   let windowBytes = seen
   let windowSince = since
-  let wasWaiting = false
+  let isOver = false
 
-  /** Returns undefined while the sender is fast enough. */
-  function verdict(): { readonly missed?: TooSlow } | undefined {
+  function stop(): void {
+    isOver = true
+    clearInterval(timer)
+  }
+
+  function judge(): void {
+    if (isOver) return
     const now = performance.now()
     const count = socket.bytesRead
     // With bytes in its buffer the reader is slow. With none, Node reads on from the socket even if it is paused
     const isWaiting = message.readableLength === 0 && !message.complete
-    const rateNow = isWaiting && wasWaiting ? (least.now?.() ?? 0) : 0
-    if (isLess(count - seen, rateNow, quarter)) return { missed: { rate: rateNow, milliseconds: quarter } }
-    wasWaiting = isWaiting
     if (!isWaiting || count !== seen) {
       seen = count
       since = now
-    } else if (now - since >= timeout) return {}
-    if (!isWaiting || now - windowSince >= timeout) {
-      const rate = least.usual
-      if (isWaiting && isLess(count - windowBytes, rate, timeout)) return { missed: { rate, milliseconds: timeout } }
+    }
+    const least = minRate()
+    const isSilent = now - since >= timeout
+    const isMeasured = !isWaiting || now - windowSince >= least.milliseconds
+    const isSlow = isWaiting && isMeasured && count - windowBytes < (least.rate * least.milliseconds) / 1000
+    if (isSilent || isSlow) {
+      stop()
+      stalled(isSilent ? undefined : least)
+    } else if (isMeasured) {
       windowBytes = count
       windowSince = now
     }
-    return undefined
   }
 
-  let isOver = false
-  const stop = () => {
-    isOver = true
-    clearInterval(timer)
-  }
-  const judge = () => {
-    const found = isOver ? undefined : verdict()
-    if (!found) return
-    stop()
-    stalled(found.missed)
-  }
-  // A timer that is late runs before the bytes are read that have arrived meanwhile
-  const timer = setInterval(() => setImmediate(judge), quarter)
+  // A timer that is late comes before the bytes that have arrived meanwhile
+  const timer = setInterval(() => setImmediate(judge), timeout / 4)
   timer.unref()
   message.once('close', stop)
   return stop
-}
-
-function isLess(bytes: number, rate: number, milliseconds: number): boolean {
-  return bytes < (rate * milliseconds) / 1000
 }

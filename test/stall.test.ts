@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { onStall, type TooSlow } from '../src/stall.ts'
+import { type MinRate, onStall } from '../src/stall.ts'
 import { eventually, type Teardown } from './support/app.ts'
 
 const TIMEOUT = 400
@@ -50,7 +50,7 @@ t.test('a clock that is set back gives a silent sender no further time', async (
   const { message } = await receive(t, 10)
   message.resume()
   const { now } = Date
-  const found = new Promise<TooSlow | undefined>((resolve) => onStall(message, TIMEOUT, resolve))
+  const found = new Promise<MinRate | undefined>((resolve) => onStall(message, TIMEOUT, resolve))
   Date.now = () => now() - 3_600_000
   t.teardown(() => {
     Date.now = now
@@ -83,7 +83,9 @@ t.test('a sender that brings less than the least rate is found, after a whole st
   const { message, sender } = await receive(t, 1000)
   message.resume()
   const start = Date.now()
-  const found = new Promise<TooSlow | undefined>((resolve) => onStall(message, TIMEOUT, resolve, { usual: 1000 }))
+  const found = new Promise<MinRate | undefined>((resolve) =>
+    onStall(message, TIMEOUT, resolve, () => ({ rate: 1000, milliseconds: TIMEOUT })),
+  )
   const drip = setInterval(() => sender.write('x'), TIMEOUT / 10)
   t.same(await found, { rate: 1000, milliseconds: TIMEOUT }, 'slow, not silent')
   clearInterval(drip)
@@ -102,7 +104,8 @@ t.test(
     const found = () => {
       seen.slow++
     }
-    for (const { message } of [bursts, unread]) t.teardown(onStall(message, TIMEOUT, found, { usual: 1000 }))
+    for (const { message } of [bursts, unread])
+      t.teardown(onStall(message, TIMEOUT, found, () => ({ rate: 1000, milliseconds: TIMEOUT })))
     const burst = setInterval(() => bursts.sender.write('x'.repeat(TIMEOUT)), TIMEOUT * 0.7)
     await sleep(4 * TIMEOUT)
     clearInterval(burst)
@@ -114,14 +117,14 @@ t.test('a sender that has to hurry is found after a quarter of that, and only wh
   const { message, sender } = await receive(t, 1_000_000)
   message.resume()
   let rate = 0
-  let missed: TooSlow | undefined
+  let missed: MinRate | undefined
   onStall(
     message,
     TIMEOUT,
     (found) => {
       missed = found
     },
-    { usual: 0, now: () => rate },
+    () => ({ rate, milliseconds: TIMEOUT / 4 }),
   )
   const drip = setInterval(() => sender.write('x'), TIMEOUT / 10)
   await sleep(2 * TIMEOUT)

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { BadRequest, UploadStalled, UploadTimeout, UploadTooSlow } from '../../errors.ts'
-import { onStall, type TooSlow } from '../../stall.ts'
+import { type MinRate, onStall } from '../../stall.ts'
 import { publicPath } from '../../stories/key.ts'
 import { uploadStory } from '../../stories/upload.ts'
 import { withinTicket } from '../access/ticket.ts'
@@ -14,15 +13,14 @@ import { storyLinks, uploadSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
 import { UploadBudget } from '../upload-budget.ts'
 
-/** How fast an upload must be over each `CLIENT_TIMEOUT`, in bytes per second. Only hostile clients are slower. */
+/** Least rate of an upload over each `CLIENT_TIMEOUT`, in bytes per second. Only hostile clients are slower. */
 const MIN_RATE = 1024
 
-/** How fast an upload must be while others wait for the memory that it holds, in bytes per second. */
-const WANTED_RATE = 32 * 1024
+/** Least rate of an upload while others wait for its memory, in bytes per second. */
+const BUSY_RATE = 32 * 1024
 
-/** How much of a body has to have arrived to say that it has begun; of a shorter one, all. Node reads that much ahead. */
-const BEGUN_BYTES = 8 * 1024
-const BEGUN_POLL_MS = 20
+/** Bytes with which a body has started; a shorter one has to be complete. Node reads that much ahead. */
+const STARTED_BYTES = 8 * 1024
 
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
@@ -76,7 +74,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     },
   )
 
-  /** What ends an upload from outside: its time is up, its client stopped sending, its client is gone. */
+  /** Ends an upload when its time is up, or its client is too slow or gone. */
   function uploadDeadline(request: FastifyRequest) {
     const controller = new AbortController()
     const timer = setTimeout(
@@ -88,7 +86,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     if (client.aborted) gone()
     client.addEventListener('abort', gone)
     const idle = config.CLIENT_TIMEOUT
-    const stalled = (missed?: TooSlow) =>
+    const stalled = (missed?: MinRate) =>
       controller.abort(missed ? new UploadTooSlow(missed.rate, missed.milliseconds) : new UploadStalled(idle))
     const deadline = {
       signal: controller.signal,
@@ -99,30 +97,38 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         client.removeEventListener('abort', gone)
       },
     }
-    const stopWatching = onStall(request.raw, idle, stalled, {
-      usual: MIN_RATE,
-      now: () => (deadline.hasWaiters() ? WANTED_RATE : 0),
-    })
+    const stopWatching = onStall(request.raw, idle, stalled, () =>
+      deadline.hasWaiters() ? { rate: BUSY_RATE, milliseconds: idle / 4 } : { rate: MIN_RATE, milliseconds: idle },
+    )
     return deadline
   }
 }
 
-/** Resolves when the body of an upload has begun to arrive; rejects with the signal's reason. */
+/** Resolves when the body of an upload has started to arrive. Rejects with the signal's reason. */
 async function bodyStarted(body: IncomingMessage, signal: AbortSignal): Promise<void> {
-  while (body.readableLength < BEGUN_BYTES && !body.complete) {
-    signal.throwIfAborted()
-    await sleep(BEGUN_POLL_MS, undefined, { ref: false })
-  }
+  let check = () => {}
+  await new Promise<void>((resolve) => {
+    check = () => {
+      if (signal.aborted || body.complete || body.readableLength >= STARTED_BYTES) resolve()
+    }
+    // While nobody reads, there is an event for each chunk until the buffer is full
+    body.on('readable', check)
+    signal.addEventListener('abort', check)
+    check()
+  })
+  body.off('readable', check)
+  signal.removeEventListener('abort', check)
+  signal.throwIfAborted()
 }
 
-/** Bytes of the body; nothing for a chunked one. Node has checked the header (RFC 9112 section 6.3). */
+/** Returns the bytes of the body, or undefined for a chunked one. Node has checked the header (RFC 9112 section 6.3). */
 function contentLength(request: FastifyRequest): number | undefined {
   const header = request.headers['content-length']
   return header === undefined ? undefined : Number(header)
 }
 
 /**
- * What an upload with an Idempotency-Key is known by: the key is its sender's alone. As in the IETF's draft "The Idempotency-Key HTTP
+ * Returns the name of an upload's idempotency records: a key is its sender's alone. As in the IETF's draft "The Idempotency-Key HTTP
  * Header Field", whose quotes are optional here and part of the key. With a ticket it is the ticket's nonce, whatever the header says.
  *
  * @throws {BadRequest}
