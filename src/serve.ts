@@ -11,6 +11,7 @@ import { version } from './package.ts'
 import { lockFolder } from './store/disk/lock.ts'
 import { observeStore } from './store/observed-store.ts'
 import { LIMITS, openStore, placeOf } from './store/open-store.ts'
+import { LAYOUT } from './stories/layout.ts'
 import type { Sweeper } from './stories/sweep.ts'
 import { startSweeps } from './sweep-timer.ts'
 
@@ -35,7 +36,7 @@ export async function serve(): Promise<void> {
   let log: FastifyBaseLogger | undefined
   let repeated = 0
   const limits = new Set<keyof typeof LIMITS>()
-  const bare = await openStore(config, {
+  const bare = await openStore(config, LAYOUT, {
     onFallback(operation, err) {
       repeated += 1
       metrics.storeFallback(operation)

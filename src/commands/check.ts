@@ -1,6 +1,7 @@
 import { bucketSettings } from '../store/open-store.ts'
 import type { CheckedPoint } from '../store/s3/check.ts'
 import { IDEMPOTENCY } from '../stories/idempotency-record.ts'
+import { LAYOUT } from '../stories/layout.ts'
 import { readSettings } from './on-store.ts'
 import { UsageError } from './stopped.ts'
 
@@ -16,7 +17,7 @@ export async function check({ json = false }: { json?: boolean }, signal: AbortS
   console.error(`Checking the bucket ${config.S3_BUCKET}`)
   const { checkBucket } = await import('../store/s3/check.ts')
   const points: CheckedPoint[] = []
-  for await (const point of checkBucket(bucketSettings(config, config.S3_BUCKET), IDEMPOTENCY, signal)) {
+  for await (const point of checkBucket(bucketSettings(config, config.S3_BUCKET, LAYOUT), IDEMPOTENCY, signal)) {
     points.push(point)
     console.log(json ? JSON.stringify(point) : rowOf(point))
   }

@@ -1,6 +1,7 @@
 import { type Config, ConfigError, loadEnvFile, readConfig } from '../config.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { openStore, placeOf } from '../store/open-store.ts'
+import { LAYOUT } from '../stories/layout.ts'
 import { UsageError } from './stopped.ts'
 
 /**
@@ -10,7 +11,7 @@ import { UsageError } from './stopped.ts'
  */
 export async function onStore<Result>(work: (store: ObjectStore, config: Config) => Promise<Result>): Promise<Result> {
   const config = readSettings()
-  const store = await openStore(config)
+  const store = await openStore(config, LAYOUT)
   try {
     console.error(`The pictures are ${placeOf(config)}`)
     return await work(store, config)

@@ -1,7 +1,4 @@
 import type { Config } from '../config.ts'
-import { IDEMPOTENCY, newScratchKey } from '../stories/idempotency-record.ts'
-import { STORIES, WRITTEN_BY_US } from '../stories/key.ts'
-import { VARIANTS } from '../variants/variant.ts'
 import { openDiskStore } from './disk/disk-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
@@ -15,6 +12,12 @@ export const LIMITS: Readonly<Record<StoreLimit, string>> = {
     'the store does not tell this key whether the bucket has versioning (s3:GetBucketVersioning), so lists of story ids are read from keys, which takes more calls',
 }
 
+/** What a store has to know of the keys that it is to hold. */
+export interface Layout extends Pick<S3Settings, 'scratch'> {
+  /** Each ends with "/"; the one that most keys are below comes first. */
+  readonly prefixes: readonly string[]
+}
+
 /**
  * Opens the store that the configuration names.
  *
@@ -23,16 +26,17 @@ export const LIMITS: Readonly<Record<StoreLimit, string>> = {
  */
 export async function openStore(
   config: Config,
+  layout: Layout,
   hooks: Pick<S3Settings, 'onFallback' | 'onLimit'> = {},
 ): Promise<ObjectStore> {
-  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, [STORIES, IDEMPOTENCY, VARIANTS])
+  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, layout.prefixes)
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./s3/s3-store.ts')
-  return openS3Store({ ...bucketSettings(config, config.S3_BUCKET), ...hooks })
+  return openS3Store({ ...bucketSettings(config, config.S3_BUCKET, layout), ...hooks })
 }
 
 /** Returns the settings of a bucket from the configuration. */
-export function bucketSettings(config: Config, bucket: string): S3Settings {
+export function bucketSettings(config: Config, bucket: string, { prefixes, scratch }: Layout): S3Settings {
   const isOwnServer = config.S3_ENDPOINT !== undefined
   return {
     bucket,
@@ -42,8 +46,8 @@ export function bucketSettings(config: Config, bucket: string): S3Settings {
     forcePathStyle: config.S3_FORCE_PATH_STYLE ?? isOwnServer,
     timeout: config.S3_TIMEOUT,
     listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
-    probe: STORIES,
-    scratch: () => ({ key: newScratchKey(), metadata: WRITTEN_BY_US }),
+    probe: prefixes[0],
+    scratch,
   }
 }
 

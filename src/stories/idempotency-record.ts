@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
@@ -19,11 +18,6 @@ export const IDEMPOTENCY_NAME = /^([0-9a-f]{64})\.([1-9]\d{0,8})(\.end)?$/
 
 /** Returns the key of the end of an idempotency record. */
 export const endKey = (record: string) => `${record}.end`
-
-/** Names an object that no upload reads or writes. A sweep takes one that a crash leaves for an expired record, and removes it. */
-export function newScratchKey(): string {
-  return `${IDEMPOTENCY}${randomBytes(32).toString('hex')}.1`
-}
 
 /** No record of either kind is longer, in bytes: the commit record of 10,000 images has 1.8 MB. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { openStore } from '../../src/store/open-store.ts'
+import { LAYOUT } from '../../src/stories/layout.ts'
 import { ALL } from '../support/extent.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { makeFolder } from '../support/stores.ts'
@@ -40,7 +41,7 @@ for (const { name, isOfOldStory, act } of ACTS) {
   t.test(`a server killed at any change that ${name} makes on disk leaves the whole story or none`, async (t) => {
     const store = await diskStore(t)
     const folder = store.environment.DATA_DIR as string
-    const inside = await openStore(readConfig(store.environment))
+    const inside = await openStore(readConfig(store.environment), LAYOUT)
     const moment = join(await makeFolder(t), 'moment')
     const saved = await makeFolder(t)
     const images = await someImages(2)

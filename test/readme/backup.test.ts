@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { openStore } from '../../src/store/open-store.ts'
+import { LAYOUT } from '../../src/stories/layout.ts'
 import { filePart, multipart, type Teardown } from '../support/app.ts'
 import { engines, makeBucket } from '../support/engines.ts'
 import { examplesOf, isInstalled, ROOT } from '../support/examples.ts'
@@ -19,7 +20,7 @@ const without = (program: string) => !isInstalled(program) && `there is no ${pro
 /** A server in this process. */
 async function serve(t: Teardown, environment: Record<string, string>) {
   const config = readConfig({ LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY: '1m', ...environment })
-  const store = await openStore(config)
+  const store = await openStore(config, LAYOUT)
   const app = await buildApp(config, store)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {

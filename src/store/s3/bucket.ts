@@ -17,9 +17,9 @@ export interface S3Settings {
   /** Milliseconds without a response, or without the next bytes of one, after which a call is given up. */
   readonly timeout: number
   /** Prefix that `ready` lists, one that the credentials may list. By default everything. */
-  readonly probe?: string
+  readonly probe?: string | undefined
   /** Returns a new key for a probe, where the credentials may put and delete. By default it has no prefix. */
-  readonly scratch?: () => { readonly key: string; readonly metadata: Readonly<Record<string, string>> }
+  readonly scratch?: (() => { readonly key: string; readonly metadata: Readonly<Record<string, string>> }) | undefined
   /** Most calls that run at once for lists with a key space. By default 1, which reads page after page. */
   readonly listConcurrency?: number
   /** Whether frequent calls take the fast path. By default they do. */
