@@ -1,8 +1,9 @@
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import t from 'tap'
-import type { ApiError, Story } from '../../packages/client/src/index.ts'
+import type { ApiError, Story, UploadProgress } from '../../packages/client/src/index.ts'
 import { listImages } from '../acceptance/client.ts'
 import { startApp } from '../support/app.ts'
 import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
@@ -10,7 +11,7 @@ import { examplesOf, ROOT } from '../support/examples.ts'
 import { sample } from '../support/extent.ts'
 import { PATIENCE } from '../support/patience.ts'
 
-const PICTURES = ['image1.jpg', 'image2.png'].map((name) =>
+const IMAGE_FILES = ['image1.jpg', 'image2.png'].map((name) =>
   fileURLToPath(new URL(`../../docs/images/${name}`, import.meta.url)),
 )
 const OTHER_ORIGIN = 'http://app.example'
@@ -19,7 +20,7 @@ interface Outcome {
   readonly story?: Story
   readonly refusal?: Pick<ApiError, 'name' | 'status' | 'detail'>
   readonly aborted?: string
-  readonly progress: readonly { loaded: number; total: number }[]
+  readonly progress: readonly UploadProgress[]
   readonly listed: readonly string[]
 }
 
@@ -44,12 +45,12 @@ t.test('a page uploads what was picked, sees how far it is, and lists it', { ski
     const html = `<!doctype html><input type="file" multiple><script>${script}</script>`
     await page.route(`${origin}/page`, (route) => route.fulfill({ contentType: 'text/html', body: html }))
     await page.goto(`${origin}/page`)
-    await page.locator('input').setInputFiles(PICTURES)
+    await page.locator('input').setInputFiles(IMAGE_FILES)
     const outcome = (await page.evaluate(`(async () => {
       const client = storyImages.createClient({ baseUrl: ${JSON.stringify(own ? '' : server.url)} })
       const progress = []
       const story = await client.upload(document.querySelector('input').files, {
-        onProgress: ({ loaded, total }) => progress.push({ loaded, total }),
+        onProgress: (step) => progress.push(step),
       })
       const onProgress = () => {}
       const refusal = await client.upload([new Blob(['no image'])], { onProgress }).catch((error) => error)
@@ -64,8 +65,12 @@ t.test('a page uploads what was picked, sees how far it is, and lists it', { ski
       return { story, refusal: { name, status, detail }, aborted, progress, listed }
     })()`)) as Outcome
     t.equal(outcome.story?.image_count, 2, origin)
-    const { loaded, total } = outcome.progress.at(-1) ?? { loaded: 0, total: 1 }
+    const { loaded, total, images } = outcome.progress.at(-1) ?? { loaded: 0, total: 1 }
     t.equal(loaded, total, 'progress ends with all of it')
+    t.same(
+      images,
+      IMAGE_FILES.map((path) => statSync(path).size),
+    )
     t.same(outcome.refusal, {
       name: 'ApiError',
       status: 415,
@@ -80,7 +85,7 @@ t.test('a page uploads what was picked, sees how far it is, and lists it', { ski
     await page.route('**/upload', (route) => route.fulfill({ status: 204 }))
     const empty = await page.evaluate(`storyImages.createClient({ baseUrl: '' })
       .upload([new Blob(['x'])], { onProgress() {} }).catch(({ name, status }) => [name, status])`)
-    t.same(empty, ['ApiError', 204], 'an answer without a body ends the upload')
+    t.same(empty, ['ApiError', 204], 'a response without a body ends the upload')
     await page.close()
   }
 })
@@ -100,13 +105,13 @@ t.test('the example of docs/client.md for pages uploads what is picked, and can 
   const body = `${html}<script>${outputFiles[0]?.text}</script>`
   await page.route(`${server.url}/page`, (route) => route.fulfill({ contentType: 'text/html', body }))
   await page.goto(`${server.url}/page`)
-  await page.locator('input').setInputFiles(PICTURES)
+  await page.locator('input').setInputFiles(IMAGE_FILES)
   await page.waitForFunction(`document.title.startsWith('Story ')`)
   const [listed] = await listImages(server)
   t.equal(await page.title(), `Story ${listed?.story_id}`)
   t.equal(await page.evaluate(`document.querySelector('progress').value`), 1)
   await page.route('**/upload', () => {})
-  await page.locator('input').setInputFiles(PICTURES.slice(1))
+  await page.locator('input').setInputFiles(IMAGE_FILES.slice(1))
   await page.locator('button').click()
   await page.waitForFunction(`document.title === 'Cancelled'`)
   t.equal((await listImages(server)).length, 2)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { ROOT, run } from '../support/examples.ts'
 
 const IMPORT =
-  "import { ApiError, createClient, type Image, type ListedStory, type Story } from 'story-images-client'\n"
+  "import { ApiError, createClient, type Image, type ListedStory, type Page, type Story } from 'story-images-client'\n"
 
 /** Compiled as a program of somebody else would be: by the declarations of the package. */
 const PROGRAM = `
@@ -19,11 +19,14 @@ for await (const listed of client.listStories({ order: 'newest', signal: none })
   const one: ListedStory = listed
   one.images[0]?.created_at.slice()
 }
+const page: Page = await client.listPage({ cursor: none })
+const source = { size: 1, stream: async function* () { yield new Uint8Array(1) } }
+await client.upload([source], { onRetry: ({ delay, retryNow }) => void (delay > 1 && retryNow()) })
 const ticket = await client.POST('/api/v1/tickets', { body: { files: 1 } })
 const url: string | undefined = ticket.data?.upload_url
 const refusal = new ApiError(415, 'No', null)
 const later: number | undefined = refusal.retryAfter
-export { count, detail, images, later, url }
+export { count, detail, images, later, page, url }
 
 // @ts-expect-error No such member of a story
 story.imageCount

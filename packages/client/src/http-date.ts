@@ -3,17 +3,19 @@ const LONG_DAY = '(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day'
 const MONTH = '(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)'
 const TIME = '\\d\\d:\\d\\d:\\d\\d'
 
-/** The form that is sent today, and the two that recipients have to accept as well. */
-const FORMS = [
+/** The format that is sent today, and the two obsolete ones that recipients have to accept as well. */
+const FORMATS = [
   `${DAY}, \\d\\d ${MONTH} \\d{4} ${TIME} GMT`,
   `${LONG_DAY}, \\d\\d-${MONTH}-\\d\\d ${TIME} GMT`,
   `${DAY} ${MONTH} [ \\d]\\d ${TIME} \\d{4}`,
 ]
-const HTTP_DATE = new RegExp(`^(?:${FORMS.join('|')})$`)
+const HTTP_DATE = new RegExp(`^(?:${FORMATS.join('|')})$`)
 
 /**
- * The time that an HTTP-date names (RFC 9110 section 5.6.7), in milliseconds since 1970; undefined for any other text. `Date.parse` alone
- * takes many texts that are not HTTP-dates, and reads the third form as local time.
+ * Parses an HTTP-date (RFC 9110 section 5.6.7). `Date.parse` alone accepts many texts that are not HTTP-dates, and reads the third
+ * format as local time.
+ *
+ * @returns milliseconds since 1970; undefined for any other text
  */
 export function parseHttpDate(text: string): number | undefined {
   if (!HTTP_DATE.test(text)) return undefined

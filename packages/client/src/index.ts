@@ -1,30 +1,46 @@
 import createFetchClient, { type Client as FetchClient } from 'openapi-fetch'
 import type { components, paths } from './api.ts'
-import { contentOf } from './error.ts'
+import { contentOf, has } from './error.ts'
+import type { ImageSource } from './form.ts'
 import { type Story, type UploadOptions, upload } from './upload.ts'
 
 export type { components, operations, paths } from './api.ts'
-export { ApiError } from './error.ts'
-export type { OnProgress } from './send.ts'
-export type { Story, UploadOptions } from './upload.ts'
+export { ApiError, ImageReadError } from './error.ts'
+export type { ImageSource, UploadProgress } from './form.ts'
+export type { Retry, Story, UploadOptions } from './upload.ts'
 
-export type Image = components['schemas']['Image']
+type Schemas = components['schemas']
+export type Image = Schemas['Image']
 
 export interface ClientOptions {
-  /** Where the server is; empty for the origin of the page. */
+  /** The URL of the server; empty for the origin of the page. */
   readonly baseUrl: string
-  /** An API key, where the server has some. Not for pages: whoever can read a page can read the key. */
+  /** An API key, where the server has some. Not for public pages: whoever can read a page can read the key. */
   readonly key?: string | undefined
-  /** Takes the place of the platform's `fetch`, for a proxy or a test. Browsers tell no progress to one. */
+  /** Replaces the platform's `fetch`, for a proxy or a test. Browsers report no progress to one. */
   readonly fetch?: typeof globalThis.fetch | undefined
 }
 
-export interface ListOptions {
-  /** How many stories one request asks for, 1 to 1000; 100 unless given. */
-  readonly limit?: number | undefined
-  /** The newest story first, and not the order of ids. */
-  readonly order?: 'newest' | undefined
+export interface CallOptions {
+  /** Ends the call. */
   readonly signal?: AbortSignal | undefined
+}
+
+export interface ListOptions extends CallOptions {
+  /** Stories of one request, 1 to 1000; 100 by default. */
+  readonly limit?: number | undefined
+  /** The newest story first; by default the order of ids. */
+  readonly order?: 'newest' | undefined
+}
+
+export interface PageOptions extends ListOptions {
+  /** The cursor of the page before; none for the first page. */
+  readonly cursor?: string | undefined
+}
+
+export interface SignOptions extends CallOptions {
+  /** Seconds that the URLs are valid; 3600 by default. */
+  readonly expiresIn?: number | undefined
 }
 
 /** A story in a list, with its images in order. */
@@ -33,46 +49,59 @@ export interface ListedStory {
   readonly images: readonly Image[]
 }
 
-/** Every call of the API by its method and path, as `openapi-fetch` makes them, and what takes more than one call. */
-export interface Client extends FetchClient<paths> {
-  /**
-   * Uploads images as one story, and tries again when that can help.
-   *
-   * @param images in their order: files of a form, or of `fs.openAsBlob`
-   * @throws {ApiError} @throws {TypeError} without a connection
-   */
-  upload(images: Iterable<Blob>, options?: UploadOptions): Promise<Story>
-  /**
-   * Every story, read page by page as the loop goes on.
-   *
-   * @throws {ApiError} @throws {TypeError} without a connection
-   */
-  listStories(options?: ListOptions): AsyncGenerator<ListedStory>
+export interface Page {
+  readonly stories: readonly ListedStory[]
+  /** The cursor of the next page; undefined if this is the last one. */
+  readonly cursor: string | undefined
 }
 
 /**
- * A client of one server.
+ * Every call of the API by its method and path, as `openapi-fetch` makes them, and methods that throw: an `ApiError` for a response that
+ * is not a success, a `TypeError` without a connection, the reason of the signal.
+ */
+export interface Client extends FetchClient<paths> {
+  /**
+   * Uploads images as one story, and retries where that can help.
+   *
+   * @param images in their order: files of a form, or of `fs.openAsBlob`
+   * @throws {ImageReadError} for an image that can't be read
+   */
+  upload(images: Iterable<Blob | ImageSource>, options?: UploadOptions): Promise<Story>
+  /** Lists every story; reads the next page when the loop gets there. */
+  listStories(options?: ListOptions): AsyncGenerator<ListedStory>
+  /** Lists the stories of one page. */
+  listPage(options?: PageOptions): Promise<Page>
+  getStory(id: string, options?: CallOptions): Promise<ListedStory>
+  deleteStory(id: string, options?: CallOptions): Promise<void>
+  deleteAllStories(options?: CallOptions): Promise<void>
+  /** Signs URLs of private images, each for the path at the same place. */
+  signUrls(paths: readonly string[], options?: SignOptions): Promise<readonly string[]>
+}
+
+/**
+ * Creates a client of one server.
  *
- * @throws {TypeError} for a key that can't be one
+ * @throws {TypeError} for a key that can't be sent
  */
 export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
-  // Or `fetch` would quote it in its error
+  // `fetch` would quote it in its error
   if (key !== undefined && !/^[!-~]+$/.test(key))
-    throw new TypeError('The key has to be visible ASCII characters, without spaces or a line end')
+    throw new TypeError('The API key has to be visible ASCII characters, without spaces or a line end')
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
-  const client = createFetchClient<paths>({ baseUrl, headers, ...(fetch && { fetch }) })
+  const client = createFetchClient<paths>({ baseUrl, headers, redirect: 'manual', ...(fetch && { fetch }) })
 
-  async function* listStories({ limit = 100, order, signal }: ListOptions = {}): AsyncGenerator<ListedStory> {
+  async function listPage({ limit = 100, order, cursor, signal }: PageOptions = {}): Promise<Page> {
+    const query = { limit, ...(order && { order }), ...(cursor && { cursor }) }
+    const call = await client.GET('/api/v1/images', { ...asText(signal), params: { query } })
+    return { stories: storiesOf(read(call, isList)), cursor: nextCursor(call.response.headers.get('link')) }
+  }
+
+  async function* listStories(options?: ListOptions): AsyncGenerator<ListedStory> {
     let cursor: string | undefined
     do {
-      const query = { limit, ...(order && { order }), ...(cursor && { cursor }) }
-      const { data, error, response } = await client.GET('/api/v1/images', {
-        params: { query },
-        parseAs: 'text',
-        ...(signal && { signal }),
-      })
-      yield* storiesOf(contentOf(response, data ?? JSON.stringify(error ?? null), isPage))
-      cursor = nextCursor(response.headers.get('link'))
+      const page = await listPage({ ...options, cursor })
+      yield* page.stories
+      cursor = page.cursor
     } while (cursor !== undefined)
   }
 
@@ -83,29 +112,62 @@ export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
       return upload({ url, headers, fetch }, images, options)
     },
     listStories,
+    listPage,
+    async getStory(story_id, { signal } = {}) {
+      const params = { path: { story_id } }
+      const call = await client.GET('/api/v1/images/{story_id}', { ...asText(signal), params })
+      return { story_id, images: read(call, isList) }
+    },
+    async deleteStory(story_id, { signal } = {}) {
+      const params = { path: { story_id } }
+      read(await client.DELETE('/api/v1/images/{story_id}', { ...asText(signal), params }), isDeleted)
+    },
+    async deleteAllStories({ signal } = {}) {
+      read(await client.DELETE('/api/v1/images', asText(signal)), isDeleted)
+    },
+    async signUrls(paths, { expiresIn = 3600, signal } = {}) {
+      const body = { paths: [...paths], expires_in: expiresIn }
+      return read(await client.POST('/api/v1/signed-urls', { ...asText(signal), body }), isSigned).urls
+    },
   }
 }
 
-function isPage(content: unknown): content is readonly Image[] {
-  return Array.isArray(content)
+function asText(signal: AbortSignal | undefined) {
+  return { parseAs: 'text' as const, ...(signal && { signal }) }
 }
 
-/** A page holds whole stories, one after another. */
-function* storiesOf(page: readonly Image[]): Generator<ListedStory> {
-  let images: Image[] = []
+/** Returns the content of a call whose body was left as text. */
+function read<Content>(
+  { response, data, error }: { readonly response: Response; readonly data?: string; readonly error?: unknown },
+  isExpected: (content: unknown) => content is Content,
+): Content {
+  return contentOf(response, data ?? JSON.stringify(error ?? null), isExpected)
+}
+
+function isList(content: unknown): content is readonly Image[] {
+  return Array.isArray(content) && content.every((image) => has(image, 'story_id'))
+}
+
+function isDeleted(content: unknown): content is Schemas['Deleted'] {
+  return has(content, 'success')
+}
+
+function isSigned(content: unknown): content is Schemas['SignedUrls'] {
+  return has(content, 'urls')
+}
+
+/** Groups the images of a page, which has those of a story one after another. */
+function storiesOf(page: readonly Image[]): readonly ListedStory[] {
+  const stories: { story_id: string; images: Image[] }[] = []
   for (const image of page) {
-    const [first] = images
-    if (first && first.story_id !== image.story_id) {
-      yield { story_id: first.story_id, images }
-      images = []
-    }
-    images.push(image)
+    const last = stories.at(-1)
+    if (last?.story_id === image.story_id) last.images.push(image)
+    else stories.push({ story_id: image.story_id, images: [image] })
   }
-  const [first] = images
-  if (first) yield { story_id: first.story_id, images }
+  return stories
 }
 
-/** Of a `Link` to the next page (RFC 8288). */
+/** Parses the `Link` to the next page (RFC 8288). */
 function nextCursor(link: string | null): string | undefined {
   const url = /<([^>]*)>\s*;\s*rel="next"/.exec(link ?? '')?.[1]
   return url === undefined ? undefined : (new URL(url, 'http://server').searchParams.get('cursor') ?? undefined)

@@ -1,62 +1,82 @@
-/** Bytes of the body that have left, and of all of it. */
-export type OnProgress = (progress: { readonly loaded: number; readonly total: number }) => void
+import type { Form, UploadProgress } from './form.ts'
 
-export interface Sending {
+export interface FormRequest {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
-  readonly body: Blob
-  readonly signal: AbortSignal | undefined
-  readonly onProgress: OnProgress | undefined
-  /** Takes the place of the platform's own ways to send. */
+  readonly form: Form
+  readonly signal: AbortSignal
+  readonly onProgress: ((progress: UploadProgress) => void) | undefined
+  /** Replaces the platform's `fetch` and `XMLHttpRequest`. */
   readonly fetch: typeof globalThis.fetch | undefined
 }
 
-/** Posts a body. Where progress is asked for, browsers tell it to XMLHttpRequest alone; elsewhere the body is counted on its way. */
-export function send(sending: Sending): Promise<Response> {
-  const { onProgress, fetch } = sending
-  if (onProgress && !fetch && typeof XMLHttpRequest !== 'undefined') return sendInBrowser(sending, onProgress)
-  const { url, headers, body, signal = null } = sending
-  const post = fetch ?? globalThis.fetch
-  // A redirect would make a GET of it, or could not send a stream again
-  const init = { method: 'POST', headers, signal, redirect: 'manual' } as const
-  if (!onProgress) return post(url, { ...init, body })
-  return post(url, { ...init, body: counted(body, onProgress), ...HALF_DUPLEX })
+/** Browsers send a Blob without reading it; most of them send no stream. */
+const isBrowser = typeof self !== 'undefined'
+
+/** Posts a form. Browsers report progress through `XMLHttpRequest` alone; in Node.js the chunks of the form are counted. */
+export function send(request: FormRequest): Promise<Response> {
+  const { url, form, signal, onProgress, fetch = globalThis.fetch } = request
+  if (!isBrowser) return sendStream(request)
+  if (onProgress && !request.fetch && typeof XMLHttpRequest !== 'undefined') return sendInBrowser(request, onProgress)
+  return fetch(url, { method: 'POST', headers: request.headers, body: form.toBlob(), signal, redirect: 'manual' })
 }
 
-/** What `fetch` wants to hear of a body that is a stream; TypeScript does not know the member yet (Fetch Standard, RequestInit). */
-const HALF_DUPLEX = { duplex: 'half' }
+async function sendStream(request: FormRequest): Promise<Response> {
+  const { url, form, signal, fetch = globalThis.fetch } = request
+  const headers = { ...request.headers, 'content-type': form.type, 'content-length': String(form.size) }
+  try {
+    // Without the last two undici keeps all chunks until the end, for a redirect (Fetch Standard, HTTP-network-or-cache fetch)
+    const init = { duplex: 'half', redirect: 'error', window: null } as const
+    return await fetch(url, { method: 'POST', headers, body: streamOf(request), signal, ...init })
+  } catch (error) {
+    if (((error as Error).cause as Error | undefined)?.message !== 'unexpected redirect') throw error
+    // Without the form, for the status and the location
+    return fetch(url, { method: 'POST', signal, redirect: 'manual' })
+  }
+}
 
-function counted(body: Blob, onProgress: OnProgress): ReadableStream<Uint8Array> {
-  const total = body.size
+function streamOf({ form, signal, onProgress }: FormRequest): ReadableStream<Uint8Array> {
+  const chunks = form.toChunks()
   let loaded = 0
-  const count = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      controller.enqueue(chunk)
-      loaded += chunk.byteLength
-      onProgress({ loaded, total })
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        // Node.js reads on when its request has ended
+        signal.throwIfAborted()
+        const { value, done } = await chunks.next()
+        if (done) return controller.close()
+        controller.enqueue(value)
+        loaded += value.byteLength
+        onProgress?.(form.progress(loaded))
+      },
+      async cancel() {
+        await chunks.return(undefined)
+      },
     },
-  })
-  return body.stream().pipeThrough(count)
+    { highWaterMark: 0 },
+  )
 }
 
-async function sendInBrowser({ url, headers, body, signal }: Sending, onProgress: OnProgress): Promise<Response> {
+async function sendInBrowser(
+  { url, headers, form, signal }: FormRequest,
+  onProgress: (progress: UploadProgress) => void,
+): Promise<Response> {
+  signal.throwIfAborted()
   const request = new XMLHttpRequest()
   await new Promise<void>((resolve, reject) => {
-    const abort = () => request.abort()
     request.open('POST', url)
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
-    request.upload.onprogress = ({ loaded, total }) => onProgress({ loaded, total })
+    request.upload.onprogress = ({ loaded }) => onProgress(form.progress(loaded))
     request.onload = () => resolve()
-    // As `fetch` would say it
+    // As `fetch` does
     request.onerror = () => reject(new TypeError('The connection failed'))
-    request.onabort = () => reject(signal?.reason)
-    request.onloadend = () => signal?.removeEventListener('abort', abort)
-    signal?.addEventListener('abort', abort)
-    request.send(body)
+    request.onabort = () => reject(signal.reason)
+    signal.addEventListener('abort', () => request.abort())
+    request.send(form.toBlob())
   })
   const headerLines = request.getAllResponseHeaders().matchAll(/^([^:\s]+): *(.*)$/gm)
   return new Response(
-    // Some statuses have no body, not even an empty one
+    // A status such as 204 allows no body, not even an empty one
     request.responseText || null,
     { status: request.status, headers: Array.from(headerLines, ([, name = '', value = '']) => [name, value]) },
   )

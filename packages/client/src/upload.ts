@@ -1,100 +1,105 @@
 import type { components } from './api.ts'
-import { ApiError, contentOf } from './error.ts'
-import { TRY_AGAIN } from './retry.ts'
-import { type OnProgress, send } from './send.ts'
+import { ApiError, contentOf, has } from './error.ts'
+import { Form, type ImageSource, randomKey, type UploadProgress } from './form.ts'
+import { type FormRequest, send } from './send.ts'
 
 export type Story = components['schemas']['Story']
 
-export interface UploadOptions {
-  /** Called while the body is sent; it begins anew with each try. */
-  readonly onProgress?: OnProgress | undefined
-  /** Ends the upload, and the wait for another try. */
-  readonly signal?: AbortSignal | undefined
-  /** The `upload_url` of a ticket, which needs no key. It makes one story, whatever the idempotency key is. */
-  readonly uploadUrl?: string | undefined
-  /** What makes one story of all tries, also of later ones: 1 to 255 visible ASCII characters. A random one unless given. */
-  readonly idempotencyKey?: string | undefined
-  /** How often a try that failed is made again; 3 unless given. */
-  readonly retries?: number | undefined
+export interface Retry {
+  /** Why the try before has failed: an `ApiError`, or a `TypeError` without a connection. */
+  readonly error: Error
+  /** The number of the retry, from 1. */
+  readonly retry: number
+  /** Milliseconds until the retry. */
+  readonly delay: number
+  /** Ends the delay. */
+  readonly retryNow: () => void
 }
 
-/** Milliseconds before the first try that follows one whose answer did not say when. Each further one waits twice as long. */
-const FIRST_WAIT_MS = 500
-/** A server that asks for more patience than this, in seconds, gets no further try. */
-const LONGEST_WAIT = 60
+export interface UploadOptions {
+  /** Called at the beginning of each try, with no bytes sent, and while the request is sent. */
+  readonly onProgress?: ((progress: UploadProgress) => void) | undefined
+  /** Called before the delay of each retry. What it throws ends the upload. */
+  readonly onRetry?: ((retry: Retry) => void) | undefined
+  /** Ends the upload, and the delay before a retry. */
+  readonly signal?: AbortSignal | undefined
+  /** The `upload_url` of a ticket, which needs no key. A ticket makes one story, whatever the idempotency key is. */
+  readonly uploadUrl?: string | undefined
+  /** All uploads with the same key make one story: 1 to 255 visible ASCII characters, random by default. */
+  readonly idempotencyKey?: string | undefined
+  /** The most retries; 4 by default. */
+  readonly retries?: number | undefined
+  /** The most seconds that the server may ask for before a retry; 60 by default. */
+  readonly maxRetryAfter?: number | undefined
+}
+
+/** The most milliseconds before the first retry; twice as many before each further one. */
+const FIRST_DELAY_MS = 1000
 
 /**
- * Uploads images as one story. A try that got no answer, or the answer that another one makes sense, is made again: the idempotency
- * key sees to it that there is one story.
+ * Uploads images as one story. Retries where that can help; the idempotency key makes one story of all tries.
  *
- * @throws {ApiError} the refusal of the server
- * @throws {TypeError} when no connection holds, as `fetch` does
+ * @throws {ApiError} for a response that is not a success
+ * @throws {ImageReadError} for an image that can't be read
+ * @throws {TypeError} without a connection, as `fetch` does
  * @throws the reason of the signal
  */
 export async function upload(
-  to: Pick<Parameters<typeof send>[0], 'url' | 'headers' | 'fetch'>,
-  images: Iterable<Blob>,
-  { onProgress, signal, idempotencyKey = randomKey(), retries = 3 }: UploadOptions = {},
+  { url, headers, fetch }: Pick<FormRequest, 'url' | 'headers' | 'fetch'>,
+  images: Iterable<Blob | ImageSource>,
+  options: UploadOptions = {},
 ): Promise<Story> {
-  const body = multipart(images)
-  const headers = { ...to.headers, 'content-type': body.type, 'idempotency-key': idempotencyKey }
-  // What can never be sent fails here, and not once for each try
-  new Request(to.url, { headers })
-  for (let attempt = 0; ; attempt++) {
+  const { onProgress, onRetry, signal, idempotencyKey = randomKey(), retries = 4, maxRetryAfter = 60 } = options
+  const form = new Form(images)
+  const allHeaders = { ...headers, 'idempotency-key': idempotencyKey }
+  // Headers or a URL that can't be sent fail here, without a retry
+  new Request(url, { headers: allHeaders })
+  for (let retry = 1; ; retry++) {
     signal?.throwIfAborted()
+    onProgress?.(form.progress(0))
+    const failed = new AbortController()
     try {
-      const response = await send({ ...to, headers, body, signal, onProgress })
+      const sending = withSignal(signal, failed.signal)
+      const response = await send({ url, headers: allHeaders, form, signal: sending, onProgress, fetch })
       return contentOf(response, await response.text(), isStory)
     } catch (error) {
-      const wait = waitAfter(error, attempt)
-      if (signal?.aborted || attempt >= retries || wait === undefined) throw error
-      await sleep(wait, signal)
+      // Or the rest of the body would still be sent
+      failed.abort()
+      const delay = retryDelay(error, retry, maxRetryAfter)
+      if (signal?.aborted || delay === undefined) throw error
+      await form.checkImages()
+      if (retry > retries) throw error
+      const skip = new AbortController()
+      onRetry?.({ error: error as Error, retry, delay, retryNow: () => skip.abort() })
+      await sleep(delay, withSignal(signal, skip.signal))
     }
   }
+}
+
+function withSignal(signal: AbortSignal | undefined, other: AbortSignal): AbortSignal {
+  return signal ? AbortSignal.any([signal, other]) : other
 }
 
 function isStory(content: unknown): content is Story {
-  return typeof content === 'object' && content !== null && 'image_paths' in content
+  return has(content, 'image_paths')
 }
 
-/** Milliseconds; nothing when another try would not help. */
-function waitAfter(error: unknown, attempt: number): number | undefined {
-  const usual = FIRST_WAIT_MS * 2 ** attempt * (1 + Math.random())
-  if (!(error instanceof ApiError)) return usual
-  const { status, retryAfter } = error
-  if (!TRY_AGAIN.has(status) || (retryAfter ?? 0) > LONGEST_WAIT) return undefined
-  // Not all at the same moment, and not at once when the moment has passed
-  return Math.max(usual, (retryAfter ?? 0) * 1000)
+/** Returns milliseconds; undefined if another try would not help. */
+function retryDelay(error: unknown, retry: number, maxRetryAfter: number): number | undefined {
+  // Clients that failed together do not come back together
+  const delay = FIRST_DELAY_MS * 2 ** (retry - 1) * (0.5 + Math.random() / 2)
+  if (!(error instanceof ApiError)) return delay
+  const { isTemporary, retryAfter = 0 } = error
+  return isTemporary && retryAfter <= maxRetryAfter ? Math.max(delay, retryAfter * 1000) : undefined
 }
 
-function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = () => {
+/** Waits, or returns as soon as the signal is aborted. */
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, signal.aborted ? 0 : milliseconds)
+    signal.addEventListener('abort', () => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', end)
-      if (signal?.aborted) reject(signal.reason)
-      else resolve()
-    }
-    const timer = setTimeout(end, milliseconds)
-    signal?.addEventListener('abort', end)
+      resolve()
+    })
   })
-}
-
-/** A form with the images in it (RFC 7578). The bytes stay where they are, in a file for instance, until they are sent. */
-function multipart(images: Iterable<Blob>): Blob {
-  const boundary = `story-images-${randomKey()}`
-  const pieces: BlobPart[] = []
-  for (const image of images) {
-    // The server looks at neither, but without a name the part would be a text field
-    const head =
-      'Content-Disposition: form-data; name="files"; filename="image"\r\nContent-Type: application/octet-stream'
-    pieces.push(`--${boundary}\r\n${head}\r\n\r\n`, image, '\r\n')
-  }
-  pieces.push(`--${boundary}--\r\n`)
-  return new Blob(pieces, { type: `multipart/form-data; boundary=${boundary}` })
-}
-
-/** 128 random bits. `crypto.randomUUID` is only there for pages of secure origins. */
-function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
