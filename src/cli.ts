@@ -16,13 +16,13 @@ ${EXIT_CODES}`
 const stop = new AbortController()
 const { signal } = stop
 
-/** Runs a command that says whether all is well, until a signal or the end of its reader stops it. */
+/** Runs a command, which returns whether it succeeded, until a signal or the end of its reader stops it. */
 function run<Arguments extends unknown[]>(command: (...args: Arguments) => Promise<boolean>) {
   return async (...args: Arguments) => {
-    // Once: a second one ends the process at once
+    // A second signal ends the process at once
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
       process.once(name, () => stop.abort(new Stopped(`Stopped by ${name}`)))
-    // As in `story-images ls | head`: there is nobody to tell
+    // As in `story-images ls | head`, which is not an error
     process.stdout.on('error', () => stop.abort(new Stopped('')))
     process.exitCode = (await command(...args)) ? 0 : 1
   }
@@ -37,7 +37,7 @@ function serverUrl(text: string): URL {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
     throw new InvalidArgumentError('It has to be a URL that begins with http:// or https://.')
   const { username, password } = new URL(text)
-  // It is printed with each image
+  // The URL is printed with each image
   if (username || password) throw new InvalidArgumentError('It has to be a URL without user and password.')
   return new URL(text.endsWith('/') ? text : `${text}/`)
 }
@@ -49,8 +49,8 @@ function count(text: string): number {
 
 const json = () => new Option('--json', 'print JSON, one object on each line')
 
-/** A command that talks to a server. */
-function client(command: Command): Command {
+/** Adds the options of a command that talks to a server. */
+function onServer(command: Command): Command {
   return command
     .addOption(
       new Option('--server <url>', 'server to talk to')
@@ -63,7 +63,7 @@ function client(command: Command): Command {
     .addHelpText('after', EXIT_CODES)
 }
 
-/** `npm run sweep --dry-run` would be no dry run: npm keeps the option for itself. */
+/** Refuses `npm run sweep --dry-run`: npm takes the option for itself, so it would not be a dry run. */
 function refuseOptionsOfNpm(command: Command): void {
   if (process.env.npm_lifecycle_event !== command.name()) return
   for (const option of command.options) {
@@ -71,13 +71,13 @@ function refuseOptionsOfNpm(command: Command): void {
       process.env[`npm_config_${option.name().replaceAll('-', '_')}`] &&
       !command.getOptionValueSource(option.attributeName())
     )
-      throw new UsageError(`npm took --${option.name()} for its own; write -- before the first option`)
+      throw new UsageError(`npm took --${option.name()} for itself; write -- before the first option`)
   }
 }
 
 program
   .name('story-images')
-  .description('Keeps the pictures of stories.')
+  .description('Stores the images of stories.')
   .version(version)
   .exitOverride()
   .configureOutput({
@@ -127,18 +127,18 @@ program
   .addHelpText('after', ON_THE_STORE)
   .action(run(async (options) => (await import('./commands/check.ts')).check(options, signal)))
 
-client(program.command('upload'))
+onServer(program.command('upload'))
   .description('upload one story')
   .argument('<files...>', 'its images, in their order; - is standard input')
   .action(run(async (files, options) => (await import('./commands/upload.ts')).upload(files, options, signal)))
 
-client(program.command('ls'))
+onServer(program.command('ls'))
   .description('list stories, the newest first, or the images of one')
   .argument('[id]', 'a story', storyId)
   .option('--limit <count>', 'only so many stories', count)
   .action(run(async (id, options) => (await import('./commands/ls.ts')).ls(id, options, signal)))
 
-client(program.command('rm'))
+onServer(program.command('rm'))
   .description('delete stories, after a question')
   .argument('[ids...]', 'stories', (text: string, ids: readonly string[] = []) => [...ids, storyId(text)])
   .option('--all', 'every story of the server')

@@ -6,9 +6,9 @@ import { readSettings } from './on-store.ts'
 import { UsageError } from './stopped.ts'
 
 /**
- * Tries what the server needs of its bucket, and prints each point with what was found.
+ * Tries each feature that the server needs of its bucket, and prints what was found.
  *
- * @returns whether the bucket does all that the server can't work without
+ * @returns whether the server can use the bucket
  * @throws {UsageError} if there is no bucket
  */
 export async function check({ json = false }: { json?: boolean }, signal: AbortSignal): Promise<boolean> {

@@ -5,7 +5,7 @@ import { LAYOUT } from '../stories/layout.ts'
 import { UsageError } from './stopped.ts'
 
 /**
- * Does work on the store of the server, which the environment and `.env` name.
+ * Does the work of a command on the store of the server, which the environment and `.env` name.
  *
  * @throws {UsageError} for settings that can't be used
  */
@@ -13,7 +13,7 @@ export async function onStore<Result>(work: (store: ObjectStore, config: Config)
   const config = readSettings()
   const store = await openStore(config, LAYOUT)
   try {
-    console.error(`The pictures are ${placeOf(config)}`)
+    console.error(`The images are ${placeOf(config)}`)
     return await work(store, config)
   } finally {
     await store.close()
@@ -23,7 +23,7 @@ export async function onStore<Result>(work: (store: ObjectStore, config: Config)
 /**
  * Reads the settings of the server, from the environment and `.env`.
  *
- * @throws {UsageError} for those that can't be used
+ * @throws {UsageError} for settings that can't be used
  */
 export function readSettings(): Config {
   try {

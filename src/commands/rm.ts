@@ -1,11 +1,12 @@
 import { createInterface } from 'node:readline/promises'
-import { Refused, Server, type ServerOptions } from './server.ts'
+import { ApiError, type Client } from '../../packages/client/src/index.ts'
+import { onServer, type ServerOptions } from './on-server.ts'
 import { Stopped, UsageError } from './stopped.ts'
 
 /**
  * Deletes stories, or all of them, after a question.
  *
- * @returns whether each of them was there, and is gone
+ * @returns whether each story was there and is deleted
  */
 export async function rm(
   ids: readonly string[],
@@ -15,28 +16,36 @@ export async function rm(
   if (options.all ? ids.length > 0 : ids.length === 0)
     throw new UsageError('rm takes either the ids of stories, or --all')
   if (!options.yes && !process.stdin.isTTY) throw new UsageError('Without a terminal to ask on, rm needs --yes')
-  const server = await Server.open(options, signal)
-  if (!options.yes && !(await isMeant(ids, options, signal))) {
-    console.error('Nothing was deleted')
-    return false
-  }
-  if (options.all) {
-    await server.ask('DELETE', 'api/v1/images', 'success')
+  return onServer(options, async (client) => {
+    if (!options.yes && !(await isMeant(ids, options, signal))) {
+      console.error('Nothing was deleted')
+      return false
+    }
+    if (!options.all) return deleteStories(client, ids, options, signal)
+    await client.deleteAllStories({ signal })
     console.log(options.json ? JSON.stringify({ deleted: 'all' }) : 'Deleted every story')
     return true
-  }
-  let isDone = true
+  })
+}
+
+async function deleteStories(
+  client: Client,
+  ids: readonly string[],
+  { json }: ServerOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let allDeleted = true
   for (const id of ids) {
     try {
-      await server.ask('DELETE', `api/v1/images/${id}`, 'success')
-      console.log(options.json ? JSON.stringify({ deleted: id }) : `Deleted ${id}`)
+      await client.deleteStory(id, { signal })
+      console.log(json ? JSON.stringify({ deleted: id }) : `Deleted ${id}`)
     } catch (error) {
-      if (!(error instanceof Refused) || error.status !== 404) throw error
+      if (!(error instanceof ApiError) || error.status !== 404) throw error
       console.error(error.message)
-      isDone = false
+      allDeleted = false
     }
   }
-  return isDone
+  return allDeleted
 }
 
 async function isMeant(
@@ -51,7 +60,7 @@ async function isMeant(
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const stopped = new AbortController()
   terminal.on('SIGINT', () => stopped.abort(new Stopped('Stopped by SIGINT')))
-  // The end of the input is a no
+  // The end of the input means no
   terminal.on('close', () => stopped.abort())
   try {
     const answer = await terminal.question(question, { signal: AbortSignal.any([signal, stopped.signal]) })

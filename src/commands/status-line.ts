@@ -1,12 +1,12 @@
-/** Between two states of the line, in milliseconds. */
+/** The least time between two states of the line, in milliseconds. */
 const PAUSE_MS = 100
 
-/** The last line of a terminal, which says how far a command is. Where standard error is no terminal there is none. */
+/** The last line of a terminal, which shows the progress of a command. Shows nothing if standard error is not a terminal. */
 export class StatusLine {
   #next = 0
   #hasEnded = false
 
-  /** Shows a text that fits into the line, unless the one before is too fresh. */
+  /** Shows a text, cut to the width of the terminal, unless the one before is less than `PAUSE_MS` old. */
   show(text: () => string): void {
     if (this.#hasEnded || !process.stderr.isTTY || performance.now() < this.#next) return
     this.#next = performance.now() + PAUSE_MS
@@ -18,7 +18,7 @@ export class StatusLine {
     this.#next = 0
   }
 
-  /** Clears the line for good: what is still under way shows nothing any more. */
+  /** Clears the line, and shows nothing from now on. */
   end(): void {
     this.clear()
     this.#hasEnded = true

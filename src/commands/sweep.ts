@@ -6,7 +6,7 @@ import { onStore } from './on-store.ts'
 /**
  * Removes what interrupted uploads and deletions have left, and prints each story id and below it each key.
  *
- * @returns whether the store kept no key
+ * @returns whether everything could be read and removed
  */
 export function sweep(
   { dryRun = false, all = false, json = false }: { dryRun?: boolean; all?: boolean; json?: boolean },

@@ -5,7 +5,7 @@ import { StatusLine } from './status-line.ts'
 /**
  * Compares every image with the commit record, and prints each story that is not as it was uploaded.
  *
- * @returns whether all are
+ * @returns whether no story is damaged
  */
 export function verify(
   { story, json = false }: { story?: string; json?: boolean },

@@ -9,7 +9,7 @@ t.test('large files go through little memory', async (t) => {
   const { server, at } = await sharedServer()
   const [image] = await someImages(1)
   const files = await someFiles(t, [image, image, image, image] as Buffer[])
-  // Behind their image there are zeros
+  // After their image there are zeros
   for (const path of files) await truncate(path, 48 * 2 ** 20)
   const whole = spawn(process.execPath, [CLI, 'upload', ...files], { env: { PATH: process.env.PATH, ...at } })
   let peak = 0

@@ -106,7 +106,7 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
     Buffer.from('no image'),
     Buffer.alloc(0),
   ])
-  const closed = { STORY_IMAGES_SERVER: 'http://127.0.0.1:1' }
+  const closed = { STORY_IMAGES_SERVER: 'http://127.0.0.1:2' }
   const cases = [
     [['upload'], at, 2, /^Missing required argument 'files'\n/],
     [['upload', file, `${file}.not`], at, 2, /\.not can't be read: ENOENT/],
@@ -116,8 +116,8 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
     [['upload', '--', '-x'], at, 2, /^-x can't be read: ENOENT/],
     [['ls'], { ...at, STORY_IMAGES_KEY: 'a-key\n' }, 2, /^The API key has to be visible ASCII/],
     [['ls', '--server', 'http://me:secret@localhost'], at, 2, /It has to be a URL without user and password/],
-    [['ls', '--server', at.STORY_IMAGES_SERVER.replace('http', 'https')], at, 1, /^No answer from .* has no TLS/],
-    [['upload', file], closed, 1, /^No answer from http:\/\/127\.0\.0\.1:1: nothing listens there\n$/],
+    [['ls', '--server', at.STORY_IMAGES_SERVER.replace('http', 'https')], at, 1, /^No response from .* has no TLS/],
+    [['upload', file], closed, 1, /^No response from http:\/\/127\.0\.0\.1:2: nothing listens there\n$/],
     [['ls', '--server', 'localhost:8000'], at, 2, /It has to be a URL that begins with http/],
     [['ls'], { STORY_IMAGES_SERVER: 'ftp://x' }, 2, /STORY_IMAGES_SERVER.* It has to be a URL/],
     [['ls', '--limit', '0'], at, 2, /It has to be a whole number from 1/],
@@ -142,19 +142,19 @@ t.test('what a command can not do it says in a sentence, and by its exit code', 
   )
 })
 
-t.test('a server that is another one has done nothing, and one that is busy is asked again', async (t) => {
-  const answers: [status: number, body: string, headers?: Record<string, string>][] = [
+t.test('a server that is not story-images has done nothing, and a busy one is tried again', async (t) => {
+  const responses: [status: number, body: string, headers?: Record<string, string>][] = [
     [200, '{}'],
     [200, '[{}]'],
     [200, '<h1>Log in first</h1>'],
-    [301, '', { location: 'https://pictures.example/' }],
+    [301, '', { location: 'https://images.example/' }],
     [502, '<h1>Bad gateway</h1>'],
     [503, '<h1>No server is ready</h1>'],
     [503, '{"detail":"Busy"}', { 'retry-after': new Date(Date.now() - 60_000).toUTCString() }],
     [429, '{"detail":"Later"}', { 'retry-after': '3600' }],
   ]
   const other = createHttpServer((request, response) => {
-    const [status, body, headers] = answers.shift() ?? [500, '']
+    const [status, body, headers] = responses.shift() ?? [500, '']
     request.resume().on('end', () => response.writeHead(status, headers).end(body))
   })
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
@@ -164,7 +164,7 @@ t.test('a server that is another one has done nothing, and one that is busy is a
   const strange = {
     code: 1,
     stdout: '',
-    stderr: `http://127.0.0.1:${port} is no story-images: its answer is another one\n`,
+    stderr: 'The response is not from story-images\n',
   }
   const [file = ''] = await someFiles(t, await someImages(1))
   t.match(await runCommand('rm', ['--yes', randomUUID()], at), strange)
@@ -172,13 +172,13 @@ t.test('a server that is another one has done nothing, and one that is busy is a
   t.match(await runCommand('ls', ['--json'], at), strange)
   t.match(await runCommand('ls', [], at), {
     code: 1,
-    stderr: 'The server answered 301: it is at https://pictures.example/\n',
+    stderr: 'The server responded with a redirect to https://images.example/\n',
   })
   t.match(await runCommand('upload', [file], at), {
     code: 1,
     stdout: '',
     stderr:
-      /^Sending .*\nThe server answered 502; trying again in 1 s\nSending .*\nThe server answered 503; trying again in 2 s\nSending .*\nBusy; trying again in 4 s\nSending .*\nLater\n$/,
+      /^Sending .*\nThe server responded with status 502; trying again in 1 s\nSending .*\nThe server responded with status 503; trying again in 2 s\nSending .*\nBusy; trying again in [34] s\nSending .*\nLater\n$/,
   })
 })
 
@@ -196,7 +196,7 @@ t.test('a server with keys takes the key of the environment, or of a file', asyn
 
 /**
  * A proxy that lets all bytes through to a server, and what it is told to do with the n-th connection, from 1: `lose` cuts it when
- * an answer arrives, `cut` when the first bytes of a request did.
+ * a response arrives, `cut` when the first bytes of a request did.
  */
 async function proxyTo(
   t: Test,
@@ -222,7 +222,7 @@ async function proxyTo(
   return { url: `http://127.0.0.1:${port}`, count: () => count }
 }
 
-t.test('an upload whose answer got lost is sent again, and makes one story', async (t) => {
+t.test('an upload whose response was lost is sent again, and makes one story', async (t) => {
   const { server } = await sharedServer()
   const images = await someImages(2)
   const proxy = await proxyTo(t, server, 'cut', 'lose')
@@ -256,13 +256,29 @@ t.test('an interrupted upload ends at once and leaves no story', async (t) => {
   const { store, server, at } = await sharedServer()
   const [image] = await someImages(1)
   const files = await someFiles(t, [image, image, image, image] as Buffer[])
-  // Behind their image there are zeros
+  // After their image there are zeros
   for (const path of files) await truncate(path, 48 * 2 ** 20)
   const stopping = runCommand('upload', files, at)
   await until('it sends', async () => (await store.content()).some((key) => key.startsWith('.tmp/')))
   stopping.interrupt('SIGINT')
   t.match(await stopping, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
   t.equal((await get(server, STORY_IDS)).json<string[]>().length, 0)
+})
+
+t.test('a file that becomes shorter while it is sent is named, and leaves no story', async (t) => {
+  const { store, server, at } = await sharedServer()
+  const [image] = await someImages(1)
+  const [first = '', second = ''] = await someFiles(t, [image, image] as Buffer[])
+  for (const path of [first, second]) await truncate(path, 48 * 2 ** 20)
+  const uploading = runCommand('upload', [first, second], at)
+  await until('it sends', async () => (await store.content()).some((key) => key.startsWith('.tmp/')))
+  await truncate(second, 100)
+  t.match(await uploading, {
+    code: 1,
+    stdout: '',
+    stderr: `\n${second} can't be read: it became shorter while it was sent\n`,
+  })
+  t.same((await get(server, STORY_IDS)).json(), [])
 })
 
 /** A way to a server on which no byte gets through. */

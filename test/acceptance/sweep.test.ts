@@ -190,7 +190,7 @@ for (const [name, open] of sample(
       const lines = [id, `  stories/${id}/1.png`, `  stories/${id}/2.jpg`]
       const dry = await runCommand('sweep', ['--dry-run', '--all'], late)
       t.match(dry, { code: 0, stdout: [...lines, 'Would remove 2 keys of 1 stories', ''].join('\n') })
-      t.match(dry.stderr, /^The pictures are (on disk in|in the bucket) /)
+      t.match(dry.stderr, /^The images are (on disk in|in the bucket) /)
       t.same(await content(), before, 'a dry run changes nothing')
       // A bucket can have a server that sweeps all the time, too; a folder has one server
       if (store.standIn) await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '1ms' })
@@ -222,11 +222,11 @@ t.test('npm run sweep reads the settings of the server, and refuses what it does
   t.match(await sweep([], { UPLOAD_TIMEOUT: 'soon' }), { code: 2, stderr: /^UPLOAD_TIMEOUT must be a duration/ })
   t.match(await sweep(['--all'], { npm_lifecycle_event: 'sweep', npm_config_dry_run: 'true' }), {
     code: 2,
-    stderr: 'npm took --dry-run for its own; write -- before the first option\n',
+    stderr: 'npm took --dry-run for itself; write -- before the first option\n',
   })
   for (const flag of ['--help', '-h']) t.match(await sweep([flag]), { code: 0, stdout: /--dry-run .*\n.*--all/s })
 
   const folder = store.environment.DATA_DIR as string
   await writeFile(join(folder, '.env'), `DATA_DIR=${folder}\nUPLOAD_TIMEOUT=2h\n`)
-  t.match(await runCommand('sweep', [], {}, folder), { code: 0, stderr: `The pictures are on disk in ${folder}\n` })
+  t.match(await runCommand('sweep', [], {}, folder), { code: 0, stderr: `The images are on disk in ${folder}\n` })
 })

@@ -18,7 +18,7 @@ onEachStore('npm run verify reads every image of every story', async (t, server,
   await store.place('stories/01a205ad-87f4-47cd-a8d8-f60e2cbf53b1/1.jpg', images[0] as Buffer)
   const all = await verify()
   const counts = `2 stories, 0 damaged; read 6 images, ${2 * bytes} bytes; 1 imported stories\n`
-  t.match(all, { code: 0, stdout: counts, stderr: /^The pictures are .*\n$/ }, 'no progress but on a terminal')
+  t.match(all, { code: 0, stdout: counts, stderr: /^The images are .*\n$/ }, 'no progress but on a terminal')
   t.match(await verify('--story', story_id), {
     code: 0,
     stdout: `1 stories, 0 damaged; read 3 images, ${bytes} bytes\n`,
