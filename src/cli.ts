@@ -135,7 +135,7 @@ onServer(program.command('upload'))
 onServer(program.command('ls'))
   .description('list stories, the newest first, or the images of one')
   .argument('[id]', 'a story', storyId)
-  .option('--limit <count>', 'only so many stories', count)
+  .option('--limit <count>', 'list at most this many stories', count)
   .action(run(async (id, options) => (await import('./commands/ls.ts')).ls(id, options, signal)))
 
 onServer(program.command('rm'))

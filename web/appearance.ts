@@ -1,6 +1,6 @@
 import { find } from './dom.ts'
 
-/** The button for light or dark; until it is pressed, the page is as the system is. */
+/** Sets up the button for light or dark. Until it is pressed, the page follows the system. */
 export function showThemeButton(): void {
   const button = find('#theme')
   const root = document.documentElement
@@ -9,7 +9,7 @@ export function showThemeButton(): void {
   const show = () => button.setAttribute('aria-pressed', String(isDark()))
   button.addEventListener('click', () => {
     root.dataset.theme = isDark() ? 'light' : 'dark'
-    // In a private window there may be no storage; then it is for this page only
+    // A private window may have no storage; then the theme lasts as long as the page
     try {
       localStorage.setItem('theme', root.dataset.theme)
     } catch {}

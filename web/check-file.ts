@@ -1,17 +1,15 @@
 import { settings } from './settings.ts'
 import { size } from './words.ts'
 
-/** What an iPhone's picture says it is, in the first brand of the file (ISO/IEC 23008-12 annex B). */
+/** The first brand of a HEIC file, as iPhones make them (ISO/IEC 23008-12 annex B). */
 const HEIC = /^(heic|heix|heim|heis|hevc|hevx|hevm|hevs)$/
 
 const SIGNATURES = [/^\xff\xd8\xff/, /^\x89PNG/, /^GIF8[79]a/, /^RIFF.{4}WEBP/s, /^.{4}ftyp/s]
 
-/**
- * Why a file can't be uploaded, as far as that shows without the server; nothing if it may be fine. Files are read as text of one
- * character a byte, for the signatures.
- */
+/** Returns why a file can't be uploaded, as far as the page can know; undefined if the server has to decide. */
 export async function problemOf(file: File): Promise<string | undefined> {
   if (file.size > settings.maxFileSize) return `Larger than ${size(settings.maxFileSize)}, the limit for one file`
+  /** One character for each byte. */
   let head: string
   try {
     head = String.fromCharCode(...new Uint8Array(await file.slice(0, 512).arrayBuffer()))
@@ -20,22 +18,11 @@ export async function problemOf(file: File): Promise<string | undefined> {
   }
   if (file.size === 0) return 'Empty'
   if (HEIC.test(head.slice(8, 12)) && head.slice(4, 8) === 'ftyp') {
-    return 'A HEIC picture, which browsers can’t show: save it as JPEG'
+    return 'A HEIC image, which browsers can’t show: save it as JPEG'
   }
   if (file.type === 'image/svg+xml' || /^\s*(<\?xml[\s\S]*)?(<!--[\s\S]*)?<svg/.test(head)) {
     return 'An SVG drawing, which can run scripts: save it as PNG or WebP'
   }
-  if (!SIGNATURES.some((signature) => signature.test(head))) return 'Not a JPEG, PNG, GIF, WebP or AVIF picture'
+  if (!SIGNATURES.some((signature) => signature.test(head))) return 'Not a JPEG, PNG, GIF, WebP or AVIF image'
   return undefined
-}
-
-/** Whether a file can still be read as it was when it was chosen. */
-export async function isReadable(file: File): Promise<boolean> {
-  return file
-    .slice(0, 1)
-    .arrayBuffer()
-    .then(
-      () => true,
-      () => false,
-    )
 }

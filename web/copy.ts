@@ -1,6 +1,6 @@
 import { toast } from './toast.ts'
 
-/** Copies a text, and says so. */
+/** Copies a text, and shows that it is copied. */
 export async function copy(text: string, what: string): Promise<void> {
   const isCopied = navigator.clipboard
     ? await navigator.clipboard.writeText(text).then(
@@ -11,7 +11,7 @@ export async function copy(text: string, what: string): Promise<void> {
   toast(isCopied ? `${what} copied` : `${what} can’t be copied here: ${text}`)
 }
 
-/** Without TLS, beyond this machine, browsers have no clipboard but this (https://w3c.github.io/clipboard-apis/). */
+/** Copies a text where the page has no clipboard, because its origin is not secure (https://w3c.github.io/clipboard-apis/). */
 function copySelected(text: string): boolean {
   const area = document.createElement('textarea')
   area.value = text

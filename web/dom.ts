@@ -1,11 +1,11 @@
-/** The element of the page that a selector names. */
+/** Returns the first element that matches a selector. */
 export function find<E extends Element = HTMLElement>(selector: string, within: ParentNode = document): E {
   const found = within.querySelector<E>(selector)
   if (!found) throw new Error(`The page has no ${selector}`)
   return found
 }
 
-/** A new copy of what is in a template. */
+/** Returns a copy of the element in a template. */
 export function copyOf(template: string): HTMLElement {
   const { content } = find<HTMLTemplateElement>(`template#${template}`)
   return document.importNode(content, true).firstElementChild as HTMLElement
@@ -13,7 +13,7 @@ export function copyOf(template: string): HTMLElement {
 
 const SVG = 'http://www.w3.org/2000/svg'
 
-/** An icon of the sprite in the page. */
+/** Returns an icon of the sprite in the page. */
 export function icon(name: string): SVGSVGElement {
   const svg = document.createElementNS(SVG, 'svg')
   svg.classList.add('icon')

@@ -3,16 +3,16 @@ import type { Library } from './library.ts'
 import type { Story } from './story.ts'
 import { dropTile, makeSkeleton, makeTile } from './tile.ts'
 
-/** How much above and below what is seen has tiles too, in heights of the window. */
+/** The part above and below the window that has tiles too, in heights of the window. */
 const MARGIN = 1
 
-/** Places for stories that are still on their way: the first ones, and later ones. */
+/** Places that are shown for stories which are being read: for the first page, and rows for later pages. */
 const FIRST_SKELETONS = 24
 const SKELETON_ROWS = 3
 
 /**
- * The grid of stories. However many there are, only those near the part that is seen have a tile; the others are padding. How many
- * fit in a row, and how high a row is, CSS decides.
+ * The grid of stories. Only stories near the visible part have a tile; padding stands for the others. CSS decides how many tiles a row
+ * has and how high it is.
  */
 export class Grid {
   readonly #list = find<HTMLUListElement>('#stories')
@@ -52,14 +52,14 @@ export class Grid {
     if (to * columns > stories.length) void this.library.readMore()
   }
 
-  /** Puts the focus on a story, wherever it is in the list. */
+  /** Moves the focus to a story, which may be outside the window. */
   focus(id: string): void {
     const index = this.library.stories.findIndex((story) => story.id === id)
     if (index === -1) this.#list.focus({ preventScroll: true })
     else this.#focusAt(index)
   }
 
-  /** Makes the list's children the tiles of a range of places. */
+  /** Shows the tiles of a range of places. */
   #show(start: number, end: number): void {
     const { stories } = this.library
     const keys = Array.from(
@@ -69,7 +69,7 @@ export class Grid {
     const wanted = new Set(keys)
     for (const [key, tile] of this.#tiles) {
       if (wanted.has(key)) continue
-      // The next key that is pressed goes on from here
+      // Or the next key that is pressed would start at the top of the page
       if (tile.contains(document.activeElement)) this.#list.focus({ preventScroll: true })
       this.#tiles.delete(key)
       dropTile(tile)
@@ -114,7 +114,7 @@ export class Grid {
     const place = places[event.key]
     if (place === undefined || last < 0) return
     event.preventDefault()
-    // The list itself has the focus after its tile went out of sight
+    // The list itself has the focus if the tile that had it was removed
     if (at === -1) this.#focusAt(this.#firstSeen())
     else if (place >= 0 && place <= last) this.#focusAt(place)
   }

@@ -9,7 +9,7 @@ const opener = find<HTMLButtonElement>('#key')
 let key = kept()
 let asking: Promise<boolean> | undefined
 
-// Not submit buttons: the first one would be the one that Enter presses
+// These are not submit buttons, because Enter presses the first one
 find('.cancel', dialog).addEventListener('click', () => dialog.close('cancel'))
 find('.forget', dialog).addEventListener('click', () => {
   input.value = ''
@@ -24,7 +24,7 @@ export function currentKey(): string | null {
   return key
 }
 
-/** Asks once, however many requests need the key. @returns whether there is another key now */
+/** Asks for an API key; requests that need one at the same time share the question. @returns whether there is another key now */
 export function askForKey(why: string): Promise<boolean> {
   asking ??= ask(why).finally(() => {
     asking = undefined
@@ -43,7 +43,7 @@ function ask(why: string): Promise<boolean> {
       'close',
       () => {
         if (dialog.returnValue === 'use') keep(input.value.trim())
-        // A password manager, or a look over the shoulder, finds nothing here
+        // Or a password manager could find the key here
         input.value = ''
         resolve(dialog.returnValue === 'use')
       },
@@ -59,11 +59,11 @@ function keep(entered: string): void {
     if (key === null) sessionStorage.removeItem(PLACE)
     else sessionStorage.setItem(PLACE, key)
   } catch {
-    // Then it is for this page only
+    // Without storage the key lasts as long as the page
   }
 }
 
-/** The key of this tab. A browser may forbid storage, which is an error at the first touch. */
+/** Returns the key of this tab. Reading `sessionStorage` throws if the browser forbids storage. */
 function kept(): string | null {
   try {
     return sessionStorage.getItem(PLACE)

@@ -1,34 +1,34 @@
 import { call } from './api.ts'
 import { makeReady } from './image-url.ts'
-import { type ListedImage, type Story, storiesOf } from './story.ts'
+import { type Story, storyOf } from './story.ts'
 
-/** Stories of the first page, which is to be there at once, and of each later one. */
+/** Stories of the first page, which has to arrive soon, and of each later one. */
 const FIRST_PAGE = 48
 const PAGE = 500
 
-/** The stories as far as they were read, the newest first. */
+/** The stories that were read so far, the newest first. Dispatches `change`. */
 export class Library extends EventTarget {
   stories: readonly Story[] = []
-  /** Whether there are no more to read. */
+  /** Whether every story was read. */
   isComplete = false
   /** Why reading has stopped. */
   trouble: Error | undefined
-  #next = `api/v1/images?order=newest&limit=${FIRST_PAGE}`
+  #cursor: string | undefined
   #reading = false
   readonly #ids = new Set<string>()
 
-  /** Reads the next page, unless that is under way, or there is none. Says `change` when something has changed. */
+  /** Reads the next page, if there is one and it is not being read. */
   async readMore(): Promise<void> {
     if (this.#reading || this.isComplete || this.trouble) return
     this.#reading = true
     try {
-      const answer = await call('GET', this.#next)
-      const read = storiesOf((await answer.json()) as ListedImage[])
+      const limit = this.#cursor === undefined ? FIRST_PAGE : PAGE
+      const page = await call((client) => client.listPage({ order: 'newest', limit, cursor: this.#cursor }))
+      const read = page.stories.map(storyOf)
       await makeReady(read.flatMap(({ paths }) => paths.slice(0, 1)))
-      const next = nextPage(answer.headers.get('link'))
-      if (next === undefined) this.isComplete = true
-      else this.#next = new URL(next, answer.url).href
-      this.#add(read, 'behind')
+      this.#cursor = page.cursor
+      this.isComplete = page.cursor === undefined
+      this.#add(read, 'after')
     } catch (error) {
       this.trouble = error as Error
     } finally {
@@ -37,7 +37,7 @@ export class Library extends EventTarget {
     this.dispatchEvent(new Event('change'))
   }
 
-  /** After trouble. */
+  /** Reads on after trouble. */
   tryAgain(): Promise<void> {
     this.trouble = undefined
     this.dispatchEvent(new Event('change'))
@@ -48,28 +48,23 @@ export class Library extends EventTarget {
     return this.#ids.has(id) ? this.stories.find((story) => story.id === id) : undefined
   }
 
-  /** Puts a story that was just uploaded in front. */
+  /** Adds a story that was just uploaded as the first one. */
   async add(story: Story): Promise<void> {
-    // Its tile tries again
+    // The tile of the story tries again
     await makeReady(story.paths.slice(0, 1)).catch(() => {})
-    this.#add([story], 'in front')
+    this.#add([story], 'before')
     this.dispatchEvent(new Event('change'))
   }
 
   remove(id: string): void {
-    // Its id stays, in case a page that is on its way still has it
+    // The id stays in `#ids`: a page that is being read may still have the story
     this.stories = this.stories.filter((story) => story.id !== id)
     this.dispatchEvent(new Event('change'))
   }
 
-  #add(stories: readonly Story[], where: 'in front' | 'behind'): void {
+  #add(stories: readonly Story[], where: 'before' | 'after'): void {
     const fresh = stories.filter(({ id }) => !this.#ids.has(id))
     for (const { id } of fresh) this.#ids.add(id)
-    this.stories = where === 'behind' ? [...this.stories, ...fresh] : [...fresh, ...this.stories]
+    this.stories = where === 'after' ? [...this.stories, ...fresh] : [...fresh, ...this.stories]
   }
-}
-
-/** The URL of the next page in a Link header (RFC 8288), which has that link only. */
-function nextPage(link: string | null): string | undefined {
-  return /<([^>]+)>\s*;\s*rel="?next"?/.exec(link ?? '')?.[1]?.replace(/([?&]limit=)\d+/, `$1${PAGE}`)
 }

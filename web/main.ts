@@ -1,4 +1,4 @@
-import { needsKey } from './api.ts'
+import { needsKey, sentenceOf } from './api.ts'
 import { showThemeButton } from './appearance.ts'
 import { find } from './dom.ts'
 import { Grid } from './grid.ts'
@@ -24,24 +24,24 @@ const tray = new Tray(
 onFiles((files) => void tray.upload(files))
 void reader.follow()
 
-/** What is there when there is no story. */
+/** Shows a notice if there is no story, or if stories can't be read. */
 function showState(): void {
   const { stories, isComplete, trouble } = library
   find('#empty').hidden = !isComplete || stories.length > 0
   const notice = find('#trouble')
   notice.hidden = trouble === undefined
   find('h2', notice).textContent = stories.length === 0 ? 'The stories can’t be shown' : 'No more stories can be shown'
-  find('.detail', notice).textContent = trouble?.message ?? ''
+  find('.detail', notice).textContent = trouble ? sentenceOf(trouble) : ''
   find('button', notice).textContent = needsKey(trouble) ? 'Enter an API key' : 'Try again'
 }
 
 find('#trouble button').addEventListener('click', async () => {
   const { trouble } = library
-  if (needsKey(trouble) && !(await askForKey(trouble.message))) return
+  if (needsKey(trouble) && !(await askForKey(sentenceOf(trouble)))) return
   await library.tryAgain()
-  // The button may have gone, and come again
+  // The button may have disappeared and appeared again
   find(library.trouble ? '#trouble button' : '#stories').focus({ preventScroll: true })
 })
 
-// For theme.ts: from here on the page itself tells what goes wrong
+// For theme.ts: from here on the page itself shows errors
 dispatchEvent(new Event('started'))

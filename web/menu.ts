@@ -3,14 +3,14 @@ import { find, icon } from './dom.ts'
 export interface MenuItem {
   readonly icon: string
   readonly text: string
-  /** A link that opens in a tab of its own, or what to do. */
+  /** A URL, which opens in a new tab, or a function to call. */
   readonly action: string | (() => unknown)
   readonly isDangerous?: true
 }
 
 const menu = find('#menu')
 let owner: HTMLElement | undefined
-/** How far down the owner was when the menu opened beside it, in pixels. */
+/** The top of the owner when the menu opened beside it, in pixels. */
 let ownerTop = 0
 
 menu.addEventListener('keydown', (event) => {
@@ -25,14 +25,14 @@ menu.addEventListener('keydown', (event) => {
 })
 menu.addEventListener('toggle', (event) => {
   if (event.newState === 'open') return
-  // Not when the focus is elsewhere by now: in a dialog, say
+  // Unless the focus is elsewhere by now, for instance in a dialog
   if (document.activeElement === document.body || menu.contains(document.activeElement)) owner?.focus()
   owner?.removeAttribute('aria-expanded')
 })
 addEventListener(
   'scroll',
   () => {
-    // A scroll that was before is told after
+    // The event of an earlier scroll may arrive after the menu has opened
     if (isMenuOpen() && owner?.getBoundingClientRect().top !== ownerTop) menu.hidePopover()
   },
   { passive: true },
@@ -42,10 +42,10 @@ export function isMenuOpen(): boolean {
   return menu.matches(':popover-open')
 }
 
-/** Opens a menu beside the button that it belongs to. */
+/** Opens a menu beside its button. */
 export function openMenu(anchor: HTMLElement, items: readonly MenuItem[]): void {
   owner = anchor
-  // In the part of the page that it is about: the other parts may be inert
+  // In the same part of the page: the others may be inert
   anchor.closest('main, .pswp')?.append(menu)
   menu.replaceChildren(...items.map(element))
   menu.showPopover()

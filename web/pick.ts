@@ -1,12 +1,12 @@
 import { find } from './dom.ts'
 
-/** Takes files that are chosen, dropped anywhere in the page, or pasted. */
+/** Calls `take` with files that are chosen, dropped anywhere in the page, or pasted. */
 export function onFiles(take: (files: readonly File[]) => void): void {
   const input = find<HTMLInputElement>('#files')
   for (const opener of document.querySelectorAll('.pick')) opener.addEventListener('click', () => input.click())
   input.addEventListener('change', () => {
     take([...(input.files ?? [])])
-    // The same files can be chosen again
+    // Or choosing the same files again would be no change
     input.value = ''
   })
 
@@ -18,7 +18,7 @@ export function onFiles(take: (files: readonly File[]) => void): void {
   })
 
   const sign = find('#drop')
-  // Leaving an element for one inside of it is told like leaving the page
+  // Entering a child of an element also fires `dragleave` for the element
   let depth = 0
   const show = (change: number) => {
     depth = Math.max(0, depth + change)
@@ -28,7 +28,7 @@ export function onFiles(take: (files: readonly File[]) => void): void {
   addEventListener('dragleave', (event) => hasFiles(event) && show(-1))
   addEventListener('dragover', (event) => {
     if (!hasFiles(event)) return
-    // Otherwise the browser opens the file in place of the page
+    // Or the browser would open the file instead of the page
     event.preventDefault()
     if (event.dataTransfer) event.dataTransfer.dropEffect = 'copy'
   })

@@ -2,7 +2,7 @@ import { find } from './dom.ts'
 
 const dialog = find<HTMLDialogElement>('#question')
 
-/** Asks before something that can't be undone. @param yes what the button says that does it */
+/** Asks before an action that can't be undone. @param yes the text of the button that confirms it */
 export function ask(title: string, text: string, yes: string): Promise<boolean> {
   find('h2', dialog).textContent = title
   find('#question-text').textContent = text

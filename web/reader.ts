@@ -1,4 +1,4 @@
-import { call, Refusal } from './api.ts'
+import { call, isNotFound, sentenceOf } from './api.ts'
 import { copy } from './copy.ts'
 import { find } from './dom.ts'
 import type { Grid } from './grid.ts'
@@ -7,17 +7,19 @@ import type { Library } from './library.ts'
 import { openMenu } from './menu.ts'
 import { removeStory } from './remove.ts'
 import { settings } from './settings.ts'
-import { type ListedImage, STORY_ID, type Story, storiesOf } from './story.ts'
+import { STORY_ID, type Story, storyOf } from './story.ts'
 import { toast } from './toast.ts'
 import { prepareViewer, type Viewer } from './viewer.ts'
 
+const GONE = 'This story does not exist any more.'
+
 /**
- * Opens and closes stories as the address says: `#<story id>`, and `/<n>` behind it for another image than the first. So each has a
- * link of its own, and the button of the browser goes back from it.
+ * Opens and closes stories as the address says: `#<story id>` or, for another image than the first, `#<story id>/<n>`. So each image has
+ * a link of its own, and the back button of the browser closes a story.
  */
 export class Reader {
   #open: { readonly story: Story; readonly viewer: Viewer } | undefined
-  /** The latest address: a story may take a while to open. */
+  /** Counts addresses, because a story may open after the address has changed again. */
   #turn = 0
 
   constructor(
@@ -33,13 +35,13 @@ export class Reader {
     })
   }
 
-  /** Opens a story as a step that the browser's button goes back from. @param hash with the `#` */
+  /** Opens a story as a new entry of the browser's history. @param hash with the `#` */
   open(hash: string): void {
     history.pushState({ isOpened: true }, '', hash)
     void this.follow()
   }
 
-  /** Does what the address says. */
+  /** Opens or closes a story as the address says. */
   async follow(): Promise<void> {
     this.#turn += 1
     const turn = this.#turn
@@ -57,12 +59,12 @@ export class Reader {
         onBroken: () => void this.#closeIfGone(story),
         onClosed: () => this.#onClosed(story),
       })
-      // Somebody may have gone on meanwhile
+      // The address may have changed meanwhile
       if (turn === this.#turn) this.#open = { story, viewer: show() }
     } catch (error) {
       if (turn !== this.#turn) return
       history.replaceState(null, '', location.pathname)
-      toast((error as Error).message)
+      toast(isNotFound(error) ? GONE : sentenceOf(error as Error))
     }
   }
 
@@ -100,14 +102,14 @@ export class Reader {
     if (next && !this.#open) this.grid.focus(next.id)
   }
 
-  /** Somebody else may have deleted it meanwhile. */
+  /** Closes a story that somebody else has deleted. */
   async #closeIfGone(story: Story): Promise<void> {
-    const error = await readStory(story.id).catch((error: Error) => error)
-    if (!(error instanceof Gone)) return
+    const error = await readStory(story.id).catch((error) => error)
+    if (!isNotFound(error)) return
     this.library.remove(story.id)
     if (this.#open?.story !== story) return
     this.#open.viewer.close()
-    toast(error.message)
+    toast(GONE)
   }
 
   #onPage(story: Story, page: number): void {
@@ -117,7 +119,7 @@ export class Reader {
 
   #onClosed(story: Story): void {
     if (this.#open?.story === story) this.#open = undefined
-    // The address may be another story's already
+    // The address may already be that of another story
     if (location.hash.startsWith(`#${story.id}`)) {
       if (history.state?.isOpened) history.back()
       else history.replaceState(null, '', location.pathname)
@@ -126,18 +128,8 @@ export class Reader {
   }
 }
 
-class Gone extends Error {}
-
-/** @throws {Gone | Refusal | Unreachable} */
 async function readStory(id: string): Promise<Story> {
-  try {
-    const answer = await call('GET', `api/v1/images/${id}`)
-    const [story] = storiesOf((await answer.json()) as ListedImage[])
-    if (story) return story
-  } catch (error) {
-    if (!(error instanceof Refusal && error.status === 404)) throw error
-  }
-  throw new Gone('This story does not exist any more.')
+  return storyOf(await call((client) => client.getStory(id)))
 }
 
 function linkTo({ id }: Story): string {

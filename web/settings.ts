@@ -1,15 +1,15 @@
 import { find } from './dom.ts'
 
 interface Settings {
-  /** Bytes. */
+  /** The limit for one file, in bytes. */
   readonly maxFileSize: number
-  /** Of one story. */
+  /** The limit for one story. */
   readonly maxFiles: number
   /** Whether images need a signed URL. */
   readonly privateImages: boolean
-  /** In which the server makes images, the smallest first. */
+  /** The widths of variants, the smallest first. */
   readonly widths: readonly number[]
 }
 
-/** What the server has written into the page about itself. */
+/** The settings that the server has written into the page. */
 export const settings = JSON.parse(find<HTMLMetaElement>('meta[name=settings]').content) as Settings

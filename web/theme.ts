@@ -1,21 +1,21 @@
-// This file is a script of its own, which runs before anything is painted and before the page's module is loaded.
+// A script of its own, which runs before the page is painted and before its module is loaded.
 
-// The colours first, so that nothing flashes in the other ones
+// First, or the page would flash in the other colours
 try {
   const kept = localStorage.getItem('theme')
   if (kept === 'light' || kept === 'dark') document.documentElement.dataset.theme = kept
 } catch {
-  // Without storage it is as the system has it
+  // Without storage the theme is that of the system
 }
 
-// A page that can't start says so, instead of staying empty. Files that do not load are told to the capturing phase only
+// Shows a notice if the page can't start. Files that do not load fire an event that does not bubble, so it has to be captured
 addEventListener('error', sayThatItFailed, true)
 addEventListener('started', () => removeEventListener('error', sayThatItFailed, true), { once: true })
 
 function sayThatItFailed({ target, error }: ErrorEvent): void {
-  // An image, the font or a style is no reason
+  // The page starts without an image, the font or a style
   if (target instanceof Element && target.tagName !== 'SCRIPT') return
-  // The error can be older than the page
+  // The notice may not be parsed yet
   if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', show)
   else show()
 

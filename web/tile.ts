@@ -3,13 +3,13 @@ import { makeReady, srcset, variantUrl } from './image-url.ts'
 import type { Story } from './story.ts'
 import { fullDate, images, shortDate } from './words.ts'
 
-/** Of a tile, in pixels of the densest screens. */
+/** The width of a tile in pixels, on the densest screens. */
 const MOST_WIDTH = 640
 
-/** Before another try: the server may have many to make, or the signature may have ended. */
+/** The delays before another try: the server may be busy with other variants, or the signature may have expired. */
 const PAUSES_MS = [1000, 4000, 15_000]
 
-/** A story in the grid. */
+/** Returns the tile of a story. */
 export function makeTile(story: Story, openMenu: (anchor: HTMLElement) => void): HTMLElement {
   const tile = copyOf('tile')
   const name = `Story of ${images(story.paths.length)}, ${fullDate(story.createdAt)}`
@@ -50,7 +50,7 @@ function showCover(tile: HTMLElement, path: string): void {
   load()
 }
 
-/** Stops loading what nobody will see: while somebody scrolls far, that would stand in front of what they came for. */
+/** Removes a tile, and cancels the loading of its image, which would delay those in sight. */
 export function dropTile(tile: HTMLElement): void {
   const image = tile.querySelector('img')
   image?.removeAttribute('srcset')
@@ -58,7 +58,7 @@ export function dropTile(tile: HTMLElement): void {
   tile.remove()
 }
 
-/** A place of a story that is still on its way. */
+/** Returns the tile of a story that is being read. */
 export function makeSkeleton(): HTMLElement {
   return copyOf('skeleton')
 }

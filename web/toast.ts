@@ -5,7 +5,7 @@ const SHOWN_MS = 6000
 const toasts = find('#toasts')
 const announcer = find('#announcer')
 
-/** Tells everybody something in passing; what is told again is seen once. */
+/** Shows a text for some seconds, and lets screen readers say it. Replaces an equal text. */
 export function toast(text: string): void {
   for (const same of [...toasts.children].filter(({ textContent }) => textContent === text)) same.remove()
   const element = document.createElement('p')
@@ -15,7 +15,7 @@ export function toast(text: string): void {
   setTimeout(() => element.remove(), SHOWN_MS)
 }
 
-/** Tells those who listen instead of looking. */
+/** Lets screen readers say a text. */
 export function announce(text: string): void {
   announcer.textContent = text
 }

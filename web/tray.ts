@@ -7,7 +7,7 @@ import { images } from './words.ts'
 
 const ENDED = new Set(['done', 'failed', 'blocked', 'cancelled'])
 
-/** The uploads of this page, one after another, and where they are seen. */
+/** The uploads of this page, which run one after another, and their cards. */
 export class Tray {
   readonly #tray = find('#tray')
   readonly #cards = new Map<Upload, UploadCard>()
@@ -29,7 +29,7 @@ export class Tray {
     })
   }
 
-  /** Makes a story of files, in the order of their names. */
+  /** Uploads files as a story, in the order of their names. */
   async upload(files: readonly File[]): Promise<void> {
     if (files.length === 0) return
     const inOrder = new Intl.Collator(undefined, { numeric: true })
@@ -45,7 +45,7 @@ export class Tray {
     })
     find('#uploads').prepend(card.element)
     this.#tray.hidden = false
-    // Behind the viewer nobody sees the tray
+    // The viewer covers the tray
     const tell = this.#tray.inert ? toast : announce
     tell(`New story of ${images(files.length)}`)
     if (await upload.check()) this.#run(upload)
@@ -66,7 +66,7 @@ export class Tray {
     this.#cards.get(upload)?.remove()
     this.#cards.delete(upload)
     this.#tray.hidden = this.#cards.size === 0
-    // The button that was pressed is gone
+    // The button that had the focus is removed
     if (this.#tray.hidden) find('header .pick').focus({ preventScroll: true })
     else find('#uploads').focus()
   }

@@ -1,7 +1,7 @@
 import { button, copyOf, find, icon } from './dom.ts'
 import type { Story } from './story.ts'
 import { announce } from './toast.ts'
-import type { Picture, Upload, UploadState } from './upload.ts'
+import type { ChosenFile, Upload, UploadState } from './upload.ts'
 import { images, percent, size } from './words.ts'
 
 export interface CardEvents {
@@ -10,10 +10,10 @@ export interface CardEvents {
   readonly onDismiss: () => void
 }
 
-/** An upload in the tray: a bar for the story, one for each of its files, and what can be done. */
+/** An upload in the tray: a progress bar of the story, one of each file, and buttons. */
 export class UploadCard {
   readonly element = copyOf('upload')
-  readonly #rows = new Map<Picture, HTMLElement>()
+  readonly #rows = new Map<ChosenFile, HTMLElement>()
   #state: UploadState | undefined
   #quarters = 0
   #clock: ReturnType<typeof setInterval> | undefined
@@ -26,21 +26,21 @@ export class UploadCard {
     this.#show()
   }
 
-  /** Lets go of the pictures' bytes too. */
+  /** Removes the card, and releases the previews of its files. */
   remove(): void {
     clearInterval(this.#clock)
-    for (const row of this.#rows.values()) dropRow(row)
+    for (const row of this.#rows.values()) removeRow(row)
     this.element.remove()
   }
 
   #show(): void {
-    const { state, progress, pictures } = this.upload
+    const { state, progress, files } = this.upload
     if (state !== this.#state) this.#showState(state)
     find('.state', this.element).textContent = this.#words()
     const total = find<HTMLProgressElement>('.total', this.element)
     total.value = progress
     total.hidden = state === 'blocked' || state === 'done' || state === 'checking'
-    this.#showRows(pictures)
+    this.#showRows(files)
     if (Math.floor(progress * 4) > this.#quarters && progress < 1) announce(`${percent(progress)} uploaded`)
     this.#quarters = Math.floor(progress * 4)
   }
@@ -50,7 +50,7 @@ export class UploadCard {
     const hadFocus = find('.buttons', element).contains(document.activeElement)
     this.#state = state
     element.dataset.state = state
-    const title = `Story of ${images(upload.pictures.length)}`
+    const title = `Story of ${images(upload.files.length)}`
     find('.title', element).textContent = title
     find('.total', element).setAttribute('aria-label', title)
     find('.buttons', element).replaceChildren(...this.#buttons(state))
@@ -61,7 +61,7 @@ export class UploadCard {
   }
 
   #words(): string {
-    const { state, progress, bytes, pictures, good, trouble, resumesAt } = this.upload
+    const { state, progress, bytes, files, good, trouble, resumesAt } = this.upload
     const seconds = Math.max(0, Math.ceil((resumesAt - Date.now()) / 1000))
     switch (state) {
       case 'checking':
@@ -73,7 +73,7 @@ export class UploadCard {
       case 'pausing':
         return `${trouble} Next try in ${seconds} s.`
       case 'blocked':
-        return trouble || `${pictures.length - good.length} of ${pictures.length} can’t be uploaded.`
+        return trouble || `${files.length - good.length} of ${files.length} can’t be uploaded.`
       case 'done':
         return 'Uploaded'
       default:
@@ -83,16 +83,16 @@ export class UploadCard {
 
   #buttons(state: UploadState): HTMLButtonElement[] {
     const { upload, events } = this
-    const { story, good, pictures } = upload
+    const { story, good, files } = upload
     const again = (text: string) => button(text, () => upload.tryAgain() && events.onRun(), 'primary')
     if (state === 'pausing') return [again('Try now'), button('Cancel', events.onDismiss)]
-    if (state === 'failed' && upload.mayHeal) return [again('Try again'), button('Dismiss', events.onDismiss)]
+    if (state === 'failed' && upload.canRetry) return [again('Try again'), button('Dismiss', events.onDismiss)]
     if (state === 'done' && story) {
       return [button('View story', () => events.onView(story), 'primary'), button('Dismiss', events.onDismiss)]
     }
     if (state !== 'blocked' && state !== 'failed') return [button('Cancel', events.onDismiss)]
     const dismiss = button('Dismiss', events.onDismiss)
-    if (state === 'failed' || good.length === 0 || good.length === pictures.length) return [dismiss]
+    if (state === 'failed' || good.length === 0 || good.length === files.length) return [dismiss]
     const leaveOut = () => {
       upload.leaveOut()
       events.onRun()
@@ -100,23 +100,23 @@ export class UploadCard {
     return [button(`Upload the other ${good.length === 1 ? 'one' : good.length}`, leaveOut, 'primary'), dismiss]
   }
 
-  #showRows(pictures: readonly Picture[]): void {
-    for (const [picture, row] of this.#rows) {
-      if (pictures.includes(picture)) continue
-      dropRow(row)
-      this.#rows.delete(picture)
+  #showRows(files: readonly ChosenFile[]): void {
+    for (const [chosen, row] of this.#rows) {
+      if (files.includes(chosen)) continue
+      removeRow(row)
+      this.#rows.delete(chosen)
     }
-    for (const picture of pictures) {
-      const row = this.#rows.get(picture) ?? makeRow(picture.file)
-      if (!this.#rows.has(picture)) find('.pictures', this.element).append(row)
-      this.#rows.set(picture, row)
-      showRow(row, picture, this.upload.state)
+    for (const chosen of files) {
+      const row = this.#rows.get(chosen) ?? makeRow(chosen.file)
+      if (!this.#rows.has(chosen)) find('.files', this.element).append(row)
+      this.#rows.set(chosen, row)
+      showRow(row, chosen, this.upload.state)
     }
   }
 }
 
 function makeRow(file: File): HTMLElement {
-  const row = copyOf('picture')
+  const row = copyOf('file')
   const image = find<HTMLImageElement>('img', row)
   image.addEventListener('error', () => image.replaceWith(icon('image')))
   image.src = URL.createObjectURL(file)
@@ -125,13 +125,13 @@ function makeRow(file: File): HTMLElement {
   return row
 }
 
-function dropRow(row: HTMLElement): void {
+function removeRow(row: HTMLElement): void {
   const image = row.querySelector('img')
   if (image) URL.revokeObjectURL(image.src)
   row.remove()
 }
 
-function showRow(row: HTMLElement, { file, sent, problem }: Picture, state: UploadState): void {
+function showRow(row: HTMLElement, { file, sent, problem }: ChosenFile, state: UploadState): void {
   const part = file.size === 0 ? 1 : sent / file.size
   const bar = find<HTMLProgressElement>('progress', row)
   bar.value = part

@@ -1,164 +1,136 @@
-import { needsKey, Refusal, Unreachable } from './api.ts'
-import { isReadable, problemOf } from './check-file.ts'
-import { askForKey } from './key.ts'
-import { canHeal, mayHeal, sendStory } from './send.ts'
+import { randomKey } from '../packages/client/src/form.ts'
+import { ApiError, ImageReadError, type Retry } from '../packages/client/src/index.ts'
+import { call, needsKey, sentenceOf } from './api.ts'
+import { problemOf } from './check-file.ts'
 import { settings } from './settings.ts'
 import { createdAt, type Story } from './story.ts'
 
-/** Tries by itself before it leaves that to its owner. */
-const TRIES = 6
-const FIRST_PAUSE_MS = 1000
-const LONGEST_PAUSE_MS = 60_000
+/** A day in seconds. The page shows how long it waits, and can try at once. */
+const MAX_RETRY_AFTER = 86_400
 
 export type UploadState = 'checking' | 'blocked' | 'waiting' | 'sending' | 'pausing' | 'failed' | 'done' | 'cancelled'
 
-export interface Picture {
+export interface ChosenFile {
   readonly file: File
   /** Bytes that were sent. */
   sent: number
-  /** Why it can't be uploaded. */
+  /** The reason why the file can't be uploaded. */
   problem: string | undefined
 }
 
-/** Files that are to become a story: all in one request, so they get there together or not at all. Says `change`. */
+/** Files that are to become a story, all in one request. Dispatches `change`. */
 export class Upload extends EventTarget {
   state: UploadState = 'checking'
-  /** Why it is blocked or has failed, or why it pauses. */
+  /** The reason why the upload is blocked, has failed or pauses. */
   trouble = ''
-  /** When the next try begins, in milliseconds since 1970, while it pauses. */
+  /** The time of the next try, in milliseconds since 1970, while the upload pauses. */
   resumesAt = 0
-  /** Whether what has failed can be tried again. */
-  mayHeal = true
+  /** Whether a failed upload can be tried again. */
+  canRetry = true
   story: Story | undefined
-  pictures: Picture[]
-  /** The same for all tries, so that however many of them arrive, they make one story. */
+  files: ChosenFile[]
+  /** The idempotency key, which makes one story of all tries. */
   #key = randomKey()
   #controller = new AbortController()
-  #wake: () => void = () => {}
+  #retryNow: () => void = () => {}
 
   constructor(files: readonly File[]) {
     super()
-    this.pictures = files.map((file) => ({ file, sent: 0, problem: undefined }))
+    this.files = files.map((file) => ({ file, sent: 0, problem: undefined }))
   }
 
   get bytes(): number {
-    return this.pictures.reduce((sum, { file }) => sum + file.size, 0)
+    return this.files.reduce((sum, { file }) => sum + file.size, 0)
   }
 
   /** From 0 to 1. */
   get progress(): number {
-    return this.pictures.reduce((sum, { sent }) => sum + sent, 0) / Math.max(1, this.bytes)
+    return this.files.reduce((sum, { sent }) => sum + sent, 0) / Math.max(1, this.bytes)
   }
 
-  get good(): Picture[] {
-    return this.pictures.filter(({ problem }) => problem === undefined)
+  get good(): ChosenFile[] {
+    return this.files.filter(({ problem }) => problem === undefined)
   }
 
-  /** Looks at the files. @returns whether they can be sent */
+  /** Checks the files. @returns whether they can be sent */
   async check(): Promise<boolean> {
     await Promise.all(
-      this.pictures.map(async (picture) => {
-        picture.problem = await problemOf(picture.file)
+      this.files.map(async (chosen) => {
+        chosen.problem = await problemOf(chosen.file)
       }),
     )
     const { maxFiles } = settings
-    if (this.pictures.length > maxFiles) return this.#block(`A story has at most ${maxFiles} images; choose fewer.`)
-    if (this.good.length < this.pictures.length) return this.#block('')
-    this.#become('waiting')
-    return true
+    if (this.files.length > maxFiles) this.#become('blocked', `A story has at most ${maxFiles} images; choose fewer.`)
+    else this.#become(this.good.length < this.files.length ? 'blocked' : 'waiting')
+    return this.state === 'waiting'
   }
 
-  /** Sends the files, again where that can help, until there is a story or nothing more to try. */
+  /** Sends the files, until there is a story or another try would not help. */
   async run(): Promise<void> {
-    for (let attempt = 1; this.state !== 'cancelled'; attempt += 1) {
-      try {
-        await this.#send()
-        return this.#become('done')
-      } catch (error) {
-        if (this.#controller.signal.aborted) return
-        if (needsKey(error) && (await askForKey(error.message))) continue
-        if (await this.#blame(error as Error)) return
-        this.mayHeal = mayHeal(error)
-        if (!canHeal(error) || attempt >= TRIES) return this.#become('failed', (error as Error).message)
-        await this.#pause(error as Error, attempt)
-      }
+    const { signal } = this.#controller
+    const images = this.files.map(({ file }) => file)
+    const onProgress = (progress: { readonly images: readonly number[] }) => {
+      for (const [index, chosen] of this.files.entries()) chosen.sent = progress.images[index] ?? 0
+      this.#become('sending')
+    }
+    const onRetry = (retry: Retry) => this.#pause(retry)
+    const options = { idempotencyKey: this.#key, signal, onProgress, onRetry, maxRetryAfter: MAX_RETRY_AFTER }
+    try {
+      const { story_id: id, image_paths: paths } = await call((client) => client.upload(images, options))
+      for (const chosen of this.files) chosen.sent = chosen.file.size
+      this.story = { id, paths, createdAt: createdAt(id) }
+      this.#become('done')
+    } catch (error) {
+      if (!signal.aborted) await this.#fail(error as Error)
     }
   }
 
   cancel(): void {
     this.#controller.abort()
-    this.#wake()
     this.#become('cancelled')
   }
 
-  /** Ends a pause, or starts anew what has failed. @returns whether it has to be run again */
+  /** Ends a pause, or prepares another run after a failure. @returns whether the upload has to be run again */
   tryAgain(): boolean {
-    this.#wake()
+    this.#retryNow()
     if (this.state !== 'failed') return false
     this.#become('waiting')
     return true
   }
 
-  /** Goes on without the files that can't be uploaded. Other files are another story, so it has another key. */
+  /** Leaves out the files that can't be uploaded. The others are another story, so they get another key. */
   leaveOut(): void {
-    this.pictures = this.good
+    this.files = this.good
     this.#key = randomKey()
     this.#become('waiting')
   }
 
-  async #send(): Promise<void> {
-    this.#become('sending')
-    const files = this.pictures.map(({ file }) => file)
-    const onProgress = (sent: readonly number[]) => {
-      for (const [index, picture] of this.pictures.entries()) picture.sent = sent[index] ?? 0
-      this.#become('sending')
-    }
-    onProgress(files.map(() => 0))
-    const { story_id: id, image_paths: paths } = await sendStory(files, this.#key, onProgress, this.#controller.signal)
-    for (const picture of this.pictures) picture.sent = picture.file.size
-    this.story = { id, paths, createdAt: createdAt(id) }
+  #pause({ error, delay, retryNow }: Retry): void {
+    this.resumesAt = Date.now() + delay
+    this.#retryNow = retryNow
+    addEventListener('online', retryNow, { once: true })
+    this.#become('pausing', sentenceOf(error))
   }
 
-  /** Finds the file that was the trouble: the one that the answer names by its number, or one that has changed on the disk. */
-  async #blame(error: Error): Promise<boolean> {
-    const number = error instanceof Refusal ? /^File (?:part )?(\d+)\b/.exec(error.message)?.[1] : undefined
-    const named = this.pictures[Number(number) - 1]
-    if (named) named.problem = error.message.replace(/^File (part )?\d+ (is |has )?/, '').replace(/\.$/, '')
-    if (error instanceof Unreachable) {
-      for (const picture of this.pictures) {
-        if (!(await isReadable(picture.file))) picture.problem = 'has changed since it was chosen'
-      }
-    }
-    if (this.good.length === this.pictures.length) return false
-    for (const picture of this.pictures) {
-      picture.sent = 0
-      if (picture.problem !== undefined)
-        picture.problem = picture.problem.replace(/^\w/, (letter) => letter.toUpperCase())
-    }
-    this.#block('')
+  async #fail(error: Error): Promise<void> {
+    // A file has changed since it was chosen
+    if (error instanceof ImageReadError && !(await this.check())) return
+    if (error instanceof ApiError && this.#blame(error)) return
+    this.canRetry =
+      needsKey(error) || !(error instanceof ApiError) || error.isTemporary || error.status < 400 || error.status >= 500
+    this.#become('failed', sentenceOf(error))
+  }
+
+  /** Blocks the upload because of the file that an error names by its number. @returns whether it names one */
+  #blame({ message }: ApiError): boolean {
+    const [text = '', number] = /^File (?:part )?(\d+) (?:is |has )?/.exec(message) ?? []
+    const named = this.files[Number(number) - 1]
+    if (!named) return false
+    const problem = message.slice(text.length).replace(/\.$/, '')
+    named.problem = problem.replace(/^\w/, (letter) => letter.toUpperCase())
+    for (const chosen of this.files) chosen.sent = 0
+    this.#become('blocked')
     return true
-  }
-
-  #pause(error: Error, attempt: number): Promise<void> {
-    const asked = error instanceof Refusal ? (error.retryAfter ?? 0) * 1000 : 0
-    const pause = Math.max(asked, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1)))
-    this.resumesAt = Date.now() + pause
-    this.#become('pausing', error.message)
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#wake(), pause)
-      this.#wake = () => {
-        clearTimeout(timer)
-        removeEventListener('online', this.#wake)
-        this.#wake = () => {}
-        resolve()
-      }
-      addEventListener('online', this.#wake)
-    })
-  }
-
-  #block(trouble: string): false {
-    this.#become('blocked', trouble)
-    return false
   }
 
   #become(state: UploadState, trouble = ''): void {
@@ -167,9 +139,4 @@ export class Upload extends EventTarget {
     this.trouble = trouble
     this.dispatchEvent(new Event('change'))
   }
-}
-
-/** `crypto.randomUUID` is for pages with TLS. */
-function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -6,17 +6,17 @@ import { isMenuOpen } from './menu.ts'
 import type { Story } from './story.ts'
 import { fullDate, shortDate } from './words.ts'
 
-/** Until a picture's own size is known. */
+/** The size of an image whose own size is not known yet. */
 const GUESS = { width: 1600, height: 1200 }
 
 const MORE =
   '<svg class="pswp__icn" viewBox="0 0 32 32" width="32" height="32" aria-hidden="true"><path d="M8 13a3 3 0 1 0 0 6 3 3 0 0 0 0-6m8 0a3 3 0 1 0 0 6 3 3 0 0 0 0-6m8 0a3 3 0 1 0 0 6 3 3 0 0 0 0-6"/></svg>'
 
 export interface ViewerEvents {
-  /** Another image is shown, from 0. */
+  /** Called with the index of the image that is shown now. */
   readonly onPage: (index: number) => void
   readonly onMenu: (anchor: HTMLElement, index: number) => void
-  /** An image can't be shown. */
+  /** Called if an image can't be shown. */
   readonly onBroken: () => void
   readonly onClosed: () => void
 }
@@ -26,7 +26,7 @@ export interface Viewer {
   close(): void
 }
 
-/** Gets what a story's images need to be shown full-screen. @returns what shows them, from the one at `index` on */
+/** Loads what the viewer needs for a story. @returns a function that opens it at the image `index` */
 export async function prepareViewer(story: Story, index: number, events: ViewerEvents): Promise<() => Viewer> {
   const [{ default: Viewer }] = await Promise.all([import('photoswipe'), makeReady(story.paths)])
   const count = story.paths.length
@@ -66,19 +66,19 @@ function show(
       x < 700 ? { top: 56, bottom: 56, left: 0, right: 0 } : { top: 60, bottom: 60, left: 72, right: 72 },
   })
   const close = () => {
-    // While it opens it does not listen
+    // PhotoSwipe ignores `close` while it opens
     if (viewer.opener.isOpen) viewer.close()
     else viewer.on('openingAnimationEnd', () => viewer.close())
   }
   addButtons(viewer, story, events)
-  // Sizes come with the headers of the images, for those that are next
+  // PhotoSwipe asks for the data of the next images too
   viewer.on('gettingData', ({ index: at }) => {
     void measure(slides, story.paths, at).then((isNew) => isNew && viewer.refreshSlideContent(at))
   })
   viewer.on('loadError', () => events.onBroken())
   viewer.on('change', () => {
     events.onPage(viewer.currIndex)
-    // The arrow that was pressed is gone at the last image
+    // At the last image the arrow that had the focus disappears
     if (document.activeElement === document.body) viewer.element?.focus()
   })
   viewer.on('keydown', (event) => {
@@ -89,7 +89,7 @@ function show(
     else if (key === 'PageUp') viewer.prev()
     else if (key === 'PageDown' || (key === ' ' && target === viewer.element)) viewer.next()
     else return
-    // The page behind is not to scroll
+    // Or the page behind would scroll
     if (!isMenuOpen()) event.originalEvent.preventDefault()
   })
   const page = find('#page')
@@ -146,7 +146,7 @@ function addButtons(viewer: PhotoSwipe, story: Story, { onMenu }: ViewerEvents):
 
 const measured = new WeakMap<SlideData, Promise<boolean>>()
 
-/** Gives a slide the size of its picture. @returns whether it had another one, or none, before */
+/** Gives a slide the size of its image. @returns whether its size was not known before */
 function measure(slides: SlideData[], paths: readonly string[], index: number): Promise<boolean> {
   const slide = slides[index]
   const path = paths[index]
@@ -161,7 +161,7 @@ function measure(slides: SlideData[], paths: readonly string[], index: number): 
   return measuring
 }
 
-/** From the headers of the image or, of those that have none, from the image; nothing if it can't be shown. */
+/** Reads the size from the headers of an image or, if they have none, from the image. Returns undefined if it can't be shown. */
 async function sizeOf(path: string): Promise<{ width: number; height: number } | undefined> {
   const { headers } = await fetch(imageUrl(path), { method: 'HEAD' }).catch(() => new Response())
   const [width, height] = [Number(headers.get('x-image-width')), Number(headers.get('x-image-height'))]

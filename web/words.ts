@@ -1,4 +1,4 @@
-/** The languages of the browser. Some browsers list a name that is not a language tag (`C`, `en-US@posix`), for which Intl throws. */
+/** The languages of the browser, without names that are not language tags (`C`, `en-US@posix`), for which Intl throws. */
 const HERE = navigator.languages.filter((name) => {
   try {
     return Intl.getCanonicalLocales(name).length > 0
@@ -12,7 +12,7 @@ const time = new Intl.DateTimeFormat(HERE, { timeStyle: 'short' })
 const date = new Intl.DateTimeFormat(HERE, { day: 'numeric', month: 'short', year: 'numeric' })
 const full = new Intl.DateTimeFormat(HERE, { dateStyle: 'long', timeStyle: 'short' })
 
-/** As short as a tile needs it: with the time for today and yesterday only. */
+/** Returns a date that fits into a tile, with the time only for today and yesterday. */
 export function shortDate(created: string): string {
   const then = new Date(created)
   const midnight = new Date().setHours(0, 0, 0, 0)
@@ -29,7 +29,7 @@ export function images(count: number): string {
   return count === 1 ? '1 image' : `${count} images`
 }
 
-/** As the server writes limits: `50 MiB`. */
+/** Returns a size as the server writes limits: `50 MiB`. */
 export function size(bytes: number): string {
   const [unit, of] = bytes >= 2 ** 20 ? (['MiB', 2 ** 20] as const) : (['KiB', 2 ** 10] as const)
   const count = bytes / of

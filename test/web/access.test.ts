@@ -78,9 +78,9 @@ for (const [what, environment] of sample(
       await dialog.getByText('This needs an API key.').waitFor()
       t.same(await page.evaluate(() => Object.values(sessionStorage)), [], 'a key is forgotten')
 
-      const answer = await send(server, 'GET', `${IMAGES}/story-ids`, { headers: ADMIN })
-      t.equal(answer.json<string[]>().length, 2)
-      t.equal(answer.json<string[]>()[0], story.story_id)
+      const response = await send(server, 'GET', `${IMAGES}/story-ids`, { headers: ADMIN })
+      t.equal(response.json<string[]>().length, 2)
+      t.equal(response.json<string[]>()[0], story.story_id)
     },
     environment,
   )

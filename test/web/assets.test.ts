@@ -32,13 +32,13 @@ t.test('script and style are at most 100 KiB, compressed', async (t) => {
   const weigh = async (path: string): Promise<void> => {
     if (seen.has(path)) return
     seen.add(path)
-    const answer = await get(server, path, { 'accept-encoding': 'gzip' })
-    t.equal(answer.status, 200, path)
+    const response = await get(server, path, { 'accept-encoding': 'gzip' })
+    t.equal(response.status, 200, path)
     if (!/\.(js|css)$/.test(path) && path !== '/') return
-    t.equal(answer.headers['content-encoding'], 'gzip', path)
-    if (path !== '/') weights[path] = answer.body.length
+    t.equal(response.headers['content-encoding'], 'gzip', path)
+    if (path !== '/') weights[path] = response.body.length
     // Whatever it names may be loaded one day
-    const text = gunzipSync(answer.body).toString()
+    const text = gunzipSync(response.body).toString()
     for (const [, name = ''] of text.matchAll(/["'(](?:assets|\.)\/([\w.-]+-[A-Z0-9]{8}\.\w+)/g)) {
       await weigh(`/assets/${name}`)
     }
@@ -61,17 +61,17 @@ t.test('files with a hash in their name are kept for good, and the page is asked
   ] as const) {
     for (const path of ['/', script]) {
       const headers = { 'accept-encoding': accepted }
-      const answer = await get(server, path, headers)
-      t.equal(answer.headers['content-encoding'], coding, `${path} as ${accepted}`)
-      t.equal(answer.headers.vary, 'accept-encoding')
-      t.equal(Number(answer.headers['content-length']), answer.body.length)
-      if (path === script) t.equal(answer.headers['cache-control'], 'public, max-age=31536000, immutable')
-      const again = await get(server, path, { ...headers, 'if-none-match': String(answer.headers.etag) })
+      const response = await get(server, path, headers)
+      t.equal(response.headers['content-encoding'], coding, `${path} as ${accepted}`)
+      t.equal(response.headers.vary, 'accept-encoding')
+      t.equal(Number(response.headers['content-length']), response.body.length)
+      if (path === script) t.equal(response.headers['cache-control'], 'public, max-age=31536000, immutable')
+      const again = await get(server, path, { ...headers, 'if-none-match': String(response.headers.etag) })
       t.same([again.status, again.body.length], [304, 0])
       const head = await send(server, 'HEAD', path, { headers })
       t.same([head.status, head.body.length], [200, 0])
-      t.equal(head.headers['content-length'], answer.headers['content-length'])
-      t.equal(head.headers.etag, answer.headers.etag)
+      t.equal(head.headers['content-length'], response.headers['content-length'])
+      t.equal(head.headers.etag, response.headers.etag)
     }
   }
   isError(t, await get(server, '/assets/nothing.js'), 404, /There is no route GET/)

@@ -23,7 +23,7 @@ t.test('the page sends an upload of two images, and shows the new story', { skip
   t.same(wrong, [], 'nothing is refused by the policy, and nobody else is asked')
 })
 
-t.test('a link leads to one operation, also with a slash behind the path', { skip }, async (t) => {
+t.test('a link leads to one operation, also with a slash after the path', { skip }, async (t) => {
   const server = await openServer()
   const { page, wrong } = await openDocs(t, `${server.url}/docs/#/stories/listStory`)
   const operation = page.locator('#operations-stories-listStory')

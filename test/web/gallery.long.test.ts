@@ -1,7 +1,7 @@
 import { inBrowser, openPage } from './page.ts'
 import { shown, story, viewer } from './viewer.ts'
 
-inBrowser('names of languages that are none are passed over', async (t, server) => {
+inBrowser('names that are not language tags are ignored', async (t, server) => {
   await story(server, 1)
   const page = await openPage(t)
   await page.addInitScript(() => {
@@ -16,7 +16,7 @@ inBrowser('names of languages that are none are passed over', async (t, server) 
   )
 })
 
-inBrowser('a thumbnail that the server had no time for is asked for again', async (t, server) => {
+inBrowser('a thumbnail that the server was too busy for is requested again', async (t, server) => {
   await story(server, 1)
   const page = await openPage(t)
   let requests = 0
@@ -29,7 +29,7 @@ inBrowser('a thumbnail that the server had no time for is asked for again', asyn
   t.equal(requests, 2)
 })
 
-inBrowser('a story that takes long to open does not come before one that was asked for later', async (t, server) => {
+inBrowser('a story that opens late does not replace one that was opened after it', async (t, server) => {
   const { story_id: id, image_paths: paths } = await story(server, 1, 2)
   const other = await story(server, 3)
   const page = await openPage(t)

@@ -7,7 +7,7 @@ import { shown, story, viewer } from './viewer.ts'
 const PERMISSIONS = { permissions: ['clipboard-read', 'clipboard-write'] }
 
 inBrowser(
-  'stories are shown with the newest one first, their count and date, and a small form of their first image',
+  'stories are shown with the newest one first, their count and date, and a variant of their first image',
   async (t, server) => {
     const first = await story(server, 1)
     const second = await story(server, 2, 3, 4)
@@ -32,7 +32,7 @@ inBrowser(
   },
 )
 
-for (const [what, answer, words] of sample(
+for (const [what, response, words] of sample(
   [
     ['a file that is missing', { status: 404, body: '' }, /^One of its files could not be loaded\.$/],
     [
@@ -46,7 +46,7 @@ for (const [what, answer, words] of sample(
   inBrowser(`a page that can not start because of ${what} says so`, async (t, server) => {
     const page = await openPage(t, {}, /^Failed to load resource|Not here/)
     page.removeAllListeners('pageerror')
-    await page.route('**/assets/main-*.js', (route) => route.fulfill(answer))
+    await page.route('**/assets/main-*.js', (route) => route.fulfill(response))
     await page.goto(server.url)
     const notice = page.locator('#trouble')
     await notice.getByRole('heading', { name: 'The page can’t start' }).waitFor()

@@ -19,7 +19,7 @@ t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
   await page
     .locator('#files')
     .setInputFiles([await file('the forest.jpg', 1), await file('the hut.jpg', 2), await file('notes.jpg', 0)])
-  await page.locator('.picture.bad').waitFor()
+  await page.locator('.file.bad').waitFor()
   await settled(page)
   await screenshot(page, 'refused-dark')
   await isAccessible(t, page, 'blocked, dark')

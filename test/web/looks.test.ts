@@ -11,7 +11,7 @@ import { ALL, sample } from '../support/extent.ts'
 import { calm, isAccessible, openPage, screenshot, screenshotFolder, settled } from './page.ts'
 import { picture } from './pictures.ts'
 
-/** The README's pictures are made anew when this is set. */
+/** Makes the screenshots of the README again if this is set. */
 const { WRITE_SCREENSHOTS } = process.env
 const DOCS = fileURLToPath(new URL('../../docs/images/', import.meta.url))
 

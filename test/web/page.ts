@@ -13,7 +13,7 @@ import type { ServerProcess } from '../support/server-process.ts'
 
 let screenshots: string | undefined
 
-/** Where pictures of the pages go: `SCREENSHOTS`, or a temporary folder. */
+/** Returns the folder of screenshots: `SCREENSHOTS`, or a temporary one. */
 export function screenshotFolder(): string {
   screenshots ??= process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'story-images-screenshots-'))
   mkdirSync(screenshots, { recursive: true })
@@ -66,7 +66,7 @@ async function openContext(options: BrowserContextOptions): Promise<BrowserConte
  * without options share a context, and so the cache of the browser: a new one takes twice the processor time. Nothing that a page
  * has kept is there for the next one.
  *
- * @param expected what may be in the console: Chromium writes each answer that is an error there
+ * @param expected what may be in the console: Chromium writes each response with an error status there
  */
 export async function openPage(
   t: Test,

@@ -44,9 +44,9 @@ export async function tryUpload(page: Page): Promise<{ status: string; body: str
     await operation.locator('input[type=file]').nth(index).setInputFiles(image)
   }
   await operation.getByRole('button', { name: 'Execute' }).click()
-  const answer = operation.locator('.live-responses-table .response')
+  const response = operation.locator('.live-responses-table .response')
   return {
-    status: await answer.locator('.response-col_status').innerText(),
-    body: await answer.locator('.response-col_description .highlight-code').innerText(),
+    status: await response.locator('.response-col_status').innerText(),
+    body: await response.locator('.response-col_description .highlight-code').innerText(),
   }
 }

@@ -5,7 +5,7 @@ import { inBrowser, isAccessible, screenshot } from './page.ts'
 import { picture } from './pictures.ts'
 import { button, done, jpeg, open, pick, state, storyCount, UPLOADS } from './uploads.ts'
 
-/** As on a line of so many bytes per second. */
+/** Limits the upload speed, in bytes per second. */
 async function slowUplink(page: Page, uploadThroughput: number): Promise<void> {
   const session = await page.context().newCDPSession(page)
   await session.send('Network.emulateNetworkConditions', {
@@ -32,7 +32,7 @@ inBrowser('files that are picked become one story, which is the first one then',
     await jpeg('page-1.jpg', 1),
   ])
   await done(page)
-  t.same(await page.locator('.picture .name').allTextContents(), ['page-1.jpg', 'page-2.jpg', 'page-10.jpg'])
+  t.same(await page.locator('.file .name').allTextContents(), ['page-1.jpg', 'page-2.jpg', 'page-10.jpg'])
   await pick(page, [await jpeg('a.jpg', 4)])
   await page.locator('.tile').nth(1).waitFor()
   const newest = await page.locator('a.cover').first().getAttribute('href')
@@ -126,20 +126,20 @@ inBrowser(
   },
 )
 
-inBrowser('names of files, addresses and answers are text, whatever is in them', async (t, server) => {
+inBrowser('names of files, addresses and responses are text, whatever is in them', async (t, server) => {
   const page = await open(t, server)
   const markup = '<img src=x onerror="self.ran=1">'
   await page.goto(`${server.url}/#${encodeURIComponent(markup)}`)
   await page.route(UPLOADS, (route) => route.fulfill({ status: 400, json: { detail: `File 1 is ${markup}` } }))
   await pick(page, [await jpeg(`${markup}.jpg`, 1)])
-  await page.locator('.picture.bad').waitFor()
-  t.equal(await page.locator('.picture .name').textContent(), `${markup}.jpg`)
-  t.match(await page.locator('.picture .note').textContent(), markup)
+  await page.locator('.file.bad').waitFor()
+  t.equal(await page.locator('.file .name').textContent(), `${markup}.jpg`)
+  t.match(await page.locator('.file .note').textContent(), markup)
   t.equal(await page.locator('img[src=x]').count(), 0)
   t.notOk(await page.evaluate(() => 'ran' in self))
 })
 
-inBrowser('an upload whose answer is lost is sent again, and is one story', async (t, server) => {
+inBrowser('an upload whose response is lost is sent again, and is one story', async (t, server) => {
   const page = await open(t, server, /Failed to load resource/)
   const keys: (string | undefined)[] = []
   await page.route(UPLOADS, async (route) => {
@@ -160,7 +160,7 @@ inBrowser('an upload whose answer is lost is sent again, and is one story', asyn
 
 inBrowser('an error that another try does not heal is not tried again by itself', async (t, server) => {
   const page = await open(t, server, /status of (400|500)/)
-  const answers = [
+  const responses = [
     { status: 500, json: { detail: 'The image store failed to do this' } },
     // Of a network that wants a login first
     { status: 200, contentType: 'text/html', body: '<h1>Welcome</h1>' },
@@ -168,9 +168,9 @@ inBrowser('an error that another try does not heal is not tried again by itself'
   ]
   let requests = 0
   await page.route(UPLOADS, (route) => {
-    const answer = answers[requests]
+    const response = responses[requests]
     requests += 1
-    return route.fulfill(answer)
+    return route.fulfill(response)
   })
   await pick(page, [await jpeg('a.jpg', 1)])
   await page.locator('.upload[data-state=failed]').waitFor()
@@ -179,7 +179,7 @@ inBrowser('an error that another try does not heal is not tried again by itself'
   await new Promise((resolve) => setTimeout(resolve, 1500))
   t.equal(requests, 1)
   await button(page, 'Try again').click()
-  await state(page, 'The server answered with status 200.').waitFor()
+  await state(page, 'The response is not from story-images.').waitFor()
   await button(page, 'Try again').click()
   await state(page, 'The multipart body is broken.').waitFor()
   await button(page, 'Dismiss').waitFor()
@@ -200,10 +200,10 @@ inBrowser(
       { name: '6 empty.jpg', mimeType: 'image/jpeg', buffer: Buffer.alloc(0) },
     ])
     await state(page, '5 of 6 can’t be uploaded.').waitFor()
-    t.same(await page.locator('.picture.bad .note').allTextContents(), [
-      'A HEIC picture, which browsers can’t show: save it as JPEG',
+    t.same(await page.locator('.file.bad .note').allTextContents(), [
+      'A HEIC image, which browsers can’t show: save it as JPEG',
       'An SVG drawing, which can run scripts: save it as PNG or WebP',
-      'Not a JPEG, PNG, GIF, WebP or AVIF picture',
+      'Not a JPEG, PNG, GIF, WebP or AVIF image',
       'Larger than 256 KiB, the limit for one file',
       'Empty',
     ])
@@ -218,10 +218,10 @@ inBrowser(
     // A header that only the server looks into
     const broken = Buffer.concat([(await picture(5, 400, 300)).subarray(0, 20), Buffer.alloc(400)])
     await pick(page, [await jpeg('a.jpg', 1), { name: 'b.jpg', mimeType: 'image/jpeg', buffer: broken }])
-    await page.locator('.picture.bad').waitFor()
-    t.equal(await page.locator('.picture.bad .name').textContent(), 'b.jpg')
+    await page.locator('.file.bad').waitFor()
+    t.equal(await page.locator('.file.bad .name').textContent(), 'b.jpg')
     t.match(
-      await page.locator('.picture.bad .note').textContent(),
+      await page.locator('.file.bad .note').textContent(),
       /^Starts like an image\/jpeg, but its width and height/,
     )
     t.equal((await listImages(server)).length, 1)

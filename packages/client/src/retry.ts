@@ -12,7 +12,7 @@ export const TRY_AGAIN: ReadonlySet<number> = new Set([408, 409, 429, 502, 503, 
  * @param now in milliseconds since 1970
  * @returns seconds, 0 or more; undefined if there is no header, or it is neither
  */
-export function parseRetryAfter(header: string | null | undefined, now = Date.now()): number | undefined {
+export function parseRetryAfter(header: string | null, now = Date.now()): number | undefined {
   const text = header?.trim() ?? ''
   if (/^\d{1,9}$/.test(text)) return Number(text)
   const time = parseHttpDate(text)

@@ -38,11 +38,11 @@ async function sendStream(request: FormRequest): Promise<Response> {
 function streamOf({ form, signal, onProgress }: FormRequest): ReadableStream<Uint8Array> {
   const chunks = form.toChunks()
   let loaded = 0
+  // Node.js reads a body on after its request has ended
+  signal.addEventListener('abort', () => void chunks.return(undefined))
   return new ReadableStream(
     {
       async pull(controller) {
-        // Node.js reads on when its request has ended
-        signal.throwIfAborted()
         const { value, done } = await chunks.next()
         if (done) return controller.close()
         controller.enqueue(value)
