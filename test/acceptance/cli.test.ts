@@ -75,7 +75,7 @@ t.test('files become a story in the order in which they are named, and it can be
   t.same((await get(server, STORY_IDS)).json(), [])
 })
 
-t.test('a list goes through all pages, and ends when nobody reads it', async (t) => {
+t.test('a list has all pages, and ends when its reader has gone', async (t) => {
   const { store, server, at } = await sharedServer()
   const [image] = await someImages(1)
   for (let n = 0; n < 230; n++) await store.place(`stories/${randomUUID()}/1.jpg`, image as Buffer)
@@ -98,7 +98,7 @@ t.test('a list goes through all pages, and ends when nobody reads it', async (t)
   t.match(output, { stdout: /^STORY .*\n\S{36} .*\n$/, stderr: '' })
 })
 
-t.test('what a command can not do it says in a sentence, and by its exit code', async (t) => {
+t.test('a command that fails says why in a sentence, and has an exit code', async (t) => {
   const { at } = await sharedServer()
   const [image] = await someImages(1)
   const [file = '', text = '', empty = ''] = await someFiles(t, [
@@ -195,8 +195,9 @@ t.test('a server with keys takes the key of the environment, or of a file', asyn
 })
 
 /**
- * A proxy that lets all bytes through to a server, and what it is told to do with the n-th connection, from 1: `lose` cuts it when
- * a response arrives, `cut` when the first bytes of a request did.
+ * Starts a proxy to a server.
+ *
+ * @param faults of its connections in their order: `cut` ends one when the request begins, `lose` when the response begins
  */
 async function proxyTo(
   t: Test,
@@ -281,7 +282,7 @@ t.test('a file that becomes shorter while it is sent is named, and leaves no sto
   t.same((await get(server, STORY_IDS)).json(), [])
 })
 
-/** A way to a server on which no byte gets through. */
+/** Starts a proxy that reads the first bytes of a connection and no more. */
 async function slowProxy(t: Test, server: ServerProcess): Promise<string> {
   const sockets = new Set<Socket>()
   const proxy = createServer((client) => {
@@ -300,7 +301,7 @@ async function slowProxy(t: Test, server: ServerProcess): Promise<string> {
   return `http://127.0.0.1:${(proxy.address() as { port: number }).port}`
 }
 
-/** Runs a command on a terminal of its own (script(1) of util-linux), and types what it is told to when a question stands there. */
+/** Runs a command on a terminal of its own (script(1) of util-linux), and types a text once a question is shown. */
 function onTerminal(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,

@@ -33,7 +33,7 @@ story.imageCount
 // @ts-expect-error An id is text
 const id: number = data?.[0]?.id
 // @ts-expect-error There is no such path
-await client.GET('/api/v1/pictures')
+await client.GET('/api/v1/stories')
 // @ts-expect-error Nor such a method of it
 await client.PUT('/api/v1/images', {})
 // @ts-expect-error The path needs an id

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { IMAGES, listImages, send, upload } from '../acceptance/client.ts'
 import { sample } from '../support/extent.ts'
+import { landscape } from './landscapes.ts'
 import { clipboard, inBrowser, isAccessible, openPage } from './page.ts'
-import { picture } from './pictures.ts'
 
 const KEYS = { admin: 'key-that-may-do-everything', reader: 'key-that-may-only-read' }
 const hash = (key: string) => createHash('sha256').update(key).digest('hex')
@@ -20,7 +20,7 @@ for (const [what, environment] of sample(
     `the gallery asks for an API key, keeps it for its tab, and shows ${what}`,
     async (t, server) => {
       await send(server, 'DELETE', IMAGES, { headers: ADMIN })
-      const story = await upload(server, [await picture(1, 400, 300), await picture(2, 400, 300)], ADMIN)
+      const story = await upload(server, [await landscape(1, 400, 300), await landscape(2, 400, 300)], ADMIN)
       const page = await openPage(t, { permissions: ['clipboard-read', 'clipboard-write'] })
       const dialog = page.getByRole('dialog')
       const enter = async (key: string) => {
@@ -53,7 +53,7 @@ for (const [what, environment] of sample(
       await page.getByText('URL copied').waitFor()
       const copied = await fetch(await clipboard(page))
       t.equal(copied.status, 200, 'the URL that is copied needs no key')
-      t.same(Buffer.from(await copied.arrayBuffer()), await picture(1, 400, 300))
+      t.same(Buffer.from(await copied.arrayBuffer()), await landscape(1, 400, 300))
       await page.keyboard.press('Escape')
       await page.locator('.pswp').waitFor({ state: 'detached' })
 
@@ -67,7 +67,7 @@ for (const [what, environment] of sample(
 
       // What the tile of a private image needs may fail once
       await page.route('**/api/v1/signed-urls', (route) => route.fulfill({ status: 503, body: '{}' }), { times: 1 })
-      const files = [{ name: 'a.jpg', mimeType: 'image/jpeg', buffer: await picture(3, 400, 300) }]
+      const files = [{ name: 'a.jpg', mimeType: 'image/jpeg', buffer: await landscape(3, 400, 300) }]
       await page.locator('#files').setInputFiles(files)
       await dialog.getByText('This API key does not have the scope "write"').waitFor()
       await enter(KEYS.admin)
@@ -87,7 +87,7 @@ for (const [what, environment] of sample(
 }
 
 inBrowser('a server that is out of reach is told, and tried again, also without storage', async (t, server) => {
-  await upload(server, [await picture(1, 400, 300)])
+  await upload(server, [await landscape(1, 400, 300)])
   const page = await openPage(t, {}, /Failed to load resource/)
   // As where the browser is told to keep nothing
   await page.addInitScript(() => {

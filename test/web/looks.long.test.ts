@@ -1,8 +1,8 @@
 import t from 'tap'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { skipWithoutChromium as skip } from '../support/chromium.ts'
+import { landscape } from './landscapes.ts'
 import { isAccessible, openPage, screenshot, settled } from './page.ts'
-import { picture } from './pictures.ts'
 
 t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
   const server = await serverOn(t, await diskStore(t))
@@ -14,7 +14,7 @@ t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
   const file = async (name: string, seed: number) => ({
     name,
     mimeType: 'image/jpeg',
-    buffer: seed ? await picture(seed, 400, 300) : Buffer.from('no image'),
+    buffer: seed ? await landscape(seed, 400, 300) : Buffer.from('no image'),
   })
   await page
     .locator('#files')

@@ -8,8 +8,8 @@ import { upload } from '../acceptance/client.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { skipWithoutChromium as skip } from '../support/chromium.ts'
 import { ALL, sample } from '../support/extent.ts'
+import { landscape } from './landscapes.ts'
 import { calm, isAccessible, openPage, screenshot, screenshotFolder, settled } from './page.ts'
-import { picture } from './pictures.ts'
 
 /** Makes the screenshots of the README again if this is set. */
 const { WRITE_SCREENSHOTS } = process.env
@@ -27,11 +27,11 @@ const SIZES = [
 async function filled(t: Test): Promise<string> {
   const store = await diskStore(t)
   const server = await serverOn(t, store)
-  const inside = await picture(9, 1000, 750)
+  const inside = await landscape(9, 1000, 750)
   const stories = join(store.environment.DATA_DIR ?? '', 'stories')
   for (let at = 0; at < (ALL || WRITE_SCREENSHOTS ? 20 : 4); at += 1) {
     const count = COUNTS[at % COUNTS.length] ?? 1
-    const cover = await picture(at * 11 + 1, 1000, 750)
+    const cover = await landscape(at * 11 + 1, 1000, 750)
     const { story_id: id } = await upload(server, [cover, ...Array.from({ length: count - 1 }, () => inside)])
     if (at > 2) await rename(join(stories, id), join(stories, v7({ msecs: Date.now() - at * 37 * HOUR_MS })))
   }

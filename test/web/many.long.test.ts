@@ -5,8 +5,8 @@ import { v7 } from 'uuid'
 import { upload } from '../acceptance/client.ts'
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { skipWithoutChromium as skip } from '../support/chromium.ts'
+import { landscape } from './landscapes.ts'
 import { isAccessible, openPage } from './page.ts'
-import { picture } from './pictures.ts'
 
 const STORIES = 10_000
 const HOUR_MS = 3_600_000
@@ -29,7 +29,7 @@ async function multiply(folder: string, id: string, count: number): Promise<void
 t.test('10,000 stories are at hand at once, and walked through to the last one', { skip }, async (t) => {
   const store = await diskStore(t)
   const server = await serverOn(t, store)
-  const { story_id: id } = await upload(server, [await picture(1, 800, 600)])
+  const { story_id: id } = await upload(server, [await landscape(1, 800, 600)])
   await multiply(store.environment.DATA_DIR ?? '', id, STORIES)
 
   const page = await openPage(t, {}, /net::ERR_BLOCKED_BY_CLIENT/)

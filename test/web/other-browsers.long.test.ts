@@ -6,7 +6,7 @@ import { get, listImages, STORY_IDS, until, upload } from '../acceptance/client.
 import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { bigImage } from '../support/images.ts'
 import { OTHER_BROWSERS } from '../support/other-browsers.ts'
-import { picture } from './pictures.ts'
+import { landscape } from './landscapes.ts'
 
 t.setTimeout(300_000)
 
@@ -14,7 +14,8 @@ for (const { name, packages, isInstalled, open } of OTHER_BROWSERS) {
   const skip = !isInstalled && !process.env.CI && `${name} is not installed (apt-get install ${packages})`
   t.test(`the gallery in ${name}: a list, an upload, a story, a deletion`, { skip }, async (t) => {
     const server = await serverOn(t, await diskStore(t))
-    for (const seed of [1, 2]) await upload(server, [await picture(seed, 400, 300), await picture(seed + 2, 400, 300)])
+    for (const seed of [1, 2])
+      await upload(server, [await landscape(seed, 400, 300), await landscape(seed + 2, 400, 300)])
     const folder = t.testdir({})
     const files = ['1.png', '2.png'].map((file) => join(folder, file))
     for (const [index, file] of files.entries()) writeFileSync(file, await bigImage(12_000_000 + index))

@@ -1,8 +1,8 @@
 import type { Page } from 'playwright-core'
 import { listImages, until } from '../acceptance/client.ts'
 import { bigImage, NOT_IMAGES } from '../support/images.ts'
+import { landscape } from './landscapes.ts'
 import { inBrowser, isAccessible, screenshot } from './page.ts'
-import { picture } from './pictures.ts'
 import { button, done, jpeg, open, pick, state, storyCount, UPLOADS } from './uploads.ts'
 
 /** Limits the upload speed, in bytes per second. */
@@ -42,7 +42,11 @@ inBrowser('files that are picked become one story, which is the first one then',
   t.equal(images.length, 4)
   t.equal(newest, `#${images[3]?.story_id}`, 'without a reload')
   const stored = await fetch(server.url + images[1]?.path)
-  t.same(Buffer.from(await stored.arrayBuffer()), await picture(2, 400, 300), 'in the order of the names, byte by byte')
+  t.same(
+    Buffer.from(await stored.arrayBuffer()),
+    await landscape(2, 400, 300),
+    'in the order of the names, byte by byte',
+  )
   await page.locator('#announcer', { hasText: 'Story of 1 image uploaded' }).waitFor({ state: 'attached' })
   await isAccessible(t, page, 'uploaded')
   await button(page, 'View story').first().click()
@@ -63,7 +67,7 @@ inBrowser('files that are dropped or pasted become stories', async (t, server) =
       }
       return data
     },
-    [(await picture(1, 400, 300)).toString('base64'), (await picture(2, 400, 300)).toString('base64')],
+    [(await landscape(1, 400, 300)).toString('base64'), (await landscape(2, 400, 300)).toString('base64')],
   )
   await page.dispatchEvent('main', 'dragenter', { dataTransfer: data })
   await page.getByText('Drop to make a new story').waitFor()
@@ -216,7 +220,7 @@ inBrowser(
     await button(page, 'Dismiss').click()
 
     // A header that only the server looks into
-    const broken = Buffer.concat([(await picture(5, 400, 300)).subarray(0, 20), Buffer.alloc(400)])
+    const broken = Buffer.concat([(await landscape(5, 400, 300)).subarray(0, 20), Buffer.alloc(400)])
     await pick(page, [await jpeg('a.jpg', 1), { name: 'b.jpg', mimeType: 'image/jpeg', buffer: broken }])
     await page.locator('.file.bad').waitFor()
     t.equal(await page.locator('.file.bad .name').textContent(), 'b.jpg')

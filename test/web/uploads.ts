@@ -2,8 +2,8 @@ import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { listImages } from '../acceptance/client.ts'
 import type { ServerProcess } from '../support/server-process.ts'
+import { landscape } from './landscapes.ts'
 import { openPage } from './page.ts'
-import { picture } from './pictures.ts'
 
 export const UPLOADS = '**/api/v1/images/upload'
 
@@ -16,7 +16,7 @@ export interface File {
 export const jpeg = async (name: string, seed: number): Promise<File> => ({
   name,
   mimeType: 'image/jpeg',
-  buffer: await picture(seed, 400, 300),
+  buffer: await landscape(seed, 400, 300),
 })
 
 export const pick = (page: Page, files: File[]) => page.locator('#files').setInputFiles(files)

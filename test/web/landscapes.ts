@@ -21,7 +21,7 @@ function numbers(seed: number): () => number {
 }
 
 /** An illustrated landscape as a JPEG, another one for each seed. */
-export async function picture(seed: number, width = 1600, height = 1200): Promise<Buffer> {
+export async function landscape(seed: number, width = 1600, height = 1200): Promise<Buffer> {
   const next = numbers(seed)
   const { sky, light, hills } = PALETTES[(seed * 5) % PALETTES.length] ?? PALETTES[0]
   const horizon = height * (0.42 + next() * 0.2)
