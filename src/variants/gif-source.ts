@@ -1,18 +1,18 @@
 import type { Source } from './source.ts'
 
-/** A frame of one transparent pixel, to be given a place: a graphic control extension, an image descriptor and its data (GIF89a). */
+/** A frame of one transparent pixel: a graphic control extension, an image descriptor and its data (GIF89a). */
 const PIXEL = Buffer.from('21f90405000000002c0000000001000100800000000000000202440100', 'hex')
-/** Where its left and top are: two bytes each. */
+/** Offset of its left and top, two bytes each. */
 const PIXEL_LEFT = 9
 
 /**
- * Rewrites a GIF so that libvips sees the canvas that browsers see: libvips shrinks some sizes of screens to the frames, and paints black
- * what no frame covers. If the first frame is not the whole canvas, a frame of one transparent pixel goes before it, in the far corner.
+ * Rewrites a GIF so that libvips sees the canvas that browsers see: libvips shrinks some canvases to their frames, and paints black what
+ * no frame covers. If the first frame does not cover the canvas, inserts a frame of one transparent pixel before it, at the bottom right.
  */
 export function gifSource(file: Buffer, canvas: { readonly width: number; readonly height: number }): Source {
   const flags = file[10] ?? 0
   let at = 13 + (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0)
-  // The first frame, or the extension that belongs to it
+  // Of the first frame, or of the extension that belongs to it
   let start: number | undefined
   while (file[at] === 0x21) {
     if (file[at + 1] === 0xf9) start ??= at

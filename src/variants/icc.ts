@@ -1,8 +1,8 @@
-/** How an image without an ICC profile says what its numbers mean: code points of ITU-T H.273. */
+/** The colour space of an image without an ICC profile. */
 export interface ColourSpace {
   /** Chromaticities of red, green, blue and white, x and y each. */
   readonly primaries: readonly number[]
-  /** Light for a value of 0 to 1, as a part of the lightest. */
+  /** Converts a value from 0 to 1 to light, as a fraction of the maximum. */
   readonly toLinear: (value: number) => number
 }
 
@@ -10,7 +10,7 @@ const D65 = [0.3127, 0.329] as const
 const BT709 = [0.64, 0.33, 0.3, 0.6, 0.15, 0.06, ...D65]
 const BT601 = [0.63, 0.34, 0.31, 0.595, 0.155, 0.07, ...D65]
 
-/** H.273 table 2. */
+/** By code point of ITU-T H.273 table 2. */
 const PRIMARIES: Readonly<Record<number, readonly number[]>> = {
   1: BT709,
   4: [0.67, 0.33, 0.21, 0.71, 0.14, 0.08, 0.31, 0.316],
@@ -26,7 +26,7 @@ const PRIMARIES: Readonly<Record<number, readonly number[]>> = {
 
 const power = (gamma: number) => (value: number) => value ** gamma
 
-/** H.273 table 3; those of television for a display, as BT.1886 has it. */
+/** By code point of ITU-T H.273 table 3; those of television are for a display (BT.1886). */
 const TRANSFERS: Readonly<Record<number, (value: number) => number>> = {
   1: power(2.4),
   4: power(2.2),
@@ -42,10 +42,10 @@ const TRANSFERS: Readonly<Record<number, (value: number) => number>> = {
   18: (value) => toneMap(1000 * hlgToScene(value) ** 1.2),
 }
 
-/** What needs no profile. */
+/** Needs no profile. */
 export const SRGB: ColourSpace = { primaries: BT709, toLinear: srgbToLinear }
 
-/** The colour space of code points; undefined if it is not known. */
+/** Returns the colour space of two code points, or undefined if one is unknown. */
 export function fromCodePoints(primaries: number, transfer: number): ColourSpace | undefined {
   const found = PRIMARIES[primaries]
   const toLinear = TRANSFERS[transfer]
@@ -54,8 +54,8 @@ export function fromCodePoints(primaries: number, transfer: number): ColourSpace
 }
 
 /**
- * The colour space of a PNG's `gAMA` and `cHRM` (PNG third edition, section 11.3.2), in hundred-thousandths. Undefined if they can't be
- * true: browsers ignore both then.
+ * Returns the colour space of a PNG's `gAMA` and `cHRM` (PNG third edition, section 11.3.2), in hundred-thousandths. Returns undefined if
+ * they are impossible, when browsers ignore both.
  */
 export function fromGamma(gamma: number, chromaticities?: readonly number[]): ColourSpace | undefined {
   const primaries = chromaticities?.map((number) => number / 100_000) ?? BT709
@@ -66,36 +66,36 @@ function srgbToLinear(value: number): number {
   return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
 }
 
-/** SMPTE ST 2084: candela per square metre. */
+/** Converts PQ (SMPTE ST 2084) to candela per square metre. */
 function pqToNits(value: number): number {
   const root = value ** (32 / 2523)
   return 10_000 * (Math.max(0, root - 3424 / 4096) / (2413 / 128 - (2392 / 128) * root)) ** (8192 / 1305)
 }
 
-/** Rec. ITU-R BT.2100: light of the scene, 0 to 1. */
+/** Converts HLG (ITU-R BT.2100) to light of the scene, from 0 to 1. */
 function hlgToScene(value: number): number {
   if (value <= 0.5) return value ** 2 / 3
   return (Math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
 }
 
 /**
- * How bright light of a high dynamic range is on a display without one. Measured in Chromium 156 with greys of PQ and HLG, which this
- * meets to within 10 of 255: up to half of 400 candela per square metre as it is, and from there slowly to 1 at 1,000.
+ * Maps light of a high dynamic range to a display without one, within 10 of 255 of what Chromium 156 shows for greys of PQ and HLG.
+ * Linear up to 232 candela per square metre, with 400 as 1; then compressed, up to 1 at 1,000.
  */
 function toneMap(nits: number): number {
   const light = nits / 400
   return light < 0.58 ? light : Math.min(1, 0.736 + 0.288 * Math.log(light))
 }
 
-/** Points of a curve. */
+/** Points of a tone curve. */
 const POINTS = 4096
 
-/** White of the profile connection space (ICC.1:2022 section 7.2.16), X, Y and Z. */
+/** White of the profile connection space, as X, Y and Z (ICC.1:2022 section 7.2.16). */
 const D50 = [0.9642, 1, 0.8249] as const
 
 /**
- * Makes an ICC profile of a colour space (ICC.1:2022 section 8.3, a display of three components or of one), which is what libvips and
- * its decoders take.
+ * Makes an ICC profile, which libvips and its decoders understand, of a colour space: for a display with three components, or one
+ * (ICC.1:2022 section 8.3).
  */
 export function iccProfile({ primaries, toLinear }: ColourSpace, isGrey: boolean): Buffer {
   const curve = Buffer.alloc(12 + 2 * POINTS)
@@ -147,15 +147,15 @@ function xyz(values: readonly number[]): Buffer {
 
 type Vector = [number, number, number]
 
-/** Whether white is a mixture of the primaries. */
+/** Returns whether white is a mixture of the primaries. */
 function arePossible(primaries: readonly number[]): boolean {
   const [rx = 0, ry = 1, gx = 0, gy = 1, bx = 0, by = 1, wx = 0, wy = 1] = primaries
   const columns = [fromXy(rx, ry), fromXy(gx, gy), fromXy(bx, by)] as const
-  // Less than a hundredth of one is no real primary
+  // Real primaries contribute more than a hundredth
   return solve(columns, fromXy(wx, wy)).every((amount) => amount > 0.01 && amount < 100)
 }
 
-/** X, Y and Z of the full primaries, adapted from their white to D50 by the Bradford transform (ICC.1:2022 annex E). */
+/** Returns X, Y and Z of the primaries, adapted from their white to D50 by the Bradford transform (ICC.1:2022 annex E). */
 function toD50(primaries: readonly number[]): [Vector, Vector, Vector] {
   const [rx = 0, ry = 1, gx = 0, gy = 1, bx = 0, by = 1, wx = 0, wy = 1] = primaries
   const columns = [fromXy(rx, ry), fromXy(gx, gy), fromXy(bx, by)] as const
@@ -188,7 +188,7 @@ function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0)
 }
 
-/** How much of each column makes the vector (Cramer's rule). */
+/** Returns the amounts of the columns that add up to the vector (Cramer's rule). */
 function solve([a, b, c]: readonly [Vector, Vector, Vector], vector: Vector): Vector {
   const all = determinant(a, b, c)
   return [determinant(vector, b, c) / all, determinant(a, vector, c) / all, determinant(a, b, vector) / all]

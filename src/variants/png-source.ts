@@ -8,7 +8,7 @@ interface Chunk {
   readonly whole: Buffer
 }
 
-/** The chunks of a PNG (PNG third edition, section 5.3), up to one that is cut off. */
+/** Reads the chunks of a PNG (PNG third edition, section 5.3), up to one that is cut off. */
 function* chunksOf(file: Buffer): Generator<Chunk> {
   for (let at = 8; at + 12 <= file.length; ) {
     const end = at + 12 + file.readUInt32BE(at)
@@ -30,17 +30,17 @@ function makeChunk(type: string, ...content: Buffer[]): Buffer {
   return bytes
 }
 
-/** Whether a chunk has the checksum that it should have (section 5.5). */
+/** Returns whether the checksum of a chunk is right (section 5.5). */
 function isIntact(chunk: Buffer): boolean {
   return crc32(chunk.subarray(4, -4)) === chunk.readUInt32BE(chunk.length - 4)
 }
 
-/** Chunks that say what colours the numbers are. */
+/** Chunks that give the colour space. */
 const COLOUR_CHUNKS = ['cICP', 'iCCP', 'sRGB', 'gAMA', 'cHRM']
 
 /**
- * Rewrites a PNG so that libvips sees what browsers see. The colour space that a chunk gives without an ICC profile becomes a profile,
- * and an animation whose default image is not one of its frames becomes its first frame.
+ * Rewrites a PNG so that libvips sees what browsers see. A colour space that a chunk gives without an ICC profile becomes a profile, and
+ * an animation whose default image is not one of its frames becomes its first frame.
  */
 export function pngSource(file: Buffer): Source {
   const head = new Map<string, Buffer>()
@@ -50,7 +50,7 @@ export function pngSource(file: Buffer): Source {
       pixels = whole
       break
     }
-    // One that is damaged, or comes late, counts for nothing
+    // Browsers ignore a damaged or late one
     const isIgnored = COLOUR_CHUNKS.includes(type) && (!isIntact(whole) || head.has('PLTE'))
     if (!head.has(type) && !isIgnored) head.set(type, content)
   }
@@ -78,10 +78,10 @@ export function pngSource(file: Buffer): Source {
   return { bytes, place: { left: frame.left, top: frame.top } }
 }
 
-/** `cICP` counts most, then a profile, `sRGB`, and `gAMA` with `cHRM` (section 12.1). As browsers do: `cHRM` alone counts for nothing. */
+/** `cICP` has precedence, then a profile, `sRGB`, and `gAMA` with `cHRM` (section 12.1). `cHRM` alone is ignored, as in browsers. */
 function colourSpaceOf(head: ReadonlyMap<string, Buffer>): ColourSpace | undefined {
   const codes = head.get('cICP')
-  // Matrix 0 is RGB, and the range has to be full
+  // Matrix 0 is RGB, and the range must be full
   if (codes && codes.length >= 4 && codes[2] === 0 && codes[3] === 1)
     return fromCodePoints(codes[0] ?? 2, codes[1] ?? 2)
   if (head.has('iCCP') || head.has('sRGB')) return undefined
@@ -94,7 +94,7 @@ function colourSpaceOf(head: ReadonlyMap<string, Buffer>): ColourSpace | undefin
   return fromGamma(value, [...rgb, wx, wy])
 }
 
-/** What a `gAMA` chunk has for sRGB (section 11.3.2.5). */
+/** The value of a `gAMA` chunk for sRGB (section 11.3.2.5). */
 const SRGB_GAMMA = 45_455
 
 interface Frame {
@@ -105,15 +105,15 @@ interface Frame {
   readonly data: readonly Buffer[]
 }
 
-/** Most chunks of one frame: encoders write some for each megabyte. */
-const MOST_CHUNKS = 100_000
+/** Most chunks of one frame: encoders write a few for each megabyte. */
+const MAX_CHUNKS = 100_000
 
-/** The first frame of an animation whose default image is none (section 11.3.6). */
+/** Returns the first frame of an animation whose default image is not a frame (section 11.3.6). */
 function firstFrame(file: Buffer): Frame | undefined {
   let control: Buffer | undefined
   const data: Buffer[] = []
   for (const { type, content } of chunksOf(file)) {
-    if ((type === 'fcTL' && control) || data.length >= MOST_CHUNKS) break
+    if ((type === 'fcTL' && control) || data.length >= MAX_CHUNKS) break
     if (type === 'fcTL' && content.length >= 26) control = content
     if (type === 'fdAT' && control) data.push(content.subarray(4))
   }

@@ -3,8 +3,8 @@ import { type Range, STORIES } from '../stories/key.ts'
 import { isVariantKey, VARIANTS, variantStoryId, variantsPrefix } from './variant.ts'
 
 /**
- * The keys of a story's variants. Asked for after its images were deleted, it shows every one: who makes a variant looks afterwards
- * whether the image is still there.
+ * Lists the keys of a story's variants. After its images are deleted the list is complete: whoever stores a variant checks afterwards
+ * that its image still exists.
  */
 export async function variantsOf(store: ObjectStore, storyId: string): Promise<string[]> {
   const keys: string[] = []
@@ -13,15 +13,15 @@ export async function variantsOf(store: ObjectStore, storyId: string): Promise<s
   return keys
 }
 
-/** Variants of one story id of which there is nothing else. */
+/** Variants of a story id that has no other objects. */
 export interface Orphans {
   readonly storyId: string
   readonly objects: readonly ListedObject[]
 }
 
 /**
- * Variants of ids below which there is no object any more, in id order, for each page of the store at most one array. Reads the ids that
- * have variants, and beside them those that have objects, so makes no call for each story.
+ * Yields the variants of story ids that have no other objects, in order, in at most one array for each page of the store. Lists the ids
+ * with variants and those with objects, so it makes no call for each story.
  *
  * @param range of story ids: `after` and `before` are keys of stories
  */
@@ -33,13 +33,13 @@ export async function* orphanedVariants(store: ObjectStore, range: Range = {}): 
     const [first] = orphaned
     if (first === undefined) continue
     const last = [...orphaned].at(-1) as string
-    // "0" is the character behind "/"
+    // "0" is the character after "/"
     const keys = { prefix: VARIANTS, after: variantsPrefix(first), before: `${VARIANTS}${last}0` }
     yield* grouped(store, keys, orphaned)
   }
 }
 
-/** Of these ids, in their order, those below which there is nothing. They were seen before, so there will not be anything either. */
+/** Returns those of these ids, in order, that have no objects. They have variants, so their upload is over and none will come. */
 async function withoutObjects(store: ObjectStore, ids: readonly string[]): Promise<Set<string>> {
   const missing = new Set(ids)
   const [first, last] = [ids[0], ids.at(-1)]
@@ -50,7 +50,7 @@ async function withoutObjects(store: ObjectStore, ids: readonly string[]): Promi
     after: `${STORIES}${first}`,
     before: `${STORIES}${last}0`,
     within: (folder: string) => missing.has(folder.slice(STORIES.length, -1)),
-    // There is something, and who lists stories is told of it
+    // It may have objects; listing stories reports it
     onUnreadable: (folder: string) => found(folder),
   }
   for await (const prefixes of store.listPrefixes(options)) for (const prefix of prefixes) found(prefix)
@@ -76,7 +76,7 @@ async function* grouped(store: ObjectStore, options: ListOptions, ids: ReadonlyS
   if (last) yield [last]
 }
 
-/** From keys of stories to those of their variants. */
+/** Converts a range of keys of stories to that of their variants. */
 export function variantRange({ after, before }: Range): Range {
   const moved = (key: string) => key.replace(STORIES, VARIANTS)
   return { ...(after !== undefined && { after: moved(after) }), ...(before !== undefined && { before: moved(before) }) }
