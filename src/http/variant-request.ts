@@ -2,12 +2,12 @@ import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { BadQuery } from '../errors.ts'
 import type { ImageType } from '../images/types.ts'
-import { FORMATS, type Form, type Format } from '../variants/variant.ts'
+import { type Format, REQUEST_FORMATS, type RequestFormat } from '../variants/variant.ts'
 
 export interface VariantRequest {
   /** Most pixels. */
   readonly width: number
-  readonly form: Form
+  readonly format: Format
   /** Whether the format depends on the client's `Accept`. */
   readonly isNegotiated: boolean
 }
@@ -35,13 +35,13 @@ export function readVariant(
     return undefined
   }
   if (typeof w !== 'string' || !widths.includes(w)) throw new BadQuery('w', oneOf(widths))
-  if (!isFormat(format)) throw new BadQuery('format', oneOf(FORMATS))
+  if (!isFormat(format)) throw new BadQuery('format', oneOf(REQUEST_FORMATS))
   const isNegotiated = format === 'auto'
-  return { width: Number(w), form: isNegotiated ? acceptedForm(request, type) : format, isNegotiated }
+  return { width: Number(w), format: isNegotiated ? acceptedFormat(request, type) : format, isNegotiated }
 }
 
 /** Uses only formats that the client names: many that show neither AVIF nor WebP send `*` or `image/*`. */
-function acceptedForm(request: FastifyRequest, type: ImageType): Form {
+function acceptedFormat(request: FastifyRequest, type: ImageType): Format {
   const accepted = new Negotiator(request).mediaTypes()
   // An animation as AVIF would be its first frame only
   const mayMove = type === 'gif' || type === 'webp'
@@ -50,8 +50,8 @@ function acceptedForm(request: FastifyRequest, type: ImageType): Form {
   return type === 'jpg' ? 'jpeg' : 'plain'
 }
 
-function isFormat(format: unknown): format is Format {
-  return FORMATS.includes(format as Format)
+function isFormat(format: unknown): format is RequestFormat {
+  return REQUEST_FORMATS.includes(format as RequestFormat)
 }
 
 function oneOf(values: readonly string[]): string {

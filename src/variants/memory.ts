@@ -1,87 +1,93 @@
 import type { Metadata } from 'sharp'
 
 /**
- * Estimates by the header of an image how much memory a variant of it takes to make, so that what would take too much is refused before
- * it is decoded. Headers can lie, and estimates err: what a worker can have at all the kernel limits (worker-process.ts).
+ * Estimates from the header of an image how much memory it takes to make a variant, so that a job that would take too much is refused
+ * before the image is decoded. Headers can lie and estimates can be wrong: the kernel enforces a limit as well (worker-process.ts).
  */
 
 const MIB = 1024 * 1024
 
-/** Most memory of a worker while it makes a variant, and what of that is for the encoder, in bytes. */
-export const MOST_MEMORY = 720 * MIB
-const MOST_TO_ENCODE = 384 * MIB
+/** Most memory of a worker while it makes a variant, and the encoder's share of it, in bytes. */
+export const MAX_MEMORY = 720 * MIB
+const MAX_ENCODER_MEMORY = 384 * MIB
 
-/** Most memory of a worker between two images, and what it takes for the smallest one, in bytes. */
-export const REST = 128 * MIB
+/** Most memory of an idle worker, which is what it takes to make the smallest variant, in bytes. */
+export const IDLE_MEMORY = 128 * MIB
 
-/** How many rows of an image libvips holds at most, one beside the other, while it makes them fewer. */
-const MOST_ROWS = 2000
+/** Most rows of an image that libvips holds while it scales them down. */
+const MAX_ROWS = 2000
 
 export type Encoder = 'jpeg' | 'png' | 'webp' | 'avif' | 'gif'
 
 /** Most bytes for each pixel of a variant, or of a frame of an animation: measured with noise, which takes the most. */
-const TO_ENCODE = { jpeg: 8, png: 24, webp: 24, avif: 32, gif: 30 }
-const TO_ENCODE_ALPHA = { ...TO_ENCODE, avif: 44 }
-const TO_ENCODE_FILM = { ...TO_ENCODE, webp: 66 }
-/** Besides, for each pixel of all frames: what is encoded of them is there up to three times when it is put together. */
-const TO_JOIN = 3
+const ENCODER_BYTES = { jpeg: 8, png: 24, webp: 24, avif: 32, gif: 30 }
+const ENCODER_BYTES_ALPHA = { ...ENCODER_BYTES, avif: 44 }
+const ENCODER_BYTES_ANIMATION = { ...ENCODER_BYTES, webp: 66 }
+/** In addition, for each pixel of all frames: up to three copies of the encoded frames exist when they are joined. */
+const JOIN_BYTES = 3
 
-/** A variant to be made. */
 export interface Plan {
   /** Bytes of the image. */
   readonly size: number
-  readonly about: Metadata
-  /** In pixels, as stored: a frame may be smaller. */
-  readonly canvas: { readonly width: number; readonly height: number }
-  /** Whether width and height are swapped when it is displayed. */
+  readonly metadata: Metadata
+  /** In pixels, as stored. A frame may be smaller. */
+  readonly canvas: Size
+  /** Whether width and height are swapped for display. */
   readonly isTurned: boolean
-  /** More than one when the variant is an animation. */
+  /** More than one if the variant is an animation. */
   readonly frames: number
   readonly encoder: Encoder
-  /** Bytes for each pixel of the variant that are held beside the encoder. */
+  /** Bytes for each pixel of the variant that are held in addition to the encoder's. */
   readonly held: number
 }
 
-/** The most pixels for each row of a variant of this shape, for the encoder to have enough memory. */
-export function mostWidth(plan: Plan): number {
+/** In pixels. */
+export interface Size {
+  readonly width: number
+  readonly height: number
+}
+
+/** Returns the largest width, in pixels, of a variant of this shape for which the encoder has enough memory. */
+export function maxWidth(plan: Plan): number {
   const { canvas, isTurned } = plan
   const shape = isTurned ? canvas.height / canvas.width : canvas.width / canvas.height
-  return Math.max(1, Math.floor(Math.sqrt((MOST_TO_ENCODE / bytesToEncode(plan)) * shape)))
+  return Math.max(1, Math.floor(Math.sqrt((MAX_ENCODER_MEMORY / bytesToEncode(plan)) * shape)))
 }
 
 /**
- * How much memory it takes to make a variant, in bytes.
+ * Returns how much memory it takes to make a variant, in bytes.
  *
- * @param scale from the image to the variant, 1 or less
+ * @param scale from the image to the variant, at most 1
  */
 export function memoryFor(plan: Plan, scale: number): number {
-  const { size, about, canvas, frames } = plan
-  const { exif, icc, iptc, xmp } = about
-  // Held by the decoder and by libvips, beside the file itself
-  const metadata = [exif, icc, iptc, xmp].reduce((sum, block) => sum + 2 * (block?.length ?? 0), 0)
+  const { size, metadata, canvas, frames } = plan
+  const { exif, icc, iptc, xmp } = metadata
+  // Held by the decoder and by libvips, in addition to the file itself
+  const blocks = [exif, icc, iptc, xmp].reduce((sum, block) => sum + 2 * (block?.length ?? 0), 0)
   const pixels = canvas.width * canvas.height * scale ** 2
-  const encoding = pixels * (bytesToEncode(plan) + (frames > 1 ? TO_JOIN * frames : 0))
+  const encoding = pixels * (bytesToEncode(plan) + (frames > 1 ? JOIN_BYTES * frames : 0))
   const [decoding, kept] = bytesToDecode(plan, scale)
-  return REST + size + metadata + Math.max(decoding, kept + encoding)
+  return IDLE_MEMORY + size + blocks + Math.max(decoding, kept + encoding)
 }
 
-function bytesToEncode({ about, frames, encoder, held }: Plan): number {
-  return held + (frames > 1 ? TO_ENCODE_FILM : about.hasAlpha ? TO_ENCODE_ALPHA : TO_ENCODE)[encoder]
+function bytesToEncode({ metadata, frames, encoder, held }: Plan): number {
+  const bytes = frames > 1 ? ENCODER_BYTES_ANIMATION : metadata.hasAlpha ? ENCODER_BYTES_ALPHA : ENCODER_BYTES
+  return held + bytes[encoder]
 }
 
-/** What the decoder takes, and what of that is still there when the variant is encoded. */
-function bytesToDecode({ about, frames }: Plan, scale: number): readonly [decoding: number, kept: number] {
-  const { format, width, height, channels, depth, isProgressive, bitsPerSample = 8 } = about
+/** Returns what the decoder takes, and how much of it is still held while the variant is encoded. */
+function bytesToDecode({ metadata, frames }: Plan, scale: number): readonly [decoding: number, kept: number] {
+  const { format, width, height, channels, depth, isProgressive, bitsPerSample = 8 } = metadata
   const pixels = width * height
   const bytesPerPixel = channels * (depth === 'uchar' ? 1 : 2)
-  const rows = Math.min(height, MOST_ROWS) * width * bytesPerPixel
-  // These decode a frame as a whole: the figures have all that is held of it
+  const rows = Math.min(height, MAX_ROWS) * width * bytesPerPixel
+  // These three decode a whole frame: the figures include everything that is held of it
   if (format === 'heif') return [pixels * (bitsPerSample > 8 ? 27 : 20), pixels * 8]
   if (format === 'gif') return both(pixels * 9)
-  // An animation is there with all its frames, for resizing
+  // All frames of an animation are held for resizing
   if (format === 'webp') return both(pixels * (8 + (frames > 1 ? channels * frames : 0)))
   // A JPEG can be decoded at a half, a quarter or an eighth of its size; a progressive one has coefficients of two bytes
-  const coefficients = pixels * channels * (about.chromaSubsampling === '4:2:0' ? 1 : 2)
+  const coefficients = pixels * channels * (metadata.chromaSubsampling === '4:2:0' ? 1 : 2)
   if (format === 'jpeg') return both(rows * Math.min(1, 2 * scale) + (isProgressive ? coefficients : 0))
   return both(rows + (isProgressive ? pixels * bytesPerPixel : 0))
 }

@@ -1,31 +1,31 @@
-import sharp, { type Sharp } from 'sharp'
+import sharp, { type Metadata, type Sharp } from 'sharp'
 import { identifyImage } from '../images/identify.ts'
 import type { ImageFormat, Orientation } from '../images/types.ts'
-import { type Encoder, MOST_MEMORY, memoryFor, mostWidth } from './memory.ts'
+import { type Encoder, MAX_MEMORY, maxWidth, memoryFor, type Plan, type Size } from './memory.ts'
 import { type Source, sourceOf, withEnd } from './source.ts'
-import type { Form } from './variant.ts'
+import type { Format } from './variant.ts'
 
-/** Most pixels of an image, all frames of an animation together: they take time. MAX_PIXELS bounds what is stored, this what is decoded. */
-const MOST_PIXELS = 100_000_000
+/** Most pixels to decode, all frames of an animation together, since they take time. MAX_PIXELS bounds what is stored. */
+const MAX_PIXELS = 100_000_000
 
-/** Most pixels of either side: libvips holds hundreds of rows at once, or all, and a row has no other bound. */
-const MOST_SIDE = 65_535
+/** Longest side of an image: libvips holds hundreds of rows at once, or all, and nothing else bounds the length of a row. */
+const MAX_SIDE = 65_535
 
-/** WebP's most in either direction; the other formats take more. */
-const MOST_HEIGHT = 16_383
+/** The longest side that WebP allows; the other formats allow more. */
+const MAX_HEIGHT = 16_383
 
-/** What is read; a picture of another kind is broken, whatever its name. Nothing else of libvips can be reached by a file. */
+/** No file can reach any other decoder of libvips: an image of another kind is broken, whatever its name. */
 const LOADERS = ['Jpeg', 'Png', 'Nsgif', 'Webp', 'Heif'].map((loader) => `VipsForeignLoad${loader}Buffer`)
 sharp.block({ operation: ['VipsForeignLoad'] })
 sharp.unblock({ operation: LOADERS })
-// Each worker makes one picture at a time, and there is nothing in it that comes again
+// A worker makes one variant at a time, and no image comes twice
 sharp.cache(false)
 sharp.concurrency(1)
 
-/** What libvips, libjpeg, libheif and libaom say when they get no more memory. */
+/** Errors of libvips, libjpeg, libheif and libaom when they get no more memory. */
 const NO_MEMORY = /memory|bufferpool/i
 
-export interface Resized {
+export interface Variant {
   readonly bytes: Buffer
   readonly contentType: string
   /** In pixels, of one frame. */
@@ -33,94 +33,55 @@ export interface Resized {
   readonly height: number
 }
 
-/** Why there is no smaller picture: it can't be decoded, or would take too much. */
+/** Why no variant can be made: the image cannot be decoded, or would take too much. */
 export type Problem = 'broken' | 'huge'
 
 /**
- * Makes a picture smaller, or leaves it at its size: upright, in sRGB, without any metadata. An animation stays one where the form
- * has animations that browsers play: WebP and GIF; of others it is the first frame. Size and orientation are those that the upload
- * has found, by the same rule.
+ * Makes a variant: upright, in sRGB, without metadata, and never larger than the image. An animation stays one in the formats whose
+ * animations browsers play, WebP and GIF, and becomes its first frame in the others. Size and orientation are found as in an upload.
  *
- * @param width most pixels
+ * @param width at most, in pixels
  */
-export async function resize(file: Buffer, width: number, form: Form): Promise<Resized | Problem> {
+export async function resize(file: Buffer, width: number, format: Format): Promise<Variant | Problem> {
   const found = identifyImage(file)
   if (found.kind !== 'image') return 'broken'
-  const { format } = found
-  if (Math.max(format.width, format.height) > MOST_SIDE || format.width * format.height > MOST_PIXELS) return 'huge'
+  const { format: image } = found
+  if (isHuge(image)) return 'huge'
   try {
-    return await resizeSource(sourceOf(file, format), format, width, form, 'error')
+    return await makeVariant(sourceOf(file, image), image, width, format, 'error')
   } catch (error) {
     if (NO_MEMORY.test(String(error))) return 'huge'
   }
-  // The scan may be complete. If it is, what libjpeg warns of otherwise is an error here
-  const ended = format.type === 'jpg' ? withEnd(file) : undefined
+  // A JPEG without its end marker may have a complete scan. If so, libjpeg gives no warning
+  const ended = image.type === 'jpg' ? withEnd(file) : undefined
   if (!ended) return 'broken'
   try {
-    return await resizeSource({ bytes: ended }, format, width, form, 'warning')
+    return await makeVariant({ bytes: ended }, image, width, format, 'warning')
   } catch (error) {
     return NO_MEMORY.test(String(error)) ? 'huge' : 'broken'
   }
 }
 
-async function resizeSource(
-  source: Source,
-  { type, width: shownWidth, height: shownHeight, orientation }: ImageFormat,
-  width: number,
-  form: Form,
-  failOn: 'error' | 'warning',
-): Promise<Resized | Problem> {
-  const about = await sharp(source.bytes).metadata()
-  const isTurned = orientation >= 5
-  const canvas = isTurned ? { width: shownHeight, height: shownWidth } : { width: shownWidth, height: shownHeight }
-  const { left = 0, top = 0 } = source.place ?? {}
-  // What a decoder returns may be smaller than the canvas, and of a GIF larger
-  const frame = {
-    width: Math.min(about.width, canvas.width - left),
-    height: Math.min(about.height, canvas.height - top),
-  }
-  if (frame.width < 1 || frame.height < 1) return 'broken'
-  const isWhole = frame.width === canvas.width && frame.height === canvas.height
-  const hasAlpha = about.hasAlpha || !isWhole
-  const { firstPage = 0 } = source
-  const pages = (about.pages ?? 1) - firstPage
-  const isAnimated = pages > 1 && (type === 'gif' || type === 'webp') && (form === 'webp' || form === 'plain')
-  const frames = isAnimated ? pages : 1
-  if (Math.max(about.width, about.height) > MOST_SIDE || about.width * about.height * frames > MOST_PIXELS)
-    return 'huge'
-  const encoder = form === 'plain' ? plainForm(isAnimated, hasAlpha) : form
-  // sharp turns an image before it extends it, and libvips would write the orientation of the source into an AVIF
-  const isTurnedLast = orientation > 1 && !isWhole
-  const hasOtherOrientation = encoder === 'avif' && (about.orientation ?? 1) > 1
-  const isPremultiplied = source.isPremultiplied === true && about.hasAlpha
-  const held = isPremultiplied ? 8 : isTurnedLast || hasOtherOrientation ? 4 : 0
-  const plan = { size: source.bytes.length, about, canvas, isTurned, frames, encoder, held }
-  const box = { width: Math.min(width, mostWidth(plan)), height: MOST_HEIGHT }
-  const scale = Math.min(1, box.width / shownWidth, box.height / shownHeight)
-  if (memoryFor(plan, scale) > MOST_MEMORY) return 'huge'
+function isHuge({ width, height }: Size, frames = 1): boolean {
+  return Math.max(width, height) > MAX_SIDE || width * height * frames > MAX_PIXELS
+}
 
-  const scaled = (pixels: number) => Math.max(1, Math.round(pixels * scale))
-  const target = { width: scaled(canvas.width), height: scaled(canvas.height) }
-  // sharp takes 16 bits for P3 otherwise, and grey ones for sRGB
-  const depth = about.space === 'rgb16' ? 'srgb' : about.space === 'grey16' ? 'b-w' : undefined
-  const inDepth = (picture: Sharp) => (depth ? picture.pipelineColourspace(depth) : picture)
-  const open = () =>
-    inDepth(sharp(source.bytes, { page: firstPage, pages: isAnimated ? -1 : 1, limitInputPixels: MOST_PIXELS, failOn }))
-  const size = isWhole ? target : { width: scaled(frame.width), height: scaled(frame.height) }
-  let picture: Sharp
-  if (isPremultiplied) picture = await unpremultiplied(open, size)
-  else {
-    picture = open()
-    if (about.width > frame.width || about.height > frame.height) picture.extract({ left: 0, top: 0, ...frame })
-    picture.resize({ ...size, fit: 'fill' })
-  }
-  if (!isWhole) extend(picture, size, target, { left: Math.round(left * scale), top: Math.round(top * scale) })
-  if (isTurnedLast) picture = fromRaw(await raw(picture))
-  turn(picture, orientation)
-  if (hasOtherOrientation) picture = fromRaw(await raw(picture))
-  const { data, info } = await encode(picture, encoder, about.delay?.slice(firstPage)).toBuffer({
-    resolveWithObject: true,
-  })
+async function makeVariant(
+  source: Source,
+  image: ImageFormat,
+  width: number,
+  format: Format,
+  failOn: 'error' | 'warning',
+): Promise<Variant | Problem> {
+  const metadata = await sharp(source.bytes).metadata()
+  const steps = planSteps(source, image, metadata, format)
+  if (!steps) return 'broken'
+  if (isHuge(metadata, steps.frames)) return 'huge'
+  const scale = Math.min(1, Math.min(width, maxWidth(steps)) / image.width, MAX_HEIGHT / image.height)
+  if (memoryFor(steps, scale) > MAX_MEMORY) return 'huge'
+  const pixels = await render(source, steps, scale, failOn)
+  const delay = metadata.delay?.slice(source.firstPage)
+  const { data, info } = await encode(pixels, steps.encoder, delay).toBuffer({ resolveWithObject: true })
   return {
     bytes: data,
     contentType: `image/${info.format === 'heif' ? 'avif' : info.format}`,
@@ -129,33 +90,84 @@ async function resizeSource(
   }
 }
 
-/** Puts a picture on a transparent canvas. */
-function extend(picture: Sharp, size: Size, canvas: Size, place: { left: number; top: number }): void {
-  const left = Math.min(place.left, canvas.width - size.width)
-  const top = Math.min(place.top, canvas.height - size.height)
-  const right = canvas.width - size.width - left
-  const bottom = canvas.height - size.height - top
-  picture.extend({ left, top, right, bottom, background: { r: 0, g: 0, b: 0, alpha: 0 } })
+/** How to make a variant, whatever its width. Sizes are those of the image as stored. */
+type Steps = NonNullable<ReturnType<typeof planSteps>>
+
+/** Returns undefined if no decoded pixel is on the canvas. */
+function planSteps(source: Source, image: ImageFormat, metadata: Metadata, format: Format) {
+  const { type, width, height, orientation } = image
+  const { left = 0, top = 0 } = source.place ?? {}
+  const isTurned = orientation >= 5
+  const canvas: Size = isTurned ? { width: height, height: width } : { width, height }
+  // The decoded frame may be smaller than the canvas, and that of a GIF larger
+  const frame: Size = {
+    width: Math.min(metadata.width, canvas.width - left),
+    height: Math.min(metadata.height, canvas.height - top),
+  }
+  if (frame.width < 1 || frame.height < 1) return undefined
+  const isExtended = frame.width < canvas.width || frame.height < canvas.height
+  const pages = (metadata.pages ?? 1) - (source.firstPage ?? 0)
+  const isAnimated = pages > 1 && (type === 'gif' || type === 'webp') && (format === 'webp' || format === 'plain')
+  const encoder = format === 'plain' ? plainEncoder(isAnimated, metadata.hasAlpha || isExtended) : format
+  // sharp would turn an image before it extends it, and libvips would write the orientation of the source into an AVIF
+  const isTurnedLast = orientation > 1 && isExtended
+  const dropsOrientation = encoder === 'avif' && (metadata.orientation ?? 1) > 1
+  const isPremultiplied = source.isPremultiplied === true && metadata.hasAlpha
+  const held = isPremultiplied ? 8 : isTurnedLast || dropsOrientation ? 4 : 0
+  const plan: Plan = {
+    size: source.bytes.length,
+    metadata,
+    canvas,
+    isTurned,
+    frames: isAnimated ? pages : 1,
+    encoder,
+    held,
+  }
+  return { ...plan, orientation, frame, isExtended, isTurnedLast, dropsOrientation, isPremultiplied }
 }
 
-/** Turns a picture upright after it was made smaller, which takes less than before. */
-function turn(picture: Sharp, orientation: Orientation): void {
-  if (orientation === 4) picture.flip()
-  if (orientation === 2 || orientation === 5 || orientation === 7) picture.flop()
-  if (orientation === 3) picture.rotate(180)
-  if (orientation === 6 || orientation === 7) picture.rotate(90)
-  if (orientation === 5 || orientation === 8) picture.rotate(270)
+function plainEncoder(isAnimated: boolean, hasAlpha: boolean): Encoder {
+  if (isAnimated) return 'gif'
+  return hasAlpha ? 'png' : 'jpeg'
 }
 
-interface Size {
-  readonly width: number
-  readonly height: number
+/** Scales an image, puts it on its canvas and turns it upright. */
+async function render(
+  { bytes, place, firstPage = 0 }: Source,
+  { metadata, canvas, frame, frames, orientation, ...steps }: Steps,
+  scale: number,
+  failOn: 'error' | 'warning',
+): Promise<Sharp> {
+  const scaled = (pixels: number) => Math.max(1, Math.round(pixels * scale))
+  const target = { width: scaled(canvas.width), height: scaled(canvas.height) }
+  const size = steps.isExtended ? { width: scaled(frame.width), height: scaled(frame.height) } : target
+  // Otherwise sharp takes 16 bits for P3, and 16 bits of grey for sRGB
+  const space = { rgb16: 'srgb', grey16: 'b-w' }[metadata.space as string]
+  const open = () => {
+    const pages = frames > 1 ? -1 : 1
+    const image = sharp(bytes, { page: firstPage, pages, limitInputPixels: MAX_PIXELS, failOn })
+    return space === undefined ? image : image.pipelineColourspace(space)
+  }
+  let image: Sharp
+  if (steps.isPremultiplied) image = await unpremultiplied(open, size)
+  else {
+    image = open()
+    if (metadata.width > frame.width || metadata.height > frame.height) image.extract({ left: 0, top: 0, ...frame })
+    image.resize({ ...size, fit: 'fill' })
+  }
+  if (steps.isExtended) {
+    const [left, top] = [Math.round((place?.left ?? 0) * scale), Math.round((place?.top ?? 0) * scale)]
+    extend(image, size, target, { left, top })
+  }
+  if (steps.isTurnedLast) image = fromRaw(await raw(image))
+  turn(image, orientation)
+  return steps.dropsOrientation ? fromRaw(await raw(image)) : image
 }
 
-/** A picture made smaller whose colours are multiplied by their alpha, which libheif leaves so. */
+/** Scales an image whose colours are multiplied by their alpha, which libheif leaves as it is. */
 async function unpremultiplied(open: () => Sharp, size: Size): Promise<Sharp> {
-  const resized = (part: Sharp) => raw(part.resize({ ...size, fit: 'fill' }))
-  // One after the other, for each has the whole picture decoded
+  const resized = (channels: Sharp) => raw(channels.resize({ ...size, fit: 'fill' }))
+  // One after the other, since each decodes the whole image
   const colour = await resized(open().removeAlpha())
   const alpha = await resized(open().extractChannel('alpha'))
   const joined = await raw(fromRaw(colour).joinChannel(alpha.data, { raw: alpha.info }))
@@ -164,23 +176,36 @@ async function unpremultiplied(open: () => Sharp, size: Size): Promise<Sharp> {
 
 type Raw = Awaited<ReturnType<typeof raw>>
 
-function raw(picture: Sharp) {
-  return picture.raw().toBuffer({ resolveWithObject: true })
+function raw(image: Sharp) {
+  return image.raw().toBuffer({ resolveWithObject: true })
 }
 
 function fromRaw({ data, info: { width, height, channels } }: Raw, more: { premultiplied?: boolean } = {}): Sharp {
   return sharp(data, { raw: { width, height, channels, ...more } })
 }
 
-function plainForm(animated: boolean, hasAlpha: boolean): Encoder {
-  if (animated) return 'gif'
-  return hasAlpha ? 'png' : 'jpeg'
+/** Puts an image on a transparent canvas. */
+function extend(image: Sharp, size: Size, canvas: Size, place: { left: number; top: number }): void {
+  const left = Math.min(place.left, canvas.width - size.width)
+  const top = Math.min(place.top, canvas.height - size.height)
+  const right = canvas.width - size.width - left
+  const bottom = canvas.height - size.height - top
+  image.extend({ left, top, right, bottom, background: { r: 0, g: 0, b: 0, alpha: 0 } })
 }
 
-/** docs/variants.md says what these numbers cost and bring. */
-function encode(picture: Sharp, form: Encoder, delay?: number[]): Sharp {
-  if (form === 'jpeg') return picture.flatten({ background: 'white' }).jpeg({ quality: 80 })
-  if (form === 'webp') return picture.webp({ quality: 80, effort: 2, ...(delay && { delay }) })
-  if (form === 'avif') return picture.avif({ quality: 50, effort: 0 })
-  return form === 'gif' ? picture.gif({ effort: 1, ...(delay && { delay }) }) : picture.png()
+/** Turns an image upright: after scaling, when it takes less. */
+function turn(image: Sharp, orientation: Orientation): void {
+  if (orientation === 4) image.flip()
+  if (orientation === 2 || orientation === 5 || orientation === 7) image.flop()
+  if (orientation === 3) image.rotate(180)
+  if (orientation === 6 || orientation === 7) image.rotate(90)
+  if (orientation === 5 || orientation === 8) image.rotate(270)
+}
+
+/** docs/variants.md says what these settings cost and bring. */
+function encode(image: Sharp, encoder: Encoder, delay?: number[]): Sharp {
+  if (encoder === 'jpeg') return image.flatten({ background: 'white' }).jpeg({ quality: 80 })
+  if (encoder === 'webp') return image.webp({ quality: 80, effort: 2, ...(delay && { delay }) })
+  if (encoder === 'avif') return image.avif({ quality: 50, effort: 0 })
+  return encoder === 'gif' ? image.gif({ effort: 1, ...(delay && { delay }) }) : image.png()
 }

@@ -6,201 +6,185 @@ import { type VariantSpec, variantKey } from './variant.ts'
 import { WorkerDied } from './worker-process.ts'
 import { Workers } from './workers.ts'
 
-/** How often a variant is looked for: somebody may delete it as soon as it is made. */
-const MOST_LOOKS = 3
+/** How often to look for a variant, which somebody may delete as soon as it is made. */
+const MAX_LOOKUPS = 3
 
-/** Most bytes of an image, however large images may be: a worker holds them in memory. */
-const MOST_BYTES = 128 * 1024 * 1024
+/** Largest image that variants are made of, in bytes, whatever may be uploaded: a worker holds it in memory. */
+const MAX_BYTES = 128 * 1024 * 1024
 
-/** How long it is remembered that an image can't be had in a form, in milliseconds, and of how many. */
-const PROBLEM_MS = 60_000
-const MOST_PROBLEMS = 1000
+/** How long a failure is remembered, in milliseconds, and how many are. */
+const FAILURE_MS = 60_000
+const MAX_FAILURES = 1000
 
-/** Whose turn it is to have a picture made: see room.ts. */
-export interface Turns {
-  take(units: number, who: string, signal: AbortSignal): Promise<void>
-  give(units: number, who: string): void
+/** Limits how many variants are made at once, fairly among clients. */
+export interface Queue {
+  take(units: number, clientId: string, signal: AbortSignal): Promise<void>
+  give(units: number, clientId: string): void
 }
 
-/** On whose behalf a variant is wanted. */
-export interface Wish {
-  /** For instance an address. */
-  readonly who: string
+/** Who requests a variant, and until when. */
+export interface Caller {
+  readonly clientId: string
   readonly signal: AbortSignal
 }
 
 /**
- * Is told what became of variants that were asked for.
+ * Is called with the outcome of each request.
  *
- * @param outcome `kept`: it had been made before
- * @param seconds that the work took
+ * @param outcome `kept`: the variant was in the store
+ * @param seconds that making it took
  */
 export type Observe = (outcome: 'made' | 'kept' | 'failed', seconds?: number) => void
 
-interface Job {
+/** A variant that is being made, or will be. */
+interface Pending {
   done: Promise<void>
-  /** Aborted when nobody waits for it any more before it has begun. */
-  readonly dropped: AbortController
-  waiting: number
-  hasBegun: boolean
+  /** Aborted if all callers leave before it has started. */
+  readonly abandoned: AbortController
+  callers: number
+  hasStarted: boolean
 }
 
 /**
- * Smaller forms of images, each made when it is first asked for, and then kept in the store. Only what is there counts: a variant of an
- * image that is gone, or that was overwritten since, is none.
+ * Makes variants on the first request and keeps them in the store. A kept variant counts only while its image exists and has the same
+ * ETag.
  */
 export class Variants {
   readonly #store: ObjectStore
-  readonly #turns: Turns
-  readonly #mostBytes: number
+  readonly #queue: Queue
+  readonly #maxBytes: number
   readonly #observe: Observe
   readonly #workers = new Workers()
-  /** What is being made, by key. */
-  readonly #jobs = new Map<string, Job>()
-  /** What can't be made, by image, ETag and form, and by width if it is too large: another variant of it may take less. */
-  readonly #problems = new Map<string, { readonly error: Error; readonly until: number }>()
+  /** By the key of the variant. */
+  readonly #pending = new Map<string, Pending>()
+  /** By image, ETag and format, and for an image that is too large by width: a smaller variant may take less memory. */
+  readonly #failures = new Map<string, { readonly error: Error; readonly until: number }>()
 
-  /**
-   * @param turns lets as many at once have pictures made as there may be workers
-   * @param mostBytes of an image
-   */
-  constructor(store: ObjectStore, turns: Turns, mostBytes: number, observe: Observe = () => {}) {
+  /** @param maxBytes largest image that variants are made of */
+  constructor(store: ObjectStore, queue: Queue, maxBytes: number, observe: Observe = () => {}) {
     this.#store = store
-    this.#turns = turns
-    this.#mostBytes = Math.min(mostBytes, MOST_BYTES)
+    this.#queue = queue
+    this.#maxBytes = Math.min(maxBytes, MAX_BYTES)
     this.#observe = observe
   }
 
   /**
-   * Reads a variant, which is made if there is none.
+   * Reads a variant, and makes it first if there is none.
    *
-   * @param read the head or the bytes of the object with this key
-   * @throws {ObjectNotFound} when there is no such image
-   * @throws {UnreadableImage | HugeImage} when it can't be made smaller
-   * @throws {ServiceError} of the store, or when it was not its turn in time; the signal's reason
+   * @param read reads the head or the bytes of the object with this key
+   * @throws {ObjectNotFound} if the image does not exist
+   * @throws {UnreadableImage | HugeImage} if no variant can be made of it
+   * @throws {ServiceError} of the store, or if it waited too long in the queue; the signal's reason
    */
   async find<Found extends ObjectHead & { body?: Readable }>(
     spec: VariantSpec,
     read: (key: string) => Promise<Found>,
-    wish: Wish,
+    caller: Caller,
   ): Promise<Found> {
     const key = variantKey(spec)
-    for (let look = 1; look <= MOST_LOOKS; look++) {
-      const [source, found] = await Promise.allSettled([
-        this.#store.head(spec.source, { signal: wish.signal }),
+    for (let lookup = 1; lookup <= MAX_LOOKUPS; lookup++) {
+      const [image, found] = await Promise.allSettled([
+        this.#store.head(spec.source, { signal: caller.signal }),
         read(key),
       ])
       if (found.status === 'fulfilled') {
-        if (source.status === 'fulfilled' && isMadeOf(found.value, source.value)) {
-          if (look === 1) this.#observe('kept')
+        if (image.status === 'fulfilled' && isMadeOf(found.value, image.value)) {
+          if (lookup === 1) this.#observe('kept')
           return found.value
         }
         found.value.body?.destroy()
       }
-      if (source.status === 'rejected') throw source.reason
+      if (image.status === 'rejected') throw image.reason
       if (found.status === 'rejected' && !(found.reason instanceof ObjectNotFound)) throw found.reason
-      for (const problemKey of problemKeys(spec, source.value)) {
-        const problem = this.#problems.get(problemKey)
-        if (problem && problem.until > performance.now()) throw problem.error
-      }
-      const isOwn = !this.#jobs.has(key)
-      await this.#joinJob(spec, key, wish).catch((error) => {
-        if (isOwn || !(error instanceof ServerBusy)) throw error
-        // Who began it has waited in vain, and we perhaps hardly at all
-        return this.#joinJob(spec, key, wish)
+      this.#throwIfFailed(spec, image.value)
+      const isFirst = !this.#pending.has(key)
+      await this.#wait(spec, key, caller).catch((error) => {
+        if (isFirst || !(error instanceof ServerBusy)) throw error
+        // The first caller has used up its time in the queue, this one perhaps hardly any
+        return this.#wait(spec, key, caller)
       })
     }
     throw new StoreFailure({ cause: new Error('a variant was gone as often as it was made') })
   }
 
-  /** Ends the work: who still waits for it gets an error. */
+  /** Ends all work. Callers that still wait get an error. */
   async close(): Promise<void> {
-    const jobs = [...this.#jobs.values()]
-    for (const { dropped } of jobs) dropped.abort(new ShuttingDown())
+    const pending = [...this.#pending.values()]
+    for (const { abandoned } of pending) abandoned.abort(new ShuttingDown())
     await this.#workers.close()
-    await Promise.allSettled(jobs.map(({ done }) => done))
+    await Promise.allSettled(pending.map(({ done }) => done))
   }
 
-  /** Waits for the work on a variant, which is begun if nobody waits for it yet, and not begun if nobody waits for it any more. */
-  async #joinJob(spec: VariantSpec, key: string, { who, signal }: Wish): Promise<void> {
+  /** Waits until a variant is made, together with other callers. If all leave before it has started, it is not made. */
+  async #wait(spec: VariantSpec, key: string, { clientId, signal }: Caller): Promise<void> {
     signal.throwIfAborted()
-    const job = this.#jobs.get(key) ?? this.#startJob(spec, key, who)
-    job.waiting += 1
-    const leave = () => {
-      job.waiting -= 1
-      if (job.waiting > 0 || job.hasBegun) return
-      job.dropped.abort()
-      this.#jobs.delete(key)
-    }
+    const pending = this.#pending.get(key) ?? this.#start(spec, key, clientId)
+    pending.callers += 1
     await new Promise<void>((resolve, reject) => {
-      const gone = () => {
-        leave()
+      const leave = () => {
+        pending.callers -= 1
+        if (pending.callers === 0 && !pending.hasStarted) {
+          pending.abandoned.abort()
+          this.#pending.delete(key)
+        }
         reject(signal.reason)
       }
-      signal.addEventListener('abort', gone, { once: true })
-      job.done.then(resolve, reject).finally(() => signal.removeEventListener('abort', gone))
+      signal.addEventListener('abort', leave, { once: true })
+      pending.done.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
     })
   }
 
-  #startJob(spec: VariantSpec, key: string, who: string): Job {
-    const job: Job = { done: Promise.resolve(), dropped: new AbortController(), waiting: 0, hasBegun: false }
-    this.#jobs.set(key, job)
-    job.done = this.#inTurn(spec, key, who, job).finally(() => {
-      if (this.#jobs.get(key) === job) this.#jobs.delete(key)
+  #start(spec: VariantSpec, key: string, clientId: string): Pending {
+    const pending: Pending = {
+      done: Promise.resolve(),
+      abandoned: new AbortController(),
+      callers: 0,
+      hasStarted: false,
+    }
+    this.#pending.set(key, pending)
+    pending.done = this.#enqueue(spec, key, clientId, pending).finally(() => {
+      if (this.#pending.get(key) === pending) this.#pending.delete(key)
     })
-    // Nobody may wait any more
-    job.done.catch(() => {})
-    return job
+    // All callers may have left
+    pending.done.catch(() => {})
+    return pending
   }
 
-  async #inTurn(spec: VariantSpec, key: string, who: string, job: Job): Promise<void> {
-    const { signal } = job.dropped
-    await this.#turns.take(1, who, signal)
+  async #enqueue(spec: VariantSpec, key: string, clientId: string, pending: Pending): Promise<void> {
+    const { signal } = pending.abandoned
+    await this.#queue.take(1, clientId, signal)
     try {
       signal.throwIfAborted()
-      job.hasBegun = true
-      // A worker may die of something else than its picture: the machine is short of memory
+      pending.hasStarted = true
+      // A worker may die of something other than its image, for instance when the machine is short of memory
       for (const isLast of [false, true]) if (await this.#make(spec, key, isLast)) return
     } finally {
-      this.#turns.give(1, who)
+      this.#queue.give(1, clientId)
     }
   }
 
-  /** Returns false when the worker died, which the last time means that the picture can't be made smaller. */
+  /** Makes and stores a variant. Returns false if the worker died, which on the last try means that the image is unreadable. */
   async #make(spec: VariantSpec, key: string, isLast: boolean): Promise<boolean> {
     const store = this.#store
-    // Another one may have made it since it was looked for
-    const looked = store.head(key).catch(() => undefined)
-    const source = await store.get(spec.source)
-    const { body, size, etag } = source
-    const there = await looked
+    // Another server may have made it meanwhile
+    const lookup = store.head(key).catch(() => undefined)
+    const image = await store.get(spec.source)
+    const existing = await lookup
     const begin = performance.now()
     const seconds = () => (performance.now() - begin) / 1000
     try {
-      if (there && isMadeOf(there, source)) {
-        body.destroy()
+      if (existing && isMadeOf(existing, image)) {
+        image.body.destroy()
         return true
       }
-      if (size === 0) throw new UnreadableImage()
-      if (size > this.#mostBytes) throw new HugeImage()
-      const order = { size, width: spec.width, form: spec.form }
-      await this.#workers.use((worker) =>
-        worker.make(body, order, async ({ contentType, width, height, body }) => {
-          const metadata = { ...WRITTEN_BY_US, width: String(width), height: String(height), source: nameOf(etag) }
-          // Never over an older one: after a power cut a disk may have the bytes of that, and what we say of these
-          if (there) await store.delete([key])
-          await store.put(key, body, { contentType, metadata })
-        }),
-      )
+      await this.#convert(spec, key, image, existing !== undefined)
       this.#observe('made', seconds())
     } catch (thrown) {
-      body.destroy()
+      image.body.destroy()
       if (thrown instanceof WorkerDied && !isLast) return false
       this.#observe('failed', seconds())
       const error = thrown instanceof WorkerDied ? new UnreadableImage({ cause: thrown }) : thrown
-      const [broken, huge] = problemKeys(spec, source)
-      if (error instanceof UnreadableImage) this.#remember(broken, error)
-      if (error instanceof HugeImage) this.#remember(huge, error)
+      this.#remember(spec, image, error)
       throw error
     }
     // A deletion that has not seen the variant has removed the image by now
@@ -211,23 +195,52 @@ export class Variants {
     return true
   }
 
-  #remember(what: string, error: Error): void {
-    this.#problems.delete(what)
-    this.#problems.set(what, { error, until: performance.now() + PROBLEM_MS })
-    const [oldest] = this.#problems.keys()
-    if (this.#problems.size > MOST_PROBLEMS && oldest !== undefined) this.#problems.delete(oldest)
+  async #convert(
+    { width, format }: VariantSpec,
+    key: string,
+    image: ObjectHead & { body: Readable },
+    exists: boolean,
+  ): Promise<void> {
+    const { size, etag } = image
+    if (size === 0) throw new UnreadableImage()
+    if (size > this.#maxBytes) throw new HugeImage()
+    await this.#workers.use((worker) =>
+      worker.make(image.body, { size, width, format }, async ({ contentType, width, height, body }) => {
+        const metadata = { ...WRITTEN_BY_US, width: String(width), height: String(height), source: unquoted(etag) }
+        // Never overwritten: after a power cut a disk may have the old bytes with the new metadata
+        if (exists) await this.#store.delete([key])
+        await this.#store.put(key, body, { contentType, metadata })
+      }),
+    )
+  }
+
+  #throwIfFailed(spec: VariantSpec, image: ObjectHead): void {
+    for (const key of failureKeys(spec, image)) {
+      const failure = this.#failures.get(key)
+      if (failure && failure.until > performance.now()) throw failure.error
+    }
+  }
+
+  #remember(spec: VariantSpec, image: ObjectHead, error: unknown): void {
+    if (!(error instanceof UnreadableImage || error instanceof HugeImage)) return
+    const [unreadable, huge] = failureKeys(spec, image)
+    const key = error instanceof UnreadableImage ? unreadable : huge
+    this.#failures.delete(key)
+    this.#failures.set(key, { error, until: performance.now() + FAILURE_MS })
+    const [oldest] = this.#failures.keys()
+    if (this.#failures.size > MAX_FAILURES && oldest !== undefined) this.#failures.delete(oldest)
   }
 }
 
-function problemKeys({ source, form, width }: VariantSpec, { etag }: ObjectHead): [broken: string, huge: string] {
-  return [`${source} ${etag} ${form}`, `${source} ${etag} ${form} ${width}`]
+function failureKeys({ source, format, width }: VariantSpec, { etag }: ObjectHead): [unreadable: string, huge: string] {
+  return [`${source} ${etag} ${format}`, `${source} ${etag} ${format} ${width}`]
 }
 
-function isMadeOf({ metadata }: ObjectHead, source: ObjectHead): boolean {
-  return isWrittenByUs(metadata) && metadata.source === nameOf(source.etag)
+function isMadeOf({ metadata }: ObjectHead, image: ObjectHead): boolean {
+  return isWrittenByUs(metadata) && metadata.source === unquoted(image.etag)
 }
 
-/** An ETag as a value of metadata, which has no quotes. */
-function nameOf(etag: string): string {
+/** An ETag for metadata, which cannot have quotes. */
+function unquoted(etag: string): string {
   return etag.replaceAll('"', '')
 }

@@ -1,10 +1,10 @@
 import { ShuttingDown } from '../errors.ts'
 import { WorkerProcess } from './worker-process.ts'
 
-/** How long a worker waits for its next picture, in milliseconds. Then its memory is better used by others. */
+/** How long an idle worker is kept, in milliseconds. */
 const IDLE_MS = 60_000
 
-/** Worker processes: started when there is work, used again, ended when there is none. How many run at once is for the caller to say. */
+/** A pool of worker processes, started on demand and ended when idle. The caller limits how many are in use at once. */
 export class Workers {
   readonly #running = new Set<WorkerProcess>()
   readonly #idle = new Map<WorkerProcess, NodeJS.Timeout>()
@@ -15,7 +15,7 @@ export class Workers {
     this.#idleMs = idleMs
   }
 
-  /** Does something with a worker of its own. */
+  /** Calls `work` with a worker that nobody else uses meanwhile. */
   async use<T>(work: (worker: WorkerProcess) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new ShuttingDown()
     const worker = this.#takeIdle() ?? this.#start()
@@ -23,11 +23,15 @@ export class Workers {
       return await work(worker)
     } finally {
       if (worker.isReusable) this.#idle.set(worker, setTimeout(() => this.#endIdle(worker), this.#idleMs).unref())
-      else await this.#end(worker)
+      else {
+        worker.end()
+        // Its memory has to be free before the caller lets another worker start
+        await worker.ended
+      }
     }
   }
 
-  /** Ends every worker; what is not finished fails. */
+  /** Ends all workers. Unfinished work fails. */
   async close(): Promise<void> {
     this.#isClosed = true
     for (const worker of this.#running) worker.end()
@@ -41,12 +45,6 @@ export class Workers {
       if (worker.isAlive) return worker
     }
     return undefined
-  }
-
-  /** Its memory is free again before another worker has its turn. */
-  async #end(worker: WorkerProcess): Promise<void> {
-    worker.end()
-    await worker.ended
   }
 
   #endIdle(worker: WorkerProcess): void {

@@ -2,27 +2,27 @@ import sharp from 'sharp'
 import t from 'tap'
 import { identifyImage } from '../../src/images/identify.ts'
 import { resize } from '../../src/variants/resize.ts'
-import type { Form } from '../../src/variants/variant.ts'
+import type { Format } from '../../src/variants/variant.ts'
 import { caseFile, fieldFiles, greyPng, withBrand } from '../images/field-files.ts'
 import { openChromium, skipWithoutChromium as skip } from '../support/chromium.ts'
 import { makeImage } from '../support/images.ts'
 
-const FORMS: readonly Form[] = ['plain', 'webp', 'avif', 'jpeg']
+const FORMATS: readonly Format[] = ['plain', 'webp', 'avif', 'jpeg']
 
-/** Levels of 255 between two decoders, encoders and colour engines. */
+/** Largest difference between two decoders, encoders and colour engines, of 255. */
 const CLOSE = 16
 
 interface Shown {
   readonly width: number
   readonly height: number
-  /** Red, green, blue and alpha of some pixels. */
+  /** Red, green, blue and alpha of the pixels at PLACES. */
   readonly pixels: readonly (readonly number[])[]
 }
 
-/** Pixels that are looked at, as parts of width and height: away from edges. */
+/** Places of the pixels that are compared, away from edges, as fractions of width and height. */
 const PLACES = [0.03, 0.25, 0.52, 0.77, 0.97].flatMap((x) => [0.03, 0.25, 0.52, 0.77, 0.97].map((y) => [x, y] as const))
 
-t.test('a variant has the size and the colours that a browser shows of the image', { skip }, async (t) => {
+t.test('a variant has the size and the colours with which a browser shows the image', { skip }, async (t) => {
   const browser = await openChromium()
   const page = await browser.newPage()
   t.teardown(() => page.close())
@@ -32,7 +32,7 @@ t.test('a variant has the size and the colours that a browser shows of the image
       t.fail(`${name} is ${found.kind}`)
       continue
     }
-    // Too large for a browser, too
+    // Too large for a browser
     if (found.format.width > 10_000) continue
     const shown: Shown = await page.evaluate(
       async ({ url, places }) => {
@@ -51,16 +51,17 @@ t.test('a variant has the size and the colours that a browser shows of the image
     )
     const { width, height } = found.format
     t.same([width, height], [shown.width, shown.height], `the size of ${name}`)
-    for (const form of FORMS) {
-      const made = await resize(file, 10_000, form)
+    for (const format of FORMATS) {
+      const made = await resize(file, 10_000, format)
       if (typeof made === 'string') {
-        t.fail(`${name} as ${form} is ${made}`)
+        t.fail(`${name} as ${format} is ${made}`)
         continue
       }
-      t.same([made.width, made.height], [width, height], `${name} as ${form}`)
-      // JPEG has half as many colours as pixels. And Chromium takes this one for one of television
-      const isCompared = form === (shown.pixels.every(([, , , alpha]) => alpha === 255) ? 'avif' : 'plain')
-      if (isCompared && name !== 'a-sequence.avif') t.same(await farPixels(made.bytes, shown), [], `colours of ${name}`)
+      t.same([made.width, made.height], [width, height], `${name} as ${format}`)
+      // JPEG halves the resolution of colours. Chromium takes a-sequence.avif for video with the curve of television
+      const isCompared = format === (shown.pixels.every(([, , , alpha]) => alpha === 255) ? 'avif' : 'plain')
+      if (isCompared && name !== 'a-sequence.avif')
+        t.same(await differentPixels(made.bytes, shown), [], `colours of ${name}`)
     }
     const small = await resize(file, Math.max(1, width >> 1), 'plain')
     t.same(
@@ -71,8 +72,8 @@ t.test('a variant has the size and the colours that a browser shows of the image
   }
 })
 
-/** The pixels of a variant that differ from what is shown, with both. */
-async function farPixels(variant: Buffer, { pixels }: Shown): Promise<unknown[]> {
+/** Returns the pixels that differ between a variant and what the browser shows. */
+async function differentPixels(variant: Buffer, { pixels }: Shown): Promise<unknown[]> {
   const { data, info } = await sharp(variant).ensureAlpha().raw().toBuffer({ resolveWithObject: true })
   return PLACES.map(([x, y], index) => {
     const at = 4 * (Math.floor(y * info.height) * info.width + Math.floor(x * info.width))
@@ -83,15 +84,16 @@ async function farPixels(variant: Buffer, { pixels }: Shown): Promise<unknown[]>
   })
 }
 
-t.test('a sequence has the same variants whatever its major brand', async (t) => {
+t.test('the variants of a sequence do not depend on its major brand', async (t) => {
   for (const brand of ['avif', 'avis', 'msf1', 'mif1']) {
     const file = withBrand(caseFile('a-sequence.avif'), brand)
     t.match(identifyImage(file), { kind: 'image', format: { type: 'avif', width: 64, height: 64 } }, brand)
-    for (const form of FORMS) t.match(await resize(file, 32, form), { width: 32, height: 32 }, `${brand} as ${form}`)
+    for (const format of FORMATS)
+      t.match(await resize(file, 32, format), { width: 32, height: 32 }, `${brand} as ${format}`)
   }
 })
 
-t.test('an animation keeps its delays and loops, also where its first frame is smaller than its canvas', async (t) => {
+t.test('an animation keeps its delays and loops, even if its first frame is smaller than its canvas', async (t) => {
   const whole = await sharp(await makeImage({ type: 'gif', animated: true, width: 60, height: 40 }), { animated: true })
     .gif({ delay: [100, 200, 300], loop: 2 })
     .toBuffer()
@@ -101,20 +103,20 @@ t.test('an animation keeps its delays and loops, also where its first frame is s
     [whole, 60],
     [larger, 90],
   ] as const)
-    for (const form of ['webp', 'plain'] as const) {
-      const made = await resize(file, 100, form)
+    for (const format of ['webp', 'plain'] as const) {
+      const made = await resize(file, 100, format)
       if (typeof made === 'string') throw new Error(made)
-      t.match(await sharp(made.bytes).metadata(), { width, pages: 3, delay: [100, 200, 300], loop: 2 }, form)
+      t.match(await sharp(made.bytes).metadata(), { width, pages: 3, delay: [100, 200, 300], loop: 2 }, format)
     }
 })
 
-t.test('a JPEG that ends before its scan does has no variant', async (t) => {
+t.test('a JPEG whose scan is cut off has no variant', async (t) => {
   const file = caseFile('j-no-eoi.jpg')
   t.equal(await resize(file.subarray(0, file.length >> 1), 100, 'jpeg'), 'broken')
 })
 
-t.test('light of a high dynamic range becomes what Chromium shows of greys', async (t) => {
-  // Levels of grey, 15 apart, of PNGs with cICP 1/16 and 1/18 in Chromium 156 on a display without it
+t.test('greys of a high dynamic range become those that Chromium shows', async (t) => {
+  // What Chromium 156 shows for grey levels in steps of 15 of PNGs with cICP 1/16 and 1/18, on a display without HDR
   const shown: Readonly<Record<number, readonly number[]>> = {
     16: [0, 1, 4, 13, 26, 42, 61, 85, 114, 150, 193, 221, 242, 255, 255, 255, 255, 255],
     18: [0, 2, 13, 26, 39, 52, 66, 79, 92, 106, 122, 142, 166, 194, 214, 229, 243, 255],

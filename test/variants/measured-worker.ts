@@ -1,25 +1,25 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { HugeImage, UnreadableImage } from '../../src/errors.ts'
-import type { Form } from '../../src/variants/variant.ts'
+import type { Format } from '../../src/variants/variant.ts'
 import { WorkerDied, WorkerProcess } from '../../src/variants/worker-process.ts'
 import { inChunks } from '../support/bodies.ts'
 
-/** How often the peak of a process is read that may die, in milliseconds. */
-const LOOK_MS = 5
+/** How often to read the peak memory of a process that may die, in milliseconds. */
+const INTERVAL_MS = 5
 
-/** What docs/variants.md promises of a worker, in bytes. */
+/** Most memory of a worker according to docs/variants.md, in bytes. */
 export const PROMISED_MEMORY = 768 * 1024 * 1024
 
 export interface Measured {
-  /** Most memory that the worker had in use meanwhile, in bytes (Linux, VmHWM of proc(5)). */
+  /** Peak memory of the worker, in bytes (Linux, VmHWM of proc(5)). */
   readonly peak: number
   readonly outcome: 'made' | 'too large' | 'broken' | 'died'
   /** Bytes of the variant. */
   readonly size: number
 }
 
-/** A worker that tells how much memory each picture took. It is replaced as the server replaces it. */
+/** A worker that measures how much memory each image takes. It is replaced when the server would replace it. */
 export class MeasuredWorker {
   readonly #start: () => WorkerProcess
   #worker: WorkerProcess | undefined
@@ -29,7 +29,7 @@ export class MeasuredWorker {
     this.#start = start
   }
 
-  async measure(image: Buffer, width: number, form: Form): Promise<Measured> {
+  async measure(image: Buffer, width: number, format: Format): Promise<Measured> {
     if (!this.#worker?.isReusable) {
       await this.end()
       const before = children()
@@ -38,27 +38,29 @@ export class MeasuredWorker {
     }
     const worker = this.#worker
     let peak = 0
-    const look = () => {
+    const readPeak = () => {
       peak = Math.max(peak, peakOf(this.pid))
     }
-    const timer = setInterval(look, LOOK_MS)
+    const timer = setInterval(readPeak, INTERVAL_MS)
     let size = 0
     const count = async (body: AsyncIterable<Uint8Array>) => {
       for await (const chunk of body) size += chunk.length
     }
     try {
-      await worker.make(Readable.from(inChunks(image)), { size: image.length, width, form }, ({ body }) => count(body))
-      look()
+      await worker.make(Readable.from(inChunks(image)), { size: image.length, width, format }, ({ body }) =>
+        count(body),
+      )
+      readPeak()
       return { peak, outcome: 'made', size }
     } catch (error) {
-      look()
+      readPeak()
       if (error instanceof HugeImage) return { peak, outcome: 'too large', size }
       if (error instanceof UnreadableImage) return { peak, outcome: 'broken', size }
       if (error instanceof WorkerDied) return { peak, outcome: 'died', size }
       throw error
     } finally {
       clearInterval(timer)
-      // The next peak starts from what is in use now
+      // Resets the peak to what is in use now
       if (worker.isAlive) writeFileSync(`/proc/${this.pid}/clear_refs`, '5')
       else await worker.ended
     }

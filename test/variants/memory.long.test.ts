@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import sharp from 'sharp'
 import t from 'tap'
-import type { Form } from '../../src/variants/variant.ts'
+import type { Format } from '../../src/variants/variant.ts'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { Genes } from '../attack/genes.ts'
 import { HOSTILE_IMAGES, png, withSize } from '../attack/hostile-images.ts'
@@ -9,25 +9,25 @@ import { MIB } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
 import { MeasuredWorker, PROMISED_MEMORY } from './measured-worker.ts'
 
-// They look at the processes of this one
+// The tests look at the child processes of this one
 t.jobs = 1
 
-type Case = readonly [what: string, image: Buffer, width?: number, form?: Form]
+type Case = readonly [what: string, image: Buffer, width?: number, format?: Format]
 
 const flat = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: { r: 200, g: 30, b: 30 } } })
 
-/** Has one worker make them all. A machine that is busy with something else makes them late, not larger. */
+/** Makes all variants with one worker. The time limit is long, since a busy machine makes them late, not larger. */
 async function measure(cases: readonly Case[]) {
   const worker = new MeasuredWorker(() => new WorkerProcess(300_000))
   const results: { what: string; outcome: string; peak: number }[] = []
-  for (const [what, image, width = 320, form = 'webp'] of cases)
-    results.push({ what, ...(await worker.measure(image, width, form)) })
+  for (const [what, image, width = 320, format = 'webp'] of cases)
+    results.push({ what, ...(await worker.measure(image, width, format)) })
   await worker.end()
   return results
 }
 
-t.test('a small file of an image that takes gigabytes is refused, and takes none of them', async (t) => {
+t.test('a small file whose image would take gigabytes is refused and takes little memory', async (t) => {
   const results = await measure([
     ['one row of ten megapixels', png({ width: 10_000_000, height: 10 })],
     ['16 bits', png({ width: 3_000_000, height: 33, depth: 16 })],
@@ -43,7 +43,7 @@ t.test('a small file of an image that takes gigabytes is refused, and takes none
   }
 })
 
-t.test('large photos are made, and what takes the most stays below the documented memory', async (t) => {
+t.test('variants of large photos are made, and the most demanding ones stay below the documented memory', async (t) => {
   const small = await flat(64, 64).jpeg().toBuffer()
   const progressive = await flat(64, 64).jpeg({ progressive: true, chromaSubsampling: '4:2:0' }).toBuffer()
   const fine = await flat(64, 64).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer()
@@ -61,16 +61,16 @@ t.test('large photos are made, and what takes the most stays below the documente
   }
 })
 
-t.test('an animation of which all frames are in memory stays below the documented memory', async (t) => {
+t.test('an animation whose frames are all in memory stays below the documented memory', async (t) => {
   // 186 frames of 680 by 680 pixels of noise, of 113 MB, turned by 90 degrees
   const choices = { frames: 0.492, area: 0.917, lossless: 0.9, channels: 0.9, 'own canvas': 0.9, orientation: 0.5 }
-  const film = await HOSTILE_IMAGES.webp?.(
+  const animation = await HOSTILE_IMAGES.webp?.(
     new Genes(() => 0, new Map(Object.entries({ ...choices, 'has ballast': 0.9 }))),
   )
-  if (!film) throw new Error('No WebP can be made')
+  if (!animation) throw new Error('No WebP can be made')
   const results = await measure([
-    ['small', film, 160],
-    ['as it is', film, 1920],
+    ['small', animation, 160],
+    ['as it is', animation, 1920],
   ])
   t.same(
     results.map(({ outcome }) => outcome),
@@ -79,7 +79,7 @@ t.test('an animation of which all frames are in memory stays below the documente
   for (const { what, peak } of results) t.ok(peak < PROMISED_MEMORY, `${what}: ${peak / MIB} MiB`)
 })
 
-t.test('a worker gets no more memory than it may have, and an image that needs more is too large', async (t) => {
+t.test('a worker cannot get more memory than its limit, and an image that needs more is too large', async (t) => {
   const gif = Buffer.concat([
     Buffer.from(
       'GIF89a\x28\x23\x28\x23\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x0c\0\0\0\0,\0\0\0\0\x28\x23\x28\x23\0',
@@ -88,7 +88,7 @@ t.test('a worker gets no more memory than it may have, and an image that needs m
     Buffer.from([2, 2, 0x44, 1, 0, 0x3b]),
   ])
   for (const [what, image] of [
-    // libvips says that there is no memory; GLib ends the process
+    // For the first libvips reports that there is no memory; for the second GLib ends the process
     ['PNG', png({ width: 6000, height: 6000, depth: 16, isInterlaced: true })],
     ['GIF', gif],
   ] as const) {
@@ -101,7 +101,7 @@ t.test('a worker gets no more memory than it may have, and an image that needs m
   }
 })
 
-t.test('when memory runs short the kernel takes a worker, which leaves no file of its memory', async (t) => {
+t.test('when memory runs short the kernel kills a worker first, which writes no core file', async (t) => {
   const worker = new MeasuredWorker()
   await worker.measure(await makeImage({ type: 'png' }), 320, 'webp')
   t.equal(readFileSync(`/proc/${worker.pid}/oom_score_adj`, 'utf8').trim(), '1000')

@@ -29,7 +29,7 @@ for (const { name, open } of storesUnderTest) {
     t.same(await listKeys(store), [notes])
   })
 
-  t.test(`a sweep removes variants of stories that are no more, and nothing else (${name})`, async (t) => {
+  t.test(`a sweep removes variants of deleted stories, and nothing else (${name})`, async (t) => {
     const store = await open(t)
     const orphans = [v7(), v7({ msecs: Date.now() - 100 * HOUR }), v4(), `00${v4().slice(2)}`].sort()
     for (const id of orphans) for (const key of variantsOf(id)) await putOurs(store, key)
@@ -37,7 +37,7 @@ for (const { name, open } of storesUnderTest) {
     await putStory(store, whole, ['1.jpg'])
     await putBytes(store, `stories/${imported}/1.jpg`)
     for (const id of [whole, imported]) for (const key of variantsOf(id)) await putOurs(store, key)
-    // Of somebody else: no metadata of ours, or no name of ours
+    // Written by somebody else, or not named like variants
     await putBytes(store, `variants/${running}/1.jpg.160.webp`)
     for (const key of [`variants/${running}/1.jpg`, `variants/${running}/1.jpg.0.webp`, 'variants/1.jpg.160.webp']) {
       await putOurs(store, key)
@@ -46,7 +46,7 @@ for (const { name, open } of storesUnderTest) {
     const told: string[] = []
     const sweep = (now: number, dryRun = false) =>
       new Sweeper(storyStore(store, HOUR), () => now).sweep({ dryRun, onRemoved: (_, keys) => told.push(...keys) })
-    t.equal((await sweep(Date.now())).variants, 0, 'what is young may still be on its way')
+    t.equal((await sweep(Date.now())).variants, 0, 'a young one may belong to an upload that is not over')
     const late = Date.now() + 10 * HOUR
     t.equal((await sweep(late, true)).variants, 12)
     t.same(await listKeys(store), before, 'a dry run changes nothing')
@@ -59,7 +59,7 @@ for (const { name, open } of storesUnderTest) {
 }
 
 t.test(
-  'a deletion that broke off before the variants is finished by the next one, and that is a success',
+  'a deletion that failed before it removed the variants is completed by the next one, which succeeds',
   async (t) => {
     for (const removal of ['one', 'all'] as const) {
       const store = await open(t)
@@ -75,11 +75,7 @@ t.test(
       const remove = (from: typeof store) =>
         removal === 'one' ? removeStory(storyStore(from, HOUR), id) : removeAllStories(storyStore(from, HOUR))
       await t.rejects(remove(broken), DeleteFailure)
-      t.same(
-        await listKeys(store, { after: 'stories/-deleting/b' }),
-        variantsOf(id),
-        'no reader sees the story any more',
-      )
+      t.same(await listKeys(store, { after: 'stories/-deleting/b' }), variantsOf(id), 'readers no longer see the story')
       await remove(store)
       t.same(await listKeys(store), [])
       if (removal === 'one') await t.rejects(remove(store), StoryNotFound)

@@ -1,15 +1,15 @@
 import { crc32 } from 'node:zlib'
 import sharp from 'sharp'
 import t from 'tap'
-import { type Resized, resize } from '../../src/variants/resize.ts'
-import type { Form } from '../../src/variants/variant.ts'
+import { resize, type Variant } from '../../src/variants/resize.ts'
+import type { Format } from '../../src/variants/variant.ts'
 import { png } from '../attack/hostile-images.ts'
 import { makeImage, NOT_IMAGES } from '../support/images.ts'
 
-const FORMS: readonly Form[] = ['jpeg', 'webp', 'avif', 'plain']
+const FORMATS: readonly Format[] = ['jpeg', 'webp', 'avif', 'plain']
 
-async function made(source: Buffer, width: number, form: Form): Promise<Resized> {
-  const result = await resize(source, width, form)
+async function made(source: Buffer, width: number, format: Format): Promise<Variant> {
+  const result = await resize(source, width, format)
   if (typeof result === 'string') throw new Error(`It is ${result}`)
   return result
 }
@@ -17,14 +17,14 @@ async function made(source: Buffer, width: number, form: Form): Promise<Resized>
 const red = { r: 200, g: 30, b: 30 }
 const green = { r: 30, g: 200, b: 30 }
 
-/** Red above, green below, as whoever looks at it sees it: stored turned and mirrored as the orientation says. */
+/** Makes an image that is displayed with red above and green below. It is stored turned and mirrored as the orientation says. */
 async function upright(orientation: number): Promise<Buffer> {
   const half = { width: 60, height: 40, channels: 3 as const }
   const stored = await sharp({ create: { ...half, height: 80, background: green } })
     .composite([{ input: { create: { ...half, background: red } }, gravity: 'north' }])
     .png()
     .toBuffer()
-  // The inverse of what a viewer does
+  // The inverse of what a browser does
   const image = sharp(stored)
   if ([2, 5, 7, 4].includes(orientation)) image.flop()
   const angle = { 3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90 }[orientation] ?? 0
@@ -32,15 +32,14 @@ async function upright(orientation: number): Promise<Buffer> {
   return sharp(turned).rotate(angle).withMetadata({ orientation }).jpeg({ quality: 95 }).toBuffer()
 }
 
-t.test('a picture is upright whatever its Exif orientation says', async (t) => {
+t.test('a variant is upright whatever the Exif orientation of its image', async (t) => {
   for (let orientation = 1; orientation <= 8; orientation++) {
     const source = await upright(orientation)
-    for (const form of FORMS) {
-      const { bytes, width, height } = await made(source, 30, form)
-      t.same([width, height], [30, 40], `orientation ${orientation} as ${form}`)
+    for (const format of FORMATS) {
+      const { bytes, width, height } = await made(source, 30, format)
+      t.same([width, height], [30, 40], `orientation ${orientation} as ${format}`)
       const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true })
       t.same([info.width, info.height], [30, 40], 'and nothing is left to turn')
-      /** How much more red than green there is. */
       const redness = (y: number) => {
         const at = (y * info.width + 15) * info.channels
         return data.readUInt8(at) - data.readUInt8(at + 1)
@@ -51,22 +50,22 @@ t.test('a picture is upright whatever its Exif orientation says', async (t) => {
   }
 })
 
-t.test('a WebP is shown as it is stored whatever its Exif orientation says, as in browsers', async (t) => {
+t.test('the Exif orientation of a WebP is ignored, as in browsers', async (t) => {
   for (const animated of [false, true]) {
     const image = sharp(await makeImage({ type: 'webp', animated, width: 60, height: 40 }), { animated })
     const source = await image.withMetadata({ orientation: 6 }).webp().toBuffer()
     const about = await sharp(source).metadata()
     t.equal(about.orientation, 6)
-    for (const form of FORMS) {
-      const { bytes, width, height } = await made(source, 30, form)
-      t.same([width, height], [30, 20], form)
-      const isFilm = animated && (form === 'webp' || form === 'plain')
-      t.equal((await sharp(bytes).metadata()).pages ?? 1, isFilm ? about.pages : 1, form)
+    for (const format of FORMATS) {
+      const { bytes, width, height } = await made(source, 30, format)
+      t.same([width, height], [30, 20], format)
+      const isAnimation = animated && (format === 'webp' || format === 'plain')
+      t.equal((await sharp(bytes).metadata()).pages ?? 1, isAnimation ? about.pages : 1, format)
     }
   }
 })
 
-t.test('no metadata is left: no place, no camera, no profile, and nothing that was hung on', async (t) => {
+t.test('a variant has no metadata: no place, no camera, no profile, and nothing that was appended', async (t) => {
   const bare = await sharp(await makeImage({ type: 'jpg', profileBytes: 5000 }))
     .keepIccProfile()
     .withExif({ IFD0: { Make: 'A camera' }, IFD3: { GPSLatitude: '52/1 31/1 0/1', GPSLatitudeRef: 'N' } })
@@ -79,21 +78,21 @@ t.test('no metadata is left: no place, no camera, no profile, and nothing that w
   const source = Buffer.concat([bare.subarray(0, 2), inserted, bare.subarray(2), Buffer.from('<script>')])
   const before = await sharp(source).metadata()
   t.ok(before.exif?.includes('A camera') && before.icc && before.xmp && before.iptc, 'the source has some')
-  for (const form of FORMS) {
+  for (const format of FORMATS) {
     for (const width of [20, 1920]) {
-      const { bytes } = await made(source, width, form)
+      const { bytes } = await made(source, width, format)
       const left = await sharp(bytes).metadata()
       t.same(
         [left.exif, left.icc, left.xmp, left.iptc],
         [undefined, undefined, undefined, undefined],
-        `${form} ${width}`,
+        `${format} ${width}`,
       )
       for (const text of ['A camera', 'Some town', 'A comment', '<script>']) t.notOk(bytes.includes(text), text)
     }
   }
 })
 
-t.test('colours are those of sRGB', async (t) => {
+t.test('a variant is in sRGB', async (t) => {
   const pixel = { width: 8, height: 8, channels: 3 as const, background: { r: 255, g: 0, b: 0 } }
   const p3 = await sharp({ create: pixel }).withIccProfile('p3').png().toBuffer()
   const cmyk = await sharp({ create: pixel }).toColourspace('cmyk').jpeg().toBuffer()
@@ -106,42 +105,42 @@ t.test('colours are those of sRGB', async (t) => {
   }
 })
 
-t.test('a picture is never made larger', async (t) => {
+t.test('a variant is never larger than its image', async (t) => {
   for (const type of ['jpg', 'png', 'gif', 'webp', 'avif'] as const) {
     const source = await makeImage({ type, width: 60, height: 40 })
-    for (const form of FORMS) {
-      const { width, height } = await made(source, 640, form)
-      t.same([width, height], [60, 40], `${type} as ${form}`)
-      const small = await made(source, 30, form)
-      t.same([small.width, small.height], [30, 20], `${type} as ${form}`)
+    for (const format of FORMATS) {
+      const { width, height } = await made(source, 640, format)
+      t.same([width, height], [60, 40], `${type} as ${format}`)
+      const small = await made(source, 30, format)
+      t.same([small.width, small.height], [30, 20], `${type} as ${format}`)
     }
   }
 })
 
-t.test('an animation stays one as WebP and GIF, and is its first frame as JPEG and AVIF', async (t) => {
+t.test('an animation stays one as WebP and GIF, and becomes its first frame as JPEG and AVIF', async (t) => {
   for (const type of ['gif', 'webp'] as const) {
     const source = await makeImage({ type, animated: true, width: 60, height: 40 })
     const frames = (await sharp(source).metadata()).pages
-    for (const [form, contentType, pages] of [
+    for (const [format, contentType, pages] of [
       ['webp', 'image/webp', frames],
       ['plain', 'image/gif', frames],
       ['jpeg', 'image/jpeg', 1],
       ['avif', 'image/avif', 1],
     ] as const) {
-      const { bytes, width, height, ...result } = await made(source, 30, form)
-      t.equal(result.contentType, contentType, `${type} as ${form}`)
-      t.same([width, height], [30, 20], `${type} as ${form}`)
-      t.equal((await sharp(bytes).metadata()).pages ?? 1, pages, `${type} as ${form}`)
+      const { bytes, width, height, ...result } = await made(source, 30, format)
+      t.equal(result.contentType, contentType, `${type} as ${format}`)
+      t.same([width, height], [30, 20], `${type} as ${format}`)
+      t.equal((await sharp(bytes).metadata()).pages ?? 1, pages, `${type} as ${format}`)
     }
   }
 })
 
-t.test('what is transparent stays so, but for JPEG, where it is white', async (t) => {
+t.test('transparency stays, except as JPEG, where it becomes white', async (t) => {
   const clear = { width: 8, height: 8, channels: 4 as const, background: { r: 0, g: 0, b: 0, alpha: 0 } }
   const source = await sharp({ create: clear }).png().toBuffer()
   t.equal((await made(source, 8, 'plain')).contentType, 'image/png')
-  for (const form of ['plain', 'webp', 'avif'] as const) {
-    t.equal((await sharp((await made(source, 8, form)).bytes).stats()).isOpaque, false, form)
+  for (const format of ['plain', 'webp', 'avif'] as const) {
+    t.equal((await sharp((await made(source, 8, format)).bytes).stats()).isOpaque, false, format)
   }
   const { data } = await sharp((await made(source, 8, 'jpeg')).bytes)
     .raw()
@@ -150,15 +149,16 @@ t.test('what is transparent stays so, but for JPEG, where it is white', async (t
   t.equal((await made(await makeImage({ type: 'png' }), 8, 'plain')).contentType, 'image/jpeg')
 })
 
-t.test('a very long picture fits into every format', async (t) => {
+t.test('a very tall image fits into every format', async (t) => {
   for (const width of [1, 20]) {
     const long = { width, height: 30_000, channels: 3 as const, background: red }
     const source = await sharp({ create: long }).png().toBuffer()
-    for (const form of FORMS) t.equal((await made(source, 320, form)).height, 16_383, `${width} wide as ${form}`)
+    for (const format of FORMATS)
+      t.equal((await made(source, 320, format)).height, 16_383, `${width} wide as ${format}`)
   }
 })
 
-t.test('what is broken, and what is no image of ours, is no picture', async (t) => {
+t.test('a broken image, and a file that is not an image of the five types, has no variant', async (t) => {
   const whole = await makeImage({ type: 'jpg', width: 400, height: 300 })
   const broken = {
     cut: whole.subarray(0, whole.length / 2),
@@ -172,7 +172,7 @@ t.test('what is broken, and what is no image of ours, is no picture', async (t) 
   for (const [what, bytes] of Object.entries(broken)) t.equal(await resize(bytes, 320, 'webp'), 'broken', what)
 })
 
-t.test('a variant has no more pixels than its encoder may hold, and keeps its shape', async (t) => {
+t.test('a variant has no more pixels than the memory of its encoder allows, and keeps its shape', async (t) => {
   const long = { width: 3500, height: 14_000, channels: 3 as const, background: red }
   const source = await sharp({ create: long }).png({ compressionLevel: 1 }).toBuffer()
   const { width, height } = await made(source, 9999, 'avif')
@@ -180,16 +180,16 @@ t.test('a variant has no more pixels than its encoder may hold, and keeps its sh
   t.ok(Math.abs(height / width - 4) < 0.01, `${width} × ${height}`)
 })
 
-t.test('no side is longer than 65,535 pixels', async (t) => {
+t.test('an image with a side of more than 65,535 pixels is too large', async (t) => {
   t.type(await resize(png({ width: 65_535, height: 1 }), 320, 'webp'), 'object')
   t.type(await resize(png({ width: 1, height: 65_535 }), 320, 'webp'), 'object')
   t.equal(await resize(png({ width: 65_536, height: 1 }), 320, 'webp'), 'huge')
   t.equal(await resize(png({ width: 1, height: 65_536 }), 320, 'webp'), 'huge')
 })
 
-t.test('a picture of too many pixels is not decoded', async (t) => {
+t.test('an image of too many pixels is not decoded', async (t) => {
   const png = Buffer.from(await makeImage({ type: 'png' }))
-  // Its first chunk, IHDR; whoever decodes finds too few bytes
+  // In IHDR, its first chunk. If it were decoded it would be broken, for it has too few bytes
   png.writeUInt32BE(11_000, 16)
   png.writeUInt32BE(10_000, 20)
   png.writeUInt32BE(crc32(png.subarray(12, 29)), 29)

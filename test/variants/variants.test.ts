@@ -12,7 +12,7 @@ import { WRITTEN_BY_US } from '../../src/stories/key.ts'
 import { removeStory } from '../../src/stories/remove.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
 import type { VariantSpec } from '../../src/variants/variant.ts'
-import { type Turns, Variants } from '../../src/variants/variants.ts'
+import { type Queue, Variants } from '../../src/variants/variants.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
 import { sample } from '../support/extent.ts'
 import { makeImage } from '../support/images.ts'
@@ -20,8 +20,8 @@ import { type Changes, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
 const HOUR = 3_600_000
-const MOST_BYTES = 8 * MIB
-// They count the processes of this one
+const MAX_BYTES = 8 * MIB
+// The tests count the child processes of this one
 t.jobs = 1
 const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
 
@@ -29,9 +29,8 @@ interface Setting {
   readonly store: ObjectStore & { readonly calls: string[] }
   readonly variants: Variants
   readonly spec: VariantSpec
-  /** What became of those that were asked for. */
   readonly outcomes: string[]
-  /** The bytes of a variant. */
+  /** Reads the bytes of a variant. */
   get(spec?: VariantSpec, signal?: AbortSignal): Promise<Buffer>
 }
 
@@ -48,10 +47,10 @@ async function setUp(
   const store = recordCalls(bare, change?.(bare))
   const queue = new FairQueue(atOnce, { timeoutMs, maxQueued: 1000, refusal: () => new ServerBusy() })
   const outcomes: string[] = []
-  const variants = new Variants(store, queue, MOST_BYTES, (outcome) => outcomes.push(outcome))
+  const variants = new Variants(store, queue, MAX_BYTES, (outcome) => outcomes.push(outcome))
   t.teardown(() => variants.close())
   const storyId = v7()
-  const spec: VariantSpec = { storyId, source: `stories/${storyId}/1.jpg`, width: 20, form: 'webp' }
+  const spec: VariantSpec = { storyId, source: `stories/${storyId}/1.jpg`, width: 20, format: 'webp' }
   await store.put(spec.source, inChunks(image), { contentType: 'image/jpeg', metadata: WRITTEN_BY_US })
   store.calls.length = 0
   return {
@@ -59,8 +58,11 @@ async function setUp(
     variants,
     spec,
     outcomes,
-    async get(wanted = spec, signal = new AbortController().signal) {
-      const found: FoundObject = await variants.find(wanted, (key) => store.get(key), { who: 'somebody', signal })
+    async get(requested = spec, signal = new AbortController().signal) {
+      const found: FoundObject = await variants.find(requested, (key) => store.get(key), {
+        clientId: 'somebody',
+        signal,
+      })
       return readAll(found.body)
     },
   }
@@ -69,8 +71,8 @@ async function setUp(
 const putsOf = ({ calls }: Setting['store']) =>
   calls.filter((call) => /^put .*[^e]$/.test(call) && !call.endsWith('done'))
 
-/** A GIF of so many frames, of which each changes one pixel. */
-function film(width: number, height: number, frames: number): Buffer {
+/** Makes a GIF whose frames change one pixel each. */
+function animation(width: number, height: number, frames: number): Buffer {
   const head = Buffer.from('GIF89a....\x80\0\0\0\0\0\xff\xff\xff', 'latin1')
   head.writeUInt16LE(width, 6)
   head.writeUInt16LE(height, 8)
@@ -78,13 +80,13 @@ function film(width: number, height: number, frames: number): Buffer {
   return Buffer.concat([head, ...Array<Buffer>(frames).fill(frame), Buffer.from(';')])
 }
 
-/** The processes that this one has started for pictures (Linux, proc(5)). */
+/** Returns the ids of the workers of this process (Linux, proc(5)). */
 function workers(): number[] {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ').filter(Boolean)
   return children.map(Number).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('variants/worker'))
 }
 
-t.test('a variant is made once, kept, and served from there', async (t) => {
+t.test('a variant is made once, kept in the store and served from there', async (t) => {
   const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
   const first = await get()
   t.equal(first.toString('latin1', 8, 12), 'WEBP')
@@ -94,64 +96,70 @@ t.test('a variant is made once, kept, and served from there', async (t) => {
   t.equal(contentType, 'image/webp')
   t.match(metadata, { ...WRITTEN_BY_US, width: '20', height: '15' })
   t.ok((await get()).equals(first))
-  t.equal(putsOf(store).length, 1, 'nothing is made again')
+  t.equal(putsOf(store).length, 1, 'it is not made again')
   await get({ ...spec, width: 10 })
-  await get({ ...spec, form: 'jpeg' })
+  await get({ ...spec, format: 'jpeg' })
   t.equal(putsOf(store).length, 3)
 })
 
-t.test('whoever wants the same variant at the same time waits for the one that is being made', async (t) => {
+t.test('concurrent requests for a variant wait for one job', async (t) => {
   const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }))
   const leaving = new AbortController()
   const all = Array.from({ length: 20 }, (_, n) => get(spec, n === 0 ? leaving.signal : undefined))
   await until(() => store.calls.length > 0)
   leaving.abort(new Error('gone'))
   const [first, ...rest] = await Promise.allSettled(all)
-  t.equal(first?.status, 'rejected', 'who has left does not wait')
+  t.equal(first?.status, 'rejected', 'a client that has left does not wait')
   t.same(new Set(rest.map(({ status }) => status)), new Set(['fulfilled']))
   t.equal(putsOf(store).length, 1)
 })
 
-t.test('no more are made at once than may be, each in a process that has less than this one', async (t) => {
-  const { spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }), { atOnce: 2 })
-  process.env.SOME_SECRET = 'nobody-should-know'
-  t.teardown(() => delete process.env.SOME_SECRET)
-  let most = 0
-  const timer = setInterval(() => {
-    most = Math.max(most, workers().length)
-  }, 5)
-  await Promise.all([10, 11, 12, 13, 14, 15].map((width) => get({ ...spec, width })))
-  clearInterval(timer)
-  t.equal(most, 2)
-  const [worker] = workers()
-  t.notOk(readFileSync(`/proc/${worker}/environ`, 'utf8').includes('nobody-should-know'))
-  const priority = Number(execFileSync('ps', ['-o', 'ni=', '-p', String(worker)]).toString())
-  t.ok(priority > 0, `nice ${priority}`)
-})
+t.test(
+  'no more variants are made at once than allowed, in processes with low priority and without credentials',
+  async (t) => {
+    const { spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }), { atOnce: 2 })
+    process.env.SOME_SECRET = 'nobody-should-know'
+    t.teardown(() => delete process.env.SOME_SECRET)
+    let most = 0
+    const timer = setInterval(() => {
+      most = Math.max(most, workers().length)
+    }, 5)
+    await Promise.all([10, 11, 12, 13, 14, 15].map((width) => get({ ...spec, width })))
+    clearInterval(timer)
+    t.equal(most, 2)
+    const [worker] = workers()
+    t.notOk(readFileSync(`/proc/${worker}/environ`, 'utf8').includes('nobody-should-know'))
+    const priority = Number(execFileSync('ps', ['-o', 'ni=', '-p', String(worker)]).toString())
+    t.ok(priority > 0, `nice ${priority}`)
+  },
+)
 
-t.test('who does not get a turn in time is told to come again, and what nobody waits for is not begun', async (t) => {
-  const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
-  const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1 })
-  const first = get({ ...spec, form: 'avif', width: 1199 })
-  await until(() => workers().length > 0)
-  await t.rejects(get(), ServerBusy)
-  const leaving = new AbortController()
-  const left = get(spec, leaving.signal)
-  leaving.abort(new Error('gone'))
-  await t.rejects(left, { message: 'gone' })
-  await first
-  t.equal(putsOf(store).length, 1)
-  await get()
-})
+t.test(
+  'a request that waits too long in the queue gets ServerBusy, and a variant that nobody waits for is not made',
+  async (t) => {
+    const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
+    const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1 })
+    const first = get({ ...spec, format: 'avif', width: 1199 })
+    await until(() => workers().length > 0)
+    await t.rejects(get(), ServerBusy)
+    const leaving = new AbortController()
+    const left = get(spec, leaving.signal)
+    leaving.abort(new Error('gone'))
+    await t.rejects(left, { message: 'gone' })
+    await first
+    t.equal(putsOf(store).length, 1)
+    await get()
+  },
+)
 
-t.test('a worker that is killed is replaced, and its picture is made by the next one', async (t) => {
+t.test('a worker that is killed is replaced, and the new one makes its variant', async (t) => {
   const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }))
   await get()
   const [idle] = workers()
   process.kill(idle as number, 'SIGKILL')
   await until(() => workers().length === 0)
   await get({ ...spec, width: 21 })
-  const made = get({ ...spec, form: 'avif', width: 1199 })
+  const made = get({ ...spec, format: 'avif', width: 1199 })
   const [busy] = workers()
   process.kill(busy as number, 'SIGKILL')
   t.ok((await made).length > 0)
@@ -160,7 +168,7 @@ t.test('a worker that is killed is replaced, and its picture is made by the next
 })
 
 for (const what of sample(['the worker dies', 'the store fails'] as const, 1)) {
-  t.test(`${what} while the bytes of a variant are on their way: none of them gets into the next one`, async (t) => {
+  t.test(`${what} while the bytes of a variant are sent: none of them gets into the next variant`, async (t) => {
     let puts = 0
     const change = (store: ObjectStore): Changes => ({
       async put(key, body, options) {
@@ -178,7 +186,7 @@ for (const what of sample(['the worker dies', 'the store fails'] as const, 1)) {
     })
     const image = await makeImage({ type: 'jpg', width: 2000, height: 1500 })
     const { store, spec, get } = await setUp(t, image, { change, atOnce: 1 })
-    const big: VariantSpec = { ...spec, width: 2000, form: 'jpeg' }
+    const big: VariantSpec = { ...spec, width: 2000, format: 'jpeg' }
     if (what === 'the store fails') await t.rejects(get(big), StoreFailure)
     const { width, height } = await sharp(await get(big)).metadata()
     t.same([width, height], [2000, 1500])
@@ -187,72 +195,75 @@ for (const what of sample(['the worker dies', 'the store fails'] as const, 1)) {
   })
 }
 
-t.test('who waits for what somebody else has begun gets a turn of its own when that one got none', async (t) => {
+t.test('requests that wait for the job of another one queue themselves if that one gets no turn', async (t) => {
   const { store, spec, variants } = await setUp(t, await makeImage({ type: 'jpg' }))
-  const asked: string[] = []
-  const turns: Turns = {
-    async take(_units, who) {
-      asked.push(who)
+  const queued: string[] = []
+  const queue: Queue = {
+    async take(_units, clientId) {
+      queued.push(clientId)
       await sleep(20)
-      if (who === 'first') throw new ServerBusy()
+      if (clientId === 'first') throw new ServerBusy()
     },
     give() {},
   }
-  const late = new Variants(store, turns, MOST_BYTES)
+  const late = new Variants(store, queue, MAX_BYTES)
   t.teardown(() => Promise.all([late.close(), variants.close()]))
-  const find = async (who: string) => {
-    const wish = { who, signal: new AbortController().signal }
-    return readAll((await late.find(spec, (key) => store.get(key), wish)).body)
+  const find = async (clientId: string) => {
+    const caller = { clientId, signal: new AbortController().signal }
+    return readAll((await late.find(spec, (key) => store.get(key), caller)).body)
   }
   const first = t.rejects(find('first'), ServerBusy)
-  await until(() => asked.length > 0)
+  await until(() => queued.length > 0)
   const found = await Promise.all(['second', 'third'].map(find))
   await first
   t.equal(found.length, 2)
-  t.equal(asked.length, 2, 'and they wait for one')
+  t.equal(queued.length, 2, 'and they share one job')
 })
 
-t.test('a film of too many pixels is too large, and its first frame is not', async (t) => {
-  const { spec, get } = await setUp(t, film(2000, 2000, 30))
+t.test('an animation of too many pixels is too large, but its first frame is not', async (t) => {
+  const { spec, get } = await setUp(t, animation(2000, 2000, 30))
   await t.rejects(get(spec), HugeImage)
-  t.ok((await get({ ...spec, form: 'jpeg' })).length > 0)
+  t.ok((await get({ ...spec, format: 'jpeg' })).length > 0)
 })
 
-t.test('an image that is too large in one width is made in another', async (t) => {
-  // Of one frame as large as the canvas
-  const gif = film(6300, 6300, 1)
+t.test('an image that takes too much memory in one width has a variant of another width', async (t) => {
+  // Its frame is as large as the canvas
+  const gif = animation(6300, 6300, 1)
   gif.writeUInt32LE(gif.readUInt32LE(6), 24)
   const { spec, get } = await setUp(t, gif)
   await t.rejects(get({ ...spec, width: 6300 }), HugeImage)
   t.ok((await get(spec)).length > 0)
 })
 
-t.test('what can not be made smaller is said at once when somebody asks again', async (t) => {
+t.test('a failure is remembered for the image as it is', async (t) => {
   const image = await makeImage({ type: 'jpg' })
   const { store, spec, get, outcomes } = await setUp(t, image.subarray(0, 300))
   for (const width of [20, 20, 30]) await t.rejects(get({ ...spec, width }), UnreadableImage)
   t.same(outcomes, ['failed'], 'it is tried once')
   await store.put(spec.source, inChunks(image), { contentType: 'image/jpeg', metadata: {} })
-  t.ok((await get()).length > 0, 'another image is not what the first one was')
-  await store.put(spec.source, inChunks(Buffer.alloc(MOST_BYTES + 1)), { contentType: 'image/jpeg', metadata: {} })
+  t.ok((await get()).length > 0, 'it does not count for another image under the same key')
+  await store.put(spec.source, inChunks(Buffer.alloc(MAX_BYTES + 1)), { contentType: 'image/jpeg', metadata: {} })
   await t.rejects(get(), HugeImage)
   await store.put(spec.source, inChunks(''), { contentType: 'image/jpeg', metadata: {} })
   await t.rejects(get(), UnreadableImage)
 })
 
-t.test('a variant of what was there before is made anew, and what somebody else put in its place too', async (t) => {
-  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
-  const first = await get()
-  const other = await makeImage({ type: 'jpg', width: 60, height: 10 })
-  await store.put(spec.source, inChunks(other), { contentType: 'image/jpeg', metadata: {} })
-  const second = await get()
-  t.notOk(second.equals(first))
-  const [key] = await listKeys(store, { prefix: 'variants/' })
-  await store.put(key as string, inChunks('<script>'), { contentType: 'text/html', metadata: {} })
-  t.ok((await get()).equals(second))
-})
+t.test(
+  'a variant of an overwritten image is made again, and so is one that somebody else has overwritten',
+  async (t) => {
+    const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
+    const first = await get()
+    const other = await makeImage({ type: 'jpg', width: 60, height: 10 })
+    await store.put(spec.source, inChunks(other), { contentType: 'image/jpeg', metadata: {} })
+    const second = await get()
+    t.notOk(second.equals(first))
+    const [key] = await listKeys(store, { prefix: 'variants/' })
+    await store.put(key as string, inChunks('<script>'), { contentType: 'text/html', metadata: {} })
+    t.ok((await get()).equals(second))
+  },
+)
 
-t.test('no variant is served of an image that is gone', async (t) => {
+t.test('no variant is served of an image that no longer exists', async (t) => {
   const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg' }))
   await get()
   await store.delete([spec.source])
@@ -262,7 +273,7 @@ t.test('no variant is served of an image that is gone', async (t) => {
 })
 
 for (const moment of ['before', 'after'] as const) {
-  t.test(`a story that is deleted while a variant is made, ${moment} it is stored, leaves none`, async (t) => {
+  t.test(`a story that is deleted just ${moment} a variant is stored leaves no variant`, async (t) => {
     const inner: { store?: ObjectStore } = {}
     const changes: Changes = {
       async put(key, body, options) {
@@ -281,55 +292,58 @@ for (const moment of ['before', 'after'] as const) {
     const variants = new Variants(
       store,
       new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
-      MOST_BYTES,
+      MAX_BYTES,
     )
     t.teardown(() => variants.close())
     const storyId = v7()
     const source = `stories/${storyId}/1.jpg`
     const image = await makeImage({ type: 'jpg' })
     await bare.put(source, inChunks(image), { contentType: 'image/jpeg', metadata: WRITTEN_BY_US })
-    const wish = { who: '', signal: new AbortController().signal }
-    const spec = { storyId, source, width: 20, form: 'webp' } as const
+    const caller = { clientId: '', signal: new AbortController().signal }
+    const spec = { storyId, source, width: 20, format: 'webp' } as const
     await t.rejects(
-      variants.find(spec, (key) => store.get(key), wish),
+      variants.find(spec, (key) => store.get(key), caller),
       ObjectNotFound,
     )
     t.same(await listKeys(bare), [])
   })
 }
 
-t.test('a variant whose bytes break off before the image is known to be there says so to its reader', async (t) => {
-  const { store, variants, spec } = await setUp(t, await makeImage({ type: 'jpg' }))
-  const wish = { who: '', signal: new AbortController().signal }
-  const variant = await variants.find(spec, (key) => store.get(key), wish)
-  await readAll(variant.body)
-  const broken = async () => {
-    // As stores give it out
-    const body = new Readable({ read() {} }).on('error', () => {})
-    setImmediate(() => body.destroy(new Error('the store went away')))
-    return { ...variant, body }
-  }
-  const slow = recordCalls(store, {
-    head: async (key) => {
-      await sleep(50)
-      return store.head(key)
-    },
-  })
-  const others = new Variants(
-    slow,
-    new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
-    MOST_BYTES,
-  )
-  t.teardown(() => others.close())
-  const { body } = await others.find(spec, broken, wish)
-  await t.rejects(readAll(body), { message: 'the store went away' })
-})
+t.test(
+  'if the bytes of a variant break off before its image is known to exist, its reader gets the error',
+  async (t) => {
+    const { store, variants, spec } = await setUp(t, await makeImage({ type: 'jpg' }))
+    const caller = { clientId: '', signal: new AbortController().signal }
+    const variant = await variants.find(spec, (key) => store.get(key), caller)
+    await readAll(variant.body)
+    const broken = async () => {
+      // As the stores return it
+      const body = new Readable({ read() {} }).on('error', () => {})
+      setImmediate(() => body.destroy(new Error('the store went away')))
+      return { ...variant, body }
+    }
+    const slow = recordCalls(store, {
+      head: async (key) => {
+        await sleep(50)
+        return store.head(key)
+      },
+    })
+    const others = new Variants(
+      slow,
+      new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
+      MAX_BYTES,
+    )
+    t.teardown(() => others.close())
+    const { body } = await others.find(spec, broken, caller)
+    await t.rejects(readAll(body), { message: 'the store went away' })
+  },
+)
 
-t.test('when the server closes, so do the workers, and nothing that waits is begun', async (t) => {
+t.test('when the server closes, the workers end and no waiting job starts', async (t) => {
   const { variants, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }), {
     atOnce: 1,
   })
-  const waiting = [get({ ...spec, form: 'avif', width: 1199 }), get()]
+  const waiting = [get({ ...spec, format: 'avif', width: 1199 }), get()]
   await until(() => workers().length > 0)
   const ended = Promise.allSettled(waiting)
   await variants.close()

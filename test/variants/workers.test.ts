@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import sharp from 'sharp'
 import t from 'tap'
 import { HugeImage, ServerBusy, UnreadableImage } from '../../src/errors.ts'
-import type { Form } from '../../src/variants/variant.ts'
+import type { Format } from '../../src/variants/variant.ts'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { Workers } from '../../src/variants/workers.ts'
 import { readAll } from '../support/bodies.ts'
@@ -13,13 +13,12 @@ import { makeImage } from '../support/images.ts'
 
 const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
 
-/** Has a worker make a variant. */
-function make(worker: WorkerProcess, image = photo, { width = 20, form = 'webp' as Form } = {}): Promise<Buffer> {
-  const order = { size: image.length, width, form }
-  return worker.make(Readable.from([image]), order, ({ body }) => readAll(Readable.from(body)))
+function make(worker: WorkerProcess, image = photo, { width = 20, format = 'webp' as Format } = {}): Promise<Buffer> {
+  const job = { size: image.length, width, format }
+  return worker.make(Readable.from([image]), job, ({ body }) => readAll(Readable.from(body)))
 }
 
-t.test('a worker that waits too long for its next picture ends, and until then is used again', async (t) => {
+t.test('a worker is used again until it has been idle for too long', async (t) => {
   const workers = new Workers(200)
   const used: WorkerProcess[] = []
   const use = () => workers.use((worker) => make(worker).finally(() => used.push(worker)))
@@ -33,7 +32,7 @@ t.test('a worker that waits too long for its next picture ends, and until then i
   await workers.close()
 })
 
-t.test('a worker that kept much memory is not used again', async (t) => {
+t.test('a worker that holds a lot of memory is not used again', async (t) => {
   const workers = new Workers()
   const used: WorkerProcess[] = []
   const side = 3600
@@ -41,8 +40,8 @@ t.test('a worker that kept much memory is not used again', async (t) => {
   const image = await noise.png({ compressionLevel: 0 }).toBuffer()
   await workers.use(async (worker) => {
     used.push(worker)
-    // Of 52 MB
-    await make(worker, image, { width: side, form: 'plain' })
+    // An image of 52 MB
+    await make(worker, image, { width: side, format: 'plain' })
   })
   await workers.use(async (worker) => {
     used.push(worker)
@@ -52,14 +51,14 @@ t.test('a worker that kept much memory is not used again', async (t) => {
   await workers.close()
 })
 
-t.test('a picture that takes too long is too large, and its worker is killed', async (t) => {
+t.test('an image that takes too long is too large, and its worker is killed', async (t) => {
   const worker = new WorkerProcess(1)
   await t.rejects(make(worker), HugeImage)
   t.notOk(worker.isAlive)
   await worker.ended
 })
 
-t.test('a worker goes on after a picture that is broken', async (t) => {
+t.test('a worker goes on after a broken image', async (t) => {
   const worker = new WorkerProcess()
   await t.rejects(make(worker, photo.subarray(0, 300)), UnreadableImage)
   t.equal((await make(worker)).toString('latin1', 8, 12), 'WEBP')
@@ -67,15 +66,15 @@ t.test('a worker goes on after a picture that is broken', async (t) => {
   await worker.ended
 })
 
-t.test('a worker ends that is told so before it has started', async () => {
+t.test('a worker that is told to end before it has started ends', async () => {
   const worker = new WorkerProcess()
   worker.end()
   await worker.ended
 })
 
-t.test('where no process can be started the server is busy, and goes on', async (t) => {
+t.test('the server is busy if no process can be started, and goes on', async (t) => {
   const { execPath } = process
-  // What a shell ends with that can't start a program, without its line on standard error
+  // Ends as a shell does that cannot find a program, without its line on standard error
   process.execPath = join(t.testdir({ node: '#!/bin/sh\nexit 127\n' }), 'node')
   await chmod(process.execPath, 0o755)
   t.teardown(() => {

@@ -1,7 +1,7 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import * as failures from '../../errors.ts'
 import { CONTENT_TYPES } from '../../images/types.ts'
-import { FORMATS } from '../../variants/variant.ts'
+import { REQUEST_FORMATS } from '../../variants/variant.ts'
 import {
   deleted,
   errors,
@@ -228,7 +228,7 @@ const variantQuery = (widths: readonly number[]) =>
     format: Type.Optional(
       Type.Unsafe<string>({
         type: 'string',
-        enum: FORMATS,
+        enum: REQUEST_FORMATS,
         description: 'Only with `w`. `auto` is AVIF or WebP if `Accept` names it, and otherwise JPEG, PNG or GIF',
         examples: ['webp'],
       }),

@@ -105,7 +105,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   ): Promise<Found> {
     try {
       if (!variant) return await withSize(await read(key), key, signal)
-      return await variants.find({ storyId, source: key, ...variant }, read, { who: request.clientId, signal })
+      return await variants.find({ storyId, source: key, ...variant }, read, { clientId: request.clientId, signal })
     } catch (error) {
       throw error instanceof ObjectNotFound ? new ImageNotFound(publicPath(key)) : error
     }
@@ -194,7 +194,7 @@ const TYPES = new Set(Object.values(CONTENT_TYPES))
 function contentTypeOf({ type, variant }: RequestedImage, { contentType = '' }: ObjectHead): string {
   if (!variant) return CONTENT_TYPES[type]
   if (TYPES.has(contentType)) return contentType
-  return variant.form === 'plain' ? CONTENT_TYPES[type] : `image/${variant.form}`
+  return variant.format === 'plain' ? CONTENT_TYPES[type] : `image/${variant.format}`
 }
 
 interface RequestedImage {
