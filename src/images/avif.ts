@@ -1,13 +1,13 @@
 import { NO_BYTES, type Scan, skip, take } from './scan.ts'
 import type { Header } from './types.ts'
 
-/** What is read of an AVIF. */
+/** What has been read of an AVIF. */
 interface Found {
   primary: number | undefined
-  /** Item properties (ISO/IEC 14496-12 section 8.11.14), counted from 1. */
+  /** Item properties (ISO/IEC 14496-12 section 8.11.14), numbered from 1. */
   readonly properties: { readonly type: string; readonly content: Buffer }[]
   readonly associations: Buffer[]
-  /** Bytes of properties and associations. */
+  /** Bytes of the associations. */
   held: number
   track: Size | undefined
 }
@@ -17,21 +17,21 @@ interface Size {
   readonly height: number
 }
 
-/** The properties that say how large an image is, and most bytes of them that are read: `ispe` and `irot` are smaller than `clap`. */
+/** The properties that determine the size of an image, and most bytes of one to read: `clap` is the largest. */
 const SIZES = ['ispe', 'clap', 'irot']
-const MOST_PROPERTY = 32
+const MAX_PROPERTY = 32
 
-/** Most bytes of properties and associations together; a grid of 1,000 tiles has some 7,000. */
-const MOST_HELD = 256 * 1024
+/** Most bytes of associations to hold; a grid of 1,000 tiles has some 7,000. */
+const MAX_HELD = 256 * 1024
 
 /**
- * Reads the boxes of an AVIF (ISO/IEC 14496-12 section 4.2) up to the first that says how large it is: `meta`, by its primary item, or
- * in a sequence without one `moov`, by its first track of pictures. Boxes before them, also megabytes of `mdat`, are passed over.
+ * Reads the boxes of an AVIF (ISO/IEC 14496-12 section 4.2) up to the one with its size: `meta`, by its primary item, or in a sequence
+ * without one `moov`, by its first track of images. Skips boxes before it, including megabytes of `mdat`.
  */
 export function* scanAvif(): Scan<Header | undefined> {
   let size: Size | undefined
   yield* scanBoxes(Number.POSITIVE_INFINITY, function* (type, length) {
-    if (type !== 'meta' && type !== 'moov') return yield* passOver(length)
+    if (type !== 'meta' && type !== 'moov') return yield* skipBox(length)
     const found: Found = { primary: undefined, properties: [], associations: [], held: 0, track: undefined }
     const isWhole = yield* type === 'meta' ? scanMeta(length, found) : scanMovie(length, found)
     size = type === 'meta' ? sizeOfPrimary(found) : found.track
@@ -41,11 +41,11 @@ export function* scanAvif(): Scan<Header | undefined> {
 }
 
 /**
- * Visits each of the boxes that fill the next bytes.
+ * Visits the boxes in the next bytes.
  *
- * @param length of them all
- * @param visit takes the content of a box, and returns whether to go on
- * @returns whether all of the bytes were taken
+ * @param length of all boxes together
+ * @param visit takes or skips the content of a box, and returns whether to continue
+ * @returns whether all bytes were taken or skipped
  */
 function* scanBoxes(length: number, visit: (type: string, length: number) => Scan<boolean>): Scan<boolean> {
   let left = length
@@ -75,57 +75,57 @@ function* scanMeta(length: number, found: Found): Scan<boolean> {
   yield* skip(4)
   return yield* scanBoxes(length - 4, function* (type, length) {
     if (type === 'iprp') return yield* scanBoxes(length, (type, length) => scanProperties(type, length, found))
-    if (type !== 'pitm') return yield* passOver(length)
+    if (type !== 'pitm') return yield* skipBox(length)
     const pitm = yield* take(Math.min(length, 8))
     found.primary = readPrimaryItem(pitm)
-    return yield* passOver(length - pitm.length)
+    return yield* skipBox(length - pitm.length)
   })
 }
 
 function* scanProperties(type: string, length: number, found: Found): Scan<boolean> {
   if (type === 'ipma') {
     found.held += length
-    if (found.held > MOST_HELD) return false
+    if (found.held > MAX_HELD) return false
     found.associations.push(Buffer.from(yield* take(length)))
     return true
   }
-  if (type !== 'ipco') return yield* passOver(length)
+  if (type !== 'ipco') return yield* skipBox(length)
   return yield* scanBoxes(length, function* (type, length) {
-    const content = SIZES.includes(type) ? Buffer.from(yield* take(Math.min(length, MOST_PROPERTY))) : NO_BYTES
+    const content = SIZES.includes(type) ? Buffer.from(yield* take(Math.min(length, MAX_PROPERTY))) : NO_BYTES
     found.properties.push({ type, content })
-    return yield* passOver(length - content.length)
+    return yield* skipBox(length - content.length)
   })
 }
 
-/** Reads a `moov` box: the size of the first track whose handler is `pict` or `vide` (ISO/IEC 23008-12 section 7.2). */
+/** Reads the size of the first track in a `moov` box whose handler is `pict` or `vide` (ISO/IEC 23008-12 section 7.2). */
 function* scanMovie(length: number, found: Found): Scan<boolean> {
   return yield* scanBoxes(length, function* (type, length) {
-    if (type !== 'trak' || found.track) return yield* passOver(length)
+    if (type !== 'trak' || found.track) return yield* skipBox(length)
     let size: Size | undefined
     return yield* scanBoxes(length, function* (type, length) {
       if (type === 'mdia') return yield* scanBoxes(length, (type, length) => scanHandler(type, length, found, size))
-      if (type !== 'tkhd') return yield* passOver(length)
+      if (type !== 'tkhd') return yield* skipBox(length)
       const header = yield* take(Math.min(length, 96))
       size = readTrackSize(header) ?? size
-      return yield* passOver(length - header.length)
+      return yield* skipBox(length - header.length)
     })
   })
 }
 
 function* scanHandler(type: string, length: number, found: Found, size: Size | undefined): Scan<boolean> {
-  if (type !== 'hdlr') return yield* passOver(length)
+  if (type !== 'hdlr') return yield* skipBox(length)
   const handler = yield* take(Math.min(length, 12))
   if (['pict', 'vide'].includes(handler.toString('latin1', 8, 12))) found.track ??= size
-  return yield* passOver(length - handler.length)
+  return yield* skipBox(length - handler.length)
 }
 
-function* passOver(length: number): Scan<boolean> {
+function* skipBox(length: number): Scan<boolean> {
   yield* skip(length)
   return true
 }
 
 /**
- * The size of the primary item as displayed: its `ispe`, cut by `clap` and turned by `irot` in the order of its properties
+ * Returns the displayed size of the primary item: its `ispe`, cropped by `clap` and turned by `irot` in the order of its properties
  * (ISO/IEC 23008-12 section 6.5). Readers ignore an Exif orientation here.
  */
 function sizeOfPrimary({ primary, properties, associations }: Found): Size | undefined {
@@ -137,15 +137,18 @@ function sizeOfPrimary({ primary, properties, associations }: Found): Size | und
     if (type === 'ispe' && content.length >= 12)
       size ??= { width: content.readUInt32BE(4), height: content.readUInt32BE(8) }
     if (!size) continue
-    if (type === 'clap') size = cut(size, content)
+    if (type === 'clap') size = crop(size, content)
     // Quarter turns in the two low bits
     if (type === 'irot' && ((content[0] ?? 0) & 1) === 1) size = { width: size.height, height: size.width }
   }
   return size
 }
 
-/** The clean aperture (ISO/IEC 14496-12 section 12.1.4): width, height and offset of its center as fractions. One outside is ignored. */
-function cut(size: Size, clap: Buffer): Size {
+/**
+ * Crops a size to a clean aperture (ISO/IEC 14496-12 section 12.1.4): width, height and offset of its center as fractions. Ignores one
+ * outside the image.
+ */
+function crop(size: Size, clap: Buffer): Size {
   if (clap.length < 32) return size
   const [width, height] = [0, 8].map((at) => Math.round(clap.readUInt32BE(at) / clap.readUInt32BE(at + 4))) as [
     number,
@@ -156,19 +159,19 @@ function cut(size: Size, clap: Buffer): Size {
   return fits(width, size.width, x) && fits(height, size.height, y) ? { width, height } : size
 }
 
-/** The size in a `tkhd` box (ISO/IEC 14496-12 section 8.3.2): its last two numbers, of 16 bits before the point. */
+/** Reads the size in a `tkhd` box (ISO/IEC 14496-12 section 8.3.2): its last two numbers, with 16 bits before the point. */
 export function readTrackSize(tkhd: Buffer): Size | undefined {
   if (tkhd.length < 84) return undefined
   return { width: tkhd.readUInt16BE(tkhd.length - 8), height: tkhd.readUInt16BE(tkhd.length - 4) }
 }
 
-/** The item number in a `pitm` box: 16 bits in its version 0, 32 bits later. */
+/** Reads the item number in a `pitm` box: 16 bits in version 0, 32 bits in later ones. */
 export function readPrimaryItem(pitm: Buffer): number | undefined {
   const length = pitm[0] === 0 ? 2 : 4
   return pitm.length < 4 + length ? undefined : pitm.readUIntBE(4, length)
 }
 
-/** The numbers of each item's properties in an `ipma` box (ISO/IEC 14496-12 section 8.11.14), without the bit that says "essential". */
+/** Reads the property numbers of each item in an `ipma` box (ISO/IEC 14496-12 section 8.11.14), without the "essential" bit. */
 export function readAssociations(ipma: Buffer): Map<number, number[]> {
   const idLength = ipma[0] === 0 ? 2 : 4
   const length = (ipma[3] ?? 0) & 1 ? 2 : 1

@@ -1,8 +1,8 @@
 import type { Orientation } from './types.ts'
 
 /**
- * The Orientation (tag 0x0112, one SHORT) in the first directory of Exif data, which is a TIFF file (TIFF 6.0 section 2). Undefined if
- * it has none that can be read; browsers ignore one of another type, and so does this.
+ * Reads the Orientation (tag 0x0112, one SHORT) in the first directory of Exif data, which is a TIFF file (TIFF 6.0 section 2). Returns
+ * undefined if there is none, or one of another type, which browsers ignore.
  */
 export function readOrientation(tiff: Buffer): Orientation | undefined {
   const order = tiff.toString('latin1', 0, 4)

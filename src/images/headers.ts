@@ -3,7 +3,7 @@ import { readOrientation } from './exif.ts'
 import { NO_BYTES, type Scan, seek, skip, take } from './scan.ts'
 import type { Header, ImageType, Orientation } from './types.ts'
 
-/** Reads the header of an image from the first byte of the file. Returns undefined if it has no size. */
+/** Read the header of an image from the first byte of the file. Return undefined if it has no size. */
 export const HEADERS: Readonly<Record<ImageType, () => Scan<Header | undefined>>> = {
   jpg: scanJpeg,
   png: scanPng,
@@ -13,9 +13,8 @@ export const HEADERS: Readonly<Record<ImageType, () => Scan<Header | undefined>>
 }
 
 /**
- * Reads the segments of a JPEG (ITU-T T.81, annex B) up to the start of the scan. Segments are passed over by their length, so the
- * thumbnail in an Exif segment, a JPEG with a size of its own, is never read, and megabytes of metadata are not held. Fill bytes and
- * stray ones are passed over as decoders do.
+ * Reads the segments of a JPEG (ITU-T T.81, annex B) up to the start of the scan. Skips segments by their length, so it never takes the
+ * thumbnail in an Exif segment for the image and holds no megabytes of metadata. Skips fill bytes and stray ones, as decoders do.
  */
 function* scanJpeg(): Scan<Header | undefined> {
   let size: { width: number; height: number } | undefined
@@ -34,7 +33,7 @@ function* scanJpeg(): Scan<Header | undefined> {
     if (marker === 0xe1) {
       const segment = yield* take(left)
       left -= segment.length
-      // Two bytes of 0 follow the name; decoders read a fill byte of another value too
+      // The name is followed by two bytes of 0; decoders accept another second one
       if (!hasExif && segment.toString('latin1', 0, 5) === 'Exif\0') {
         hasExif = true
         orientation = readOrientation(segment.subarray(6))
@@ -51,12 +50,12 @@ function* scanJpeg(): Scan<Header | undefined> {
 
 const EOI = 0xd9
 
-/** SOF0 to SOF15, without the three of these codes that are other segments. */
+/** SOF0 to SOF15, except the three codes of other segments among them. */
 function isFrameHeader(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc
 }
 
-/** Most bytes of an `eXIf` chunk that are looked at: its first directory comes first. */
+/** Most bytes of an `eXIf` chunk to read: its first directory comes first. */
 const EXIF_WINDOW = 64 * 1024
 
 /** Reads the chunks of a PNG (PNG third edition, section 5.3) up to the first pixels: `IHDR`, which comes first, and `eXIf`. */
@@ -83,8 +82,8 @@ function* scanPng(): Scan<Header | undefined> {
 }
 
 /**
- * Reads the logical screen of a GIF (GIF89a section 18) and its first image descriptor (section 20): where the first frame is larger
- * than the screen, browsers make the screen as large.
+ * Reads the logical screen of a GIF (GIF89a section 18) and its first image descriptor (section 20): browsers enlarge the screen to the
+ * first frame.
  */
 function* scanGif(): Scan<Header | undefined> {
   const screen = yield* take(13)
@@ -102,7 +101,7 @@ function* scanGif(): Scan<Header | undefined> {
       height = Math.max(height, frame.readUInt16LE(2) + frame.readUInt16LE(6))
     }
     if (separator !== 0x21) break
-    // The label of an extension, and its blocks, of which the last one has no bytes
+    // The label of an extension, and its blocks, of which the last one is empty
     yield* skip(1)
     for (let length = 1; length > 0; yield* skip(length)) length = (yield* take(1))[0] ?? 0
   }
@@ -110,8 +109,8 @@ function* scanGif(): Scan<Header | undefined> {
 }
 
 /**
- * Reads the size in the first chunk of a WebP (RFC 9649 section 2). An orientation in its Exif chunk comes after the pixels, where
- * browsers do not look for it.
+ * Reads the size in the first chunk of a WebP (RFC 9649 section 2). Browsers ignore the orientation in its Exif chunk, which comes after
+ * the pixels.
  */
 function* scanWebp(): Scan<Header | undefined> {
   const bytes = yield* take(30)

@@ -1,28 +1,28 @@
 import { HEADERS } from './headers.ts'
 import { ScanRun } from './scan.ts'
-import type { Header, ImageFormat, ImageType } from './types.ts'
+import type { Header, ImageInfo, ImageType } from './types.ts'
 
 export type Identified =
-  | { kind: 'image'; format: ImageFormat }
-  /** None of our types, whatever follows. HEIC and SVG are named, so that the sender can be told what to do. */
+  | { kind: 'image'; info: ImageInfo }
+  /** Not one of the five types. HEIC and SVG are named, so that the error can say what to send instead. */
   | { kind: 'heic' }
   | { kind: 'svg' }
   | { kind: 'unsupported' }
-  /** The signature of a type of ours, but no size, or a width or height of 0. */
+  /** It has the signature of one of the types, but no size, or a width or height of 0. */
   | { kind: 'broken'; type: ImageType }
 
 /**
- * Tells the type and size of an image while its bytes pass. Only signature and headers are read, no pixel is decoded: the result is
- * what the file claims to be, not that it is undamaged.
+ * Finds the type and size of an image while its bytes pass. It reads the signature and the headers and decodes no pixels, so it does not
+ * notice a damaged image.
  *
- * The size is the displayed one. A quarter turn swaps width and height; respected is what browsers respect:
+ * The size is the displayed one. A quarter turn swaps width and height, by what browsers respect:
  * - JPEG: the Orientation of the first Exif segment, before the scan;
  * - PNG: the Orientation of an `eXIf` chunk before the pixels;
  * - AVIF: `irot` and `clap` of the primary item (HEIF readers are told to ignore Exif here);
- * - WebP: nothing, its Exif chunk comes after the pixels, where browsers do not look for an orientation;
- * - GIF has none; its size is that of the logical screen, or of the first frame where that is larger.
+ * - WebP: nothing, since browsers do not look for an orientation after the pixels, where its Exif chunk is;
+ * - GIF: nothing; its size is that of the logical screen, or of the first frame where that is larger.
  *
- * Variants are made by the same rule.
+ * Variants follow the same rule.
  */
 export class Identifier {
   #found: Identified | undefined
@@ -30,15 +30,15 @@ export class Identifier {
   #type: ImageType | undefined
   #run: ScanRun<Header | undefined> | undefined
 
-  /** The type, as soon as it is known. */
+  /** Undefined until the type is known. */
   get type(): ImageType | undefined {
     return this.#type
   }
 
   /**
-   * Takes the next bytes of the file; they are neither changed nor kept. The work is linear in them.
+   * Reads the next bytes of the file, in linear time. Neither changes nor keeps them.
    *
-   * @returns what the image is, as soon as nothing that follows can change it
+   * @returns the result, as soon as nothing that follows can change it
    */
   push(bytes: Uint8Array): Identified | undefined {
     if (this.#found) return this.#found
@@ -54,7 +54,7 @@ export class Identifier {
     return this.#found
   }
 
-  /** What the image is, now that the file is over. */
+  /** Ends the file. */
   end(): Identified {
     if (!this.#run && !this.#found) this.#readStart(this.#start, true)
     this.#run?.end()
@@ -81,17 +81,17 @@ export class Identifier {
     if (!header?.width || !header.height) return { kind: 'broken', type }
     const { width, height, orientation } = header
     const [shownWidth, shownHeight] = orientation >= 5 ? [height, width] : [width, height]
-    return { kind: 'image', format: { type, width: shownWidth, height: shownHeight, orientation } }
+    return { kind: 'image', info: { type, width: shownWidth, height: shownHeight, orientation } }
   }
 }
 
-/** What a whole file is. */
+/** Identifies a complete file. */
 export function identifyImage(file: Uint8Array): Identified {
   const identifier = new Identifier()
   return identifier.push(file) ?? identifier.end()
 }
 
-/** Bytes: WebP's, whose second half is at offset 8. */
+/** In bytes: that of WebP, whose second half is at offset 8. */
 const LONGEST_SIGNATURE = 12
 
 function readSignature(bytes: Buffer, complete: boolean): ImageType | 'heic' | 'svg' | 'unsupported' | 'more' {
@@ -104,13 +104,13 @@ function readSignature(bytes: Buffer, complete: boolean): ImageType | 'heic' | '
   return readMarkup(bytes, complete)
 }
 
-/** Bytes of a `ftyp` box that are looked at; real ones have 20 to 60. */
+/** Most bytes of a `ftyp` box to read; real ones have 20 to 60. */
 const BRANDS_WINDOW = 512
 const HEVC_BRANDS = ['heic', 'heix', 'heim', 'heis', 'hevc', 'hevx', 'hevm', 'hevs']
 
 /**
- * Tells AVIF from HEIC by the brands of the file type box (ISO/IEC 14496-12 section 4.3): both are HEIF files, both may
- * claim the codec-neutral `mif1` and `msf1` (ISO/IEC 23008-12 section 10). The major brand has the first word.
+ * Distinguishes AVIF from HEIC by the brands of the file type box (ISO/IEC 14496-12 section 4.3). Both are HEIF files and may have the
+ * codec-neutral brands `mif1` and `msf1` (ISO/IEC 23008-12 section 10). The major brand has precedence.
  */
 function readBrands(bytes: Buffer, complete: boolean): 'avif' | 'heic' | 'unsupported' | 'more' {
   const end = Math.min(bytes.readUInt32BE(0), BRANDS_WINDOW)
@@ -124,16 +124,16 @@ function readBrands(bytes: Buffer, complete: boolean): 'avif' | 'heic' | 'unsupp
     : 'unsupported'
 }
 
-/** Bytes in which an SVG's first tag is looked for: there may be an editor's comment ahead of it. */
+/** Most bytes to search for the first tag of an SVG, which may come after an editor's comment. */
 const MARKUP_WINDOW = 8192
 
-/** Most bytes that are held until the type is known. */
+/** Most bytes to hold until the type is known. */
 const LONGEST_START = Math.max(BRANDS_WINDOW, MARKUP_WINDOW)
 
-/** Finds `<svg`, or a doctype of that name, after the white space, instructions and comments an XML file may begin with. */
+/** Finds `<svg`, or a doctype of that name, after the white space, instructions and comments with which an XML file may begin. */
 function readMarkup(bytes: Buffer, complete: boolean): 'svg' | 'unsupported' | 'more' {
   const text = decode(bytes.subarray(0, MARKUP_WINDOW))
-  // Nothing follows the repeated group, so the expression cannot fail and never goes back.
+  // Nothing follows the repeated group, so the expression never backtracks
   const rest = text.replace(/^\s*(?:(?:<\?.*?\?>|<!--.*?-->)\s*)*/s, '')
   if (/^<(?:!doctype\s+)?(?:[\w.-]+:)?svg[\s/>[]/i.test(rest)) return 'svg'
   const unfinished = rest === '' || /^<(?:\?|!--|[^>]*$)/.test(rest)
@@ -141,8 +141,8 @@ function readMarkup(bytes: Buffer, complete: boolean): 'svg' | 'unsupported' | '
 }
 
 /**
- * UTF-16 by its byte order mark or by a `<` of two bytes (XML 1.0, appendix F), otherwise UTF-8; without the mark, and
- * without a character that is cut off at the end.
+ * Decodes UTF-16, which has a byte order mark or a `<` of two bytes (XML 1.0, appendix F), or UTF-8. Omits the mark, and a character that
+ * is cut off at the end.
  */
 function decode(bytes: Buffer): string {
   const start = bytes.toString('latin1', 0, 2)

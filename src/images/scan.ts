@@ -1,44 +1,43 @@
-/** What a scan asks for next: bytes to look at, bytes to pass over, or to pass over everything before the next byte of this value. */
-type Want = { readonly take: number } | { readonly skip: number } | { readonly seek: number }
+/** What a scan requests next: to take or skip a number of bytes, or to skip to the next byte with a value. */
+type ScanRequest = { readonly take: number } | { readonly skip: number } | { readonly seek: number }
 
 /**
- * A reader of a header that takes its bytes as they come. It gets what it asked for as the result of `yield`; at the end of the
- * file that is less, or nothing.
+ * Reads a header from a stream. The result of `yield` is what was requested; fewer bytes, or none, at the end of the file.
  */
-export type Scan<T> = Generator<Want, T, Buffer>
+export type Scan<T> = Generator<ScanRequest, T, Buffer>
 
 /**
- * The next bytes; fewer at the end of the file. They are held in memory, so ask for little, and they may be the caller's, so read them
- * before the next `yield`.
+ * Takes the next bytes; fewer at the end of the file. They are held in memory, so take few. They may be a view of the caller's chunk, so
+ * read them before the next `yield`.
  */
 export function* take(bytes: number): Scan<Buffer> {
   return yield { take: bytes }
 }
 
-/** Passes over bytes, however many, without holding them. */
+/** Skips bytes, however many, without holding them. */
 export function* skip(bytes: number): Scan<void> {
   if (bytes > 0) yield { skip: bytes }
 }
 
-/** Passes over everything before the next byte of this value. */
+/** Skips everything before the next byte with this value. */
 export function* seek(byte: number): Scan<void> {
   yield { seek: byte }
 }
 
 /**
- * Most requests of one scan. Real headers take a few hundred, an AVIF grid of 1,000 tiles some 7,000, and each 2.5 MB of XMP before the
- * first frame of a GIF 20,000. Beyond that the image is broken, so that a file made to be slow costs less than half a second.
+ * Most requests of a scan, after which the image is broken: a file made to be slow costs less than half a second. Real headers take a few
+ * hundred, an AVIF grid of 1,000 tiles some 7,000, and 2.5 MB of XMP before the first frame of a GIF 20,000.
  */
-const MOST_STEPS = 100_000
+const MAX_STEPS = 100_000
 
-/** Runs a scan over bytes that come piece by piece. Holds no more than the scan asks for at once. */
+/** Runs a scan on a stream. Holds no more bytes than the scan takes at once. */
 export class ScanRun<T> {
   readonly #scan: Scan<T>
-  #state: IteratorResult<Want, T> | undefined
+  #state: IteratorResult<ScanRequest, T> | undefined
   #steps = 0
-  /** Bytes of the wanted ones that have come, if they did not come at once. */
+  /** What has arrived of the bytes to take, if they arrive in several chunks. */
   #taken: Buffer = NO_BYTES
-  /** How many of the wanted bytes have come, or were passed over. */
+  /** How many of the requested bytes have been taken or skipped. */
   #done = 0
 
   constructor(scan: Scan<T>) {
@@ -47,45 +46,45 @@ export class ScanRun<T> {
   }
 
   get isDone(): boolean {
-    return this.#want === undefined
+    return this.#request === undefined
   }
 
-  /** What the scan returned; undefined while it is not done, and if it took too many steps. */
+  /** The scan's result; undefined if it is not done or took too many steps. */
   get result(): T | undefined {
     return this.#state?.done ? this.#state.value : undefined
   }
 
-  get #want(): Want | undefined {
-    return this.#state?.done || this.#steps > MOST_STEPS ? undefined : this.#state?.value
+  get #request(): ScanRequest | undefined {
+    return this.#state?.done || this.#steps > MAX_STEPS ? undefined : this.#state?.value
   }
 
-  /** Takes the next bytes of the file, which are not kept. */
+  /** Reads the next chunk of the file and does not keep it. */
   push(chunk: Buffer): void {
     let at = 0
-    for (let want = this.#want; want; want = this.#want) {
-      if ('seek' in want) {
-        const found = chunk.indexOf(want.seek, at)
+    for (let request = this.#request; request; request = this.#request) {
+      if ('seek' in request) {
+        const found = chunk.indexOf(request.seek, at)
         if (found < 0) return
         at = found
         this.#resume(NO_BYTES)
         continue
       }
-      const all = 'take' in want ? want.take : want.skip
+      const all = 'take' in request ? request.take : request.skip
       const part = chunk.subarray(at, at + Math.min(all - this.#done, chunk.length))
       at += part.length
-      if ('take' in want && part.length < all) {
+      if ('take' in request && part.length < all) {
         if (this.#done === 0) this.#taken = Buffer.alloc(all)
         part.copy(this.#taken, this.#done)
       }
       this.#done += part.length
       if (this.#done < all) return
-      this.#resume('skip' in want ? NO_BYTES : part.length === all ? part : this.#taken)
+      this.#resume('skip' in request ? NO_BYTES : part.length === all ? part : this.#taken)
     }
   }
 
-  /** The file is over: the scan gets what has come, and nothing more. */
+  /** Ends the file: the scan gets what has arrived, and then nothing. */
   end(): T | undefined {
-    while (this.#want) this.#resume(this.#taken.subarray(0, this.#done))
+    while (this.#request) this.#resume(this.#taken.subarray(0, this.#done))
     return this.result
   }
 

@@ -9,22 +9,23 @@ export const CONTENT_TYPES: Readonly<Record<ImageType, string>> = {
   avif: 'image/avif',
 }
 
-/** An EXIF orientation (tag 0x0112): 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 are turned by a quarter. */
+/** An EXIF orientation (tag 0x0112): 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 include a quarter turn. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
 
-/** What the header of an image says. */
+/** The header of an image. */
 export interface Header {
-  /** Pixels as stored, 1 or more. */
+  /** In pixels, as stored, 1 or more. */
   readonly width: number
   readonly height: number
-  /** How a reader has to turn what the decoder returns. */
+  /** How to turn what the decoder returns. */
   readonly orientation: Orientation
 }
 
-export interface ImageFormat {
+/** An image as it is displayed. */
+export interface ImageInfo {
   /** Also the file name extension. */
   readonly type: ImageType
-  /** Pixels as displayed, 1 or more. */
+  /** In pixels, 1 or more. */
   readonly width: number
   readonly height: number
   readonly orientation: Orientation

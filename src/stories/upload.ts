@@ -2,7 +2,7 @@ import { KeyInUse, KeyReused, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeou
 import { hashBody } from '../hash.ts'
 import { type Head, readHead } from '../images/read-head.ts'
 import { NO_BYTES } from '../images/scan.ts'
-import { CONTENT_TYPES, type ImageFormat } from '../images/types.ts'
+import { CONTENT_TYPES, type ImageInfo } from '../images/types.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { Body } from '../store/object-store.ts'
 import { isLasting } from './debris.ts'
@@ -143,7 +143,7 @@ class RunningUpload {
   /** Resolves when the image was read; storing it goes on. */
   async takeImage(number: number, body: Body): Promise<void> {
     const chunks = body[Symbol.asyncIterator]()
-    let { bytes: start, format, type, readOn }: Head = await readHead(chunks, number, this.#options.maxPixels)
+    let { bytes: start, info, type, readNext }: Head = await readHead(chunks, number, this.#options.maxPixels)
     await this.#room()
     const isStored = (await this.#earlier) === undefined
     const key = imageKey(this.#id, number, type)
@@ -170,7 +170,7 @@ class RunningUpload {
         const next: IteratorResult<Uint8Array> = await upload.orFailure(chunks.next())
         chunk = next.done ? undefined : next.value
         // A size that comes after more than is held is in the record alone
-        format ??= readOn(chunk)
+        info ??= readNext(chunk)
       }
       upload.#unstored += size
       wasRead()
@@ -179,7 +179,7 @@ class RunningUpload {
     const result = isStored
       ? this.#store.put(key, bytes(), {
           contentType: CONTENT_TYPES[type],
-          metadata: { ...WRITTEN_BY_US, ...(format && sizeMetadata(format)) },
+          metadata: { ...WRITTEN_BY_US, ...(info && sizeMetadata(info)) },
           readAhead: this.#options.readAhead,
         })
       : hashBody(bytes())
@@ -187,7 +187,7 @@ class RunningUpload {
       .then(
         ({ size, sha256 }) => {
           const name = `${number}.${type}`
-          const { width, height } = format as ImageFormat
+          const { width, height } = info as ImageInfo
           this.#manifest[number - 1] = { name, type: CONTENT_TYPES[type], size, width, height, sha256 }
         },
         (error) => this.#fail(error),
@@ -284,6 +284,6 @@ class RunningUpload {
   }
 }
 
-function sizeMetadata({ width, height }: ImageFormat): Record<string, string> {
+function sizeMetadata({ width, height }: ImageInfo): Record<string, string> {
   return { width: String(width), height: String(height) }
 }

@@ -1,6 +1,6 @@
 import sharp, { type Metadata, type Sharp } from 'sharp'
 import { identifyImage } from '../images/identify.ts'
-import type { ImageFormat, Orientation } from '../images/types.ts'
+import type { ImageInfo, Orientation } from '../images/types.ts'
 import { type Encoder, MAX_MEMORY, maxWidth, memoryFor, type Plan, type Size } from './memory.ts'
 import { type Source, sourceOf, withEnd } from './source.ts'
 import type { Format } from './variant.ts'
@@ -45,7 +45,7 @@ export type Problem = 'broken' | 'huge'
 export async function resize(file: Buffer, width: number, format: Format): Promise<Variant | Problem> {
   const found = identifyImage(file)
   if (found.kind !== 'image') return 'broken'
-  const { format: image } = found
+  const { info: image } = found
   if (isHuge(image)) return 'huge'
   try {
     return await makeVariant(sourceOf(file, image), image, width, format, 'error')
@@ -68,7 +68,7 @@ function isHuge({ width, height }: Size, frames = 1): boolean {
 
 async function makeVariant(
   source: Source,
-  image: ImageFormat,
+  image: ImageInfo,
   width: number,
   format: Format,
   failOn: 'error' | 'warning',
@@ -94,7 +94,7 @@ async function makeVariant(
 type Steps = NonNullable<ReturnType<typeof planSteps>>
 
 /** Returns undefined if no decoded pixel is on the canvas. */
-function planSteps(source: Source, image: ImageFormat, metadata: Metadata, format: Format) {
+function planSteps(source: Source, image: ImageInfo, metadata: Metadata, format: Format) {
   const { type, width, height, orientation } = image
   const { left = 0, top = 0 } = source.place ?? {}
   const isTurned = orientation >= 5

@@ -1,4 +1,4 @@
-import type { ImageFormat } from '../images/types.ts'
+import type { ImageInfo } from '../images/types.ts'
 import { avifSource } from './avif-source.ts'
 import { gifSource } from './gif-source.ts'
 import { pngSource } from './png-source.ts'
@@ -15,7 +15,7 @@ export interface Source {
 }
 
 /** Rewrites an image for libvips, whose decoders ignore some of what browsers respect. Copies the file only if necessary. */
-export function sourceOf(file: Buffer, image: ImageFormat): Source {
+export function sourceOf(file: Buffer, image: ImageInfo): Source {
   const { type } = image
   if (type === 'gif') return gifSource(file, image)
   if (type === 'png') return pngSource(file)

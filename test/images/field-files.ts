@@ -5,12 +5,12 @@ import { box, fileType } from '../support/images.ts'
 
 const CASES = new URL('./cases/', import.meta.url)
 
-/** Small files that were seen to go wrong in servers of this kind, by name. */
+/** Reads a small file that other servers of this kind have been seen to get wrong. */
 export function caseFile(name: string): Buffer {
   return readFileSync(new URL(name, CASES))
 }
 
-/** Files that browsers show in a way that a decoder alone does not, by what they are: those that were seen, and others of their kinds. */
+/** Makes files that browsers show differently from a decoder alone, by description. */
 export async function fieldFiles(): Promise<Map<string, Buffer>> {
   const files = new Map(readdirSync(CASES).map((name) => [name, caseFile(name)]))
   for (const [screen, ...frames] of GIFS)
@@ -45,7 +45,7 @@ export async function fieldFiles(): Promise<Map<string, Buffer>> {
 type Size = readonly [width: number, height: number]
 type Frame = readonly [left: number, top: number, width: number, height: number]
 
-/** 640 × 480 and its like, and more than 2048, are sizes of screens that libvips does not believe. */
+/** libvips does not believe some screen sizes, such as 640 × 480 and more than 2048. */
 const GIFS: readonly (readonly [Size, ...Frame[]])[] = [
   [
     [1, 1],
@@ -91,7 +91,7 @@ const GIFS: readonly (readonly [Size, ...Frame[]])[] = [
   ],
 ]
 
-/** A GIF whose frames are of one colour. */
+/** Makes a GIF whose frames have one colour each. */
 function gif([width, height]: Size, frames: readonly Frame[]): Buffer {
   const parts = [Buffer.from('GIF89a'), little(width, height), Buffer.from('800000000000c86432', 'hex')]
   for (const frame of frames) {
@@ -131,7 +131,7 @@ function long(...values: number[]): Buffer {
   return bytes
 }
 
-/** Primaries and transfer of ITU-T H.273. */
+/** Code points of primaries and transfer (ITU-T H.273). */
 const CODE_POINTS: readonly (readonly [number, number])[] = [
   [1, 1],
   [1, 8],
@@ -167,7 +167,7 @@ const COLOURS: Readonly<Record<string, readonly Buffer[]>> = {
   'gAMA beside sRGB': [gamma(100_000), SRGB],
 }
 
-/** A PNG of one grey, with the transfer of ITU-T H.273 that its `cICP` names. */
+/** Makes a PNG of one grey, whose `cICP` has this transfer code point (ITU-T H.273). */
 export function greyPng(level: number, transfer: number): Buffer {
   return png(2, [cicp(1, transfer)], [level, level, level])
 }
@@ -178,7 +178,7 @@ const DEEP: Readonly<Record<string, readonly Buffer[]>> = {
   'nothing besides': [],
 }
 
-/** A PNG of one colour. */
+/** Makes a PNG of one colour. */
 function png(
   colourType: 0 | 2 | 4,
   chunks: readonly Buffer[],
@@ -198,7 +198,7 @@ function png(
 
 const PNG_SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex')
 
-/** An animation of 80 × 60 whose default image is red and no frame, and whose first frame is green and lies anywhere. */
+/** Makes an animation of 80 × 60 whose default image is red and not a frame, and whose first frame is green. */
 function animatedPng(left: number, top: number, width: number, height: number): Buffer {
   const pixels = (width: number, height: number, colour: readonly number[]) =>
     deflateSync(Buffer.from(Array.from({ length: height }, () => [0, ...Array(width).fill(colour).flat()]).flat()))
@@ -225,7 +225,7 @@ function withCodePoints(avif: Buffer, primaries: number, transfer: number): Buff
   return copy
 }
 
-/** A copy with another text in the place of one, and its last byte changed by so much. */
+/** Makes a copy in which one text is replaced by another, whose last byte is increased. */
 function withText(file: Buffer, text: string, other: string, change = 0): Buffer {
   const copy = Buffer.from(file)
   copy.write(other, copy.indexOf(text), 'latin1')
@@ -233,7 +233,7 @@ function withText(file: Buffer, text: string, other: string, change = 0): Buffer
   return copy
 }
 
-/** An AVIF whose clean aperture is so many pixels to the right. */
+/** Makes a copy of an AVIF whose clean aperture is moved to the right. */
 export function withOffset(avif: Buffer, pixels: number): Buffer {
   const copy = Buffer.from(avif)
   const at = copy.indexOf('clap') + 4 + 16
@@ -245,7 +245,7 @@ export function withOffset(avif: Buffer, pixels: number): Buffer {
 function withoutMeta(avif: Buffer): Buffer {
   const copy = Buffer.from(avif)
   copy.write('free', copy.indexOf('meta'), 'latin1')
-  // Those brands promise one
+  // Brands that require one
   copy.write('avismsf1iso8iso8iso8iso8iso8', 16, 'latin1')
   return copy
 }
@@ -256,7 +256,7 @@ export function withBrand(avif: Buffer, brand: string): Buffer {
   return copy
 }
 
-/** A JPEG with more metadata before its size than is held of a file. */
+/** Makes a copy of a JPEG with this many bytes of metadata before its size. */
 export function withMetadata(jpeg: Buffer, bytes: number): Buffer {
   const segment = Buffer.concat([
     Buffer.from('ffe1ffff', 'hex'),
@@ -269,7 +269,7 @@ export function withMetadata(jpeg: Buffer, bytes: number): Buffer {
   ])
 }
 
-/** An AVIF whose pixels come before its `meta` box. */
+/** Makes an AVIF whose pixels come before its `meta` box. */
 export function withPixelsFirst(bytes: number, width: number, height: number): Buffer {
   const ispe = box('ispe', long(0, width, height))
   const iprp = box('iprp', box('ipco', ispe), box('ipma', long(0, 1), Buffer.from([0, 1, 1, 1])))

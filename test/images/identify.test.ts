@@ -9,15 +9,15 @@ const TYPES: ImageType[] = ['jpg', 'png', 'gif', 'webp', 'avif']
 const ORIENTATIONS: Orientation[] = [1, 2, 3, 4, 5, 6, 7, 8]
 
 function image(type: ImageType, width: number, height: number, orientation: Orientation = 1): Identified {
-  return { kind: 'image', format: { type, width, height, orientation } }
+  return { kind: 'image', info: { type, width, height, orientation } }
 }
 
-/** What is known after a part of a file, which may be nothing yet. */
+/** Identifies the start of a file. */
 function identifyPart(part: Uint8Array): Identified | { kind: 'more' } {
   return new Identifier().push(part) ?? { kind: 'more' }
 }
 
-/** Asks as an upload does, with 64 KiB at a time; with the bytes that it took. */
+/** Identifies a file in chunks of 64 KiB, as an upload does. Returns the number of bytes that it took as well. */
 function identifyGrowing(file: Buffer): { found: Identified; bytes: number } {
   const identifier = new Identifier()
   for (let bytes = 0; bytes < file.length; bytes += 65_536) {
@@ -33,7 +33,7 @@ t.test('every type has a media type of its own', async (t) => {
   for (const value of Object.values(CONTENT_TYPES)) t.match(value, /^image\//)
 })
 
-t.test('the type and size of a real image are those its decoder sees', async (t) => {
+t.test('the type and size of a real image are those that its decoder finds', async (t) => {
   const variants: ImageOptions[] = [
     ...TYPES.map((type) => ({ type })),
     ...TYPES.map((type) => ({ type, width: 1, height: 1 })),
@@ -58,7 +58,7 @@ t.test('the size is the displayed one, for all eight orientations of a jpg, png 
     for (const orientation of ORIENTATIONS) {
       const file = await makeImage({ type, orientation })
       const { autoOrient } = await sharp(file).metadata()
-      // An AVIF is turned by its decoder
+      // The decoder turns an AVIF
       const left = type === 'avif' ? 1 : orientation
       t.same(identifyImage(file), image(type, autoOrient.width, autoOrient.height, left), `${type} ${orientation}`)
       t.same(identifyPart(file), orientation < 5 ? image(type, 40, 30, left) : image(type, 30, 40, left))
@@ -66,11 +66,11 @@ t.test('the size is the displayed one, for all eight orientations of a jpg, png 
   }
 })
 
-t.test('an orientation in a webp, after its pixels, changes nothing', async (t) => {
+t.test('an orientation after the pixels of a webp is ignored', async (t) => {
   t.same(identifyImage(await makeImage({ type: 'webp', orientation: 6 })), image('webp', 40, 30))
 })
 
-t.test('a size behind 600 KB of metadata is found when the bytes have come', async (t) => {
+t.test('a size after 600 KB of metadata is found once the bytes have arrived', async (t) => {
   for (const type of ['jpg', 'png', 'avif'] as const) {
     const file = await makeImage({ type, orientation: 6, profileBytes: 600_000 })
     t.same(identifyPart(file.subarray(0, 65_536)), { kind: 'more' })
@@ -80,7 +80,7 @@ t.test('a size behind 600 KB of metadata is found when the bytes have come', asy
   }
 })
 
-t.test('a big image is known by its first 64 KiB', async (t) => {
+t.test('a big image is identified by its first 64 KiB', async (t) => {
   const file = await bigImage(2_000_000)
   t.ok(file.length >= 2_000_000 && file.length < 2_020_000)
   t.equal(file, await bigImage(2_000_000))
@@ -88,26 +88,26 @@ t.test('a big image is known by its first 64 KiB', async (t) => {
   t.same(identifyGrowing(file), { found: image('png', width, height), bytes: 65_536 })
 })
 
-t.test('an answer given on part of a file is the answer for all of it', async (t) => {
+t.test('the result for the start of a file is the result for all of it', async (t) => {
   const files = [
     ...(await Promise.all(TYPES.map((type) => makeImage({ type })))),
     ...(await Promise.all(TYPES.map((type) => makeImage({ type, orientation: 6 })))),
     ...Object.values(NOT_IMAGES),
   ]
   for (const file of files) {
-    const answer = identifyImage(file)
+    const result = identifyImage(file)
     let decided = false
     for (let bytes = 0; bytes <= file.length; bytes += 1) {
       const partial = identifyPart(file.subarray(0, bytes))
       if (partial.kind === 'more' && !decided) continue
       decided = true
-      if (JSON.stringify(partial) !== JSON.stringify(answer)) t.same(partial, answer, `first ${bytes} bytes`)
+      if (JSON.stringify(partial) !== JSON.stringify(result)) t.same(partial, result, `first ${bytes} bytes`)
     }
-    t.ok(decided, JSON.stringify(answer))
+    t.ok(decided, JSON.stringify(result))
   }
 })
 
-t.test('the head may be a view into other memory, and is left as it was', async (t) => {
+t.test('the start may be a view of other memory, and is not changed', async (t) => {
   const file = await makeImage({ type: 'jpg', orientation: 6 })
   const memory = new Uint8Array(file.length + 20).fill(0xff)
   memory.set(file, 10)
@@ -116,7 +116,7 @@ t.test('the head may be a view into other memory, and is left as it was', async 
   t.same(memory, before)
 })
 
-t.test('what is no image is refused, with a name where the sender can be helped', async (t) => {
+t.test('a file that is not an image is unsupported, and HEIC and SVG are named', async (t) => {
   const kinds: Record<string, string> = { svg: 'svg', svgUtf16: 'svg', heic: 'heic' }
   for (const [name, file] of Object.entries(NOT_IMAGES)) {
     t.same(identifyImage(file), { kind: kinds[name] ?? 'unsupported' }, name)
@@ -124,14 +124,14 @@ t.test('what is no image is refused, with a name where the sender can be helped'
   t.same(identifyImage(Buffer.alloc(0)), { kind: 'unsupported' })
 })
 
-t.test('fewer bytes than the longest signature decide nothing until the file is complete', async (t) => {
+t.test('fewer bytes than the longest signature are not identified until the file is complete', async (t) => {
   for (const file of [Buffer.alloc(0), Buffer.from('GIF89a'), Buffer.from('plain text')]) {
     t.same(identifyPart(file), { kind: 'more' })
   }
   t.same(identifyImage(Buffer.from('plain text')), { kind: 'unsupported' })
 })
 
-t.test('a complete file with a signature and no size is broken', async (t) => {
+t.test('a complete file with a signature but no size is broken', async (t) => {
   const signatures: Record<ImageType, Buffer> = {
     jpg: Buffer.from('ffd8ffe0', 'hex'),
     png: Buffer.from('89504e470d0a1a0a', 'hex'),
@@ -142,7 +142,7 @@ t.test('a complete file with a signature and no size is broken', async (t) => {
   for (const type of TYPES) t.same(identifyImage(signatures[type]), { kind: 'broken', type })
 })
 
-t.test('a width or height of 0 is broken, at once', async (t) => {
+t.test('an image with a width or height of 0 is broken, at once', async (t) => {
   const png = Buffer.from(await makeImage({ type: 'png' }))
   png.writeUInt32BE(0, 16)
   t.same(identifyPart(png), { kind: 'broken', type: 'png' })
@@ -177,7 +177,7 @@ t.test('an AVIF sequence is an avif', async (t) => {
   t.same(identifyImage(file), image('avif', 40, 30))
 })
 
-t.test('SVG is recognised behind all that XML allows ahead of its first tag', async (t) => {
+t.test('SVG is recognised after everything that XML allows before the first tag', async (t) => {
   const utf16be = Buffer.from('<svg xmlns="urn:x">', 'utf16le').swap16()
   const yes = [
     '<svg/>',
@@ -203,7 +203,7 @@ t.test('SVG is recognised behind all that XML allows ahead of its first tag', as
   for (const text of no) t.same(identifyImage(Buffer.from(text)), { kind: 'unsupported' }, text)
 })
 
-t.test('an SVG whose first tag has not come yet is waited for, up to 8 KiB', async (t) => {
+t.test('the first tag of an SVG may arrive late, within 8 KiB', async (t) => {
   const starts = [
     ' '.repeat(20),
     '<?xml version="1.0"',
@@ -223,7 +223,7 @@ t.test('an SVG whose first tag has not come yet is waited for, up to 8 KiB', asy
   t.same(identifyPart(Buffer.from(`<!--${' '.repeat(9000)}--><svg>`)), { kind: 'unsupported' })
 })
 
-// From here on: what no encoder makes, built by hand.
+// From here on: files that no encoder makes, built by hand
 
 interface Tiff {
   little?: boolean
@@ -279,7 +279,7 @@ t.test('Exif data of both byte orders is read', async (t) => {
   }
 })
 
-t.test('Exif data that makes no sense turns nothing', async (t) => {
+t.test('Exif data that makes no sense does not turn the image', async (t) => {
   const nonsense = {
     empty: Buffer.alloc(0),
     'cut off in its header': tiff().subarray(0, 6),
@@ -298,7 +298,7 @@ t.test('Exif data that makes no sense turns nothing', async (t) => {
   }
 })
 
-t.test('the first Exif segment alone counts', async (t) => {
+t.test('only the first Exif segment counts', async (t) => {
   t.same(identifyImage(await jpgWith(exif(tiff()), exif(tiff({ orientation: 1 })))), TURNED)
   t.same(identifyImage(await jpgWith(exif(tiff({ orientation: 1 })), exif(tiff()))), UPRIGHT)
   t.same(identifyImage(await jpgWith(exif(tiff({ entries: 0 })), exif(tiff()))), UPRIGHT)
@@ -323,7 +323,7 @@ t.test('a jpg whose scan comes before any size is broken', async (t) => {
   t.same(identifyPart(Buffer.from('ffd8ffda000c0000000000000000', 'hex')), { kind: 'broken', type: 'jpg' })
 })
 
-t.test('an orientation counts in a png if it comes ahead of the pixels', async (t) => {
+t.test('an orientation in a png counts if it comes before the pixels', async (t) => {
   const png = await makeImage({ type: 'png' })
   const chunk = Buffer.concat([Buffer.from([0, 0, 0, 26]), Buffer.from('eXIf'), tiff(), Buffer.alloc(4)])
   t.same(identifyImage(Buffer.concat([png.subarray(0, 33), chunk, png.subarray(33)])), image('png', 30, 40, 6))
@@ -363,7 +363,7 @@ function avif(options: Avif = {}): Buffer {
   return Buffer.concat([fileType('avif', 'mif1'), ahead, box('meta', number(0, 4), box('pitm', pitm), iprp)])
 }
 
-t.test('an avif is turned by a rotation of its primary item alone', async (t) => {
+t.test('only a rotation of its primary item turns an avif', async (t) => {
   t.same(identifyImage(avif()), image('avif', 30, 40))
   t.same(identifyImage(avif({ property: 1 })), image('avif', 40, 30))
   for (const quarters of [0, 2]) {
@@ -391,7 +391,7 @@ t.test('item and property numbers of every width are read', async (t) => {
   t.same(identifyImage(avif({ pitm, ipma })), image('avif', 30, 40))
 })
 
-t.test('boxes ahead of an avif’s metadata are skipped, also those with a long size', async (t) => {
+t.test('boxes before an avif’s metadata are skipped, including those with a 64-bit size', async (t) => {
   const long = Buffer.concat([number(1, 4), Buffer.from('free'), number(0, 2), number(20, 6), Buffer.alloc(4)])
   t.same(identifyImage(avif({ ahead: long })), image('avif', 30, 40))
 })
@@ -408,7 +408,7 @@ t.test('an avif whose boxes contradict each other is broken', async (t) => {
   t.same(identifyImage(Buffer.concat([fileType('avif'), halfASize])), broken)
 })
 
-t.test('an avif made to keep its reader busy is refused early', async (t) => {
+t.test('an avif made to keep its reader busy is broken early', async (t) => {
   const many = (bytes: Buffer) => Buffer.alloc(5_000_000 - (5_000_000 % bytes.length), bytes)
   const meta = (...boxes: Buffer[]) => box('meta', Buffer.alloc(4), ...boxes)
   const files = {
@@ -424,7 +424,7 @@ t.test('an avif made to keep its reader busy is refused early', async (t) => {
   }
 })
 
-t.test('boxes in each other cost no more than boxes side by side, and end no reader', async (t) => {
+t.test('nested boxes cost no more than boxes side by side, and do not overflow the stack', async (t) => {
   for (const depth of [1800, 20_000]) {
     const inside = Buffer.alloc(8 * 90_000, box('free'))
     const heads = Buffer.alloc(8 * depth)
@@ -439,7 +439,7 @@ t.test('boxes in each other cost no more than boxes side by side, and end no rea
   }
 })
 
-t.test('what has been pushed may be used again', async (t) => {
+t.test('a chunk may be reused after it was pushed', async (t) => {
   for (const type of TYPES) {
     const file = await makeImage({ type, orientation: 6, ...(type === 'gif' ? {} : { profileBytes: 3000 }) })
     for (const size of [1, 7, 64, 1000]) {
@@ -478,7 +478,7 @@ t.test('5 MiB made to keep its reader busy take less than a second', async (t) =
   }
 })
 
-/** Whole numbers from 0 to `below` - 1, the same in every run: a linear congruential generator of 32 bits. */
+/** Makes a generator of whole numbers from 0 to `below` - 1, the same in every run (linear congruential, 32 bits). */
 function makeRandom(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -487,7 +487,7 @@ function makeRandom(seed: number): (below: number) => number {
   }
 }
 
-/** A copy with up to eight changes, half of them at the start, where the headers are; one in three is cut off as well. */
+/** Makes a copy with up to eight changes, half of them at the start, where the headers are. One in three is also cut off. */
 function damage(file: Buffer, random: (below: number) => number): Buffer {
   const copy = Buffer.from(file)
   const place = () => random(random(2) === 0 ? Math.min(copy.length, 64) : copy.length)
@@ -503,8 +503,8 @@ function damage(file: Buffer, random: (below: number) => number): Buffer {
   return random(3) === 0 ? copy.subarray(0, random(copy.length + 1)) : copy
 }
 
-t.test('no damaged file makes it throw, take long, or take an answer back', async (t) => {
-  // FUZZ_INPUTS=100000 gives that many files of each type.
+t.test('no damaged file makes it throw, take long, or change its result', async (t) => {
+  // FUZZ_INPUTS=100000 sets the number of files of each type
   const inputs = Number(process.env.FUZZ_INPUTS ?? 500)
   const random = makeRandom(20_240_320)
   const originals: [string, Buffer[]][] = [['none', Object.values(NOT_IMAGES)]]
@@ -522,13 +522,13 @@ t.test('no damaged file makes it throw, take long, or take an answer back', asyn
       const part = file.subarray(0, random(file.length + 1))
       const start = process.cpuUsage()
       const early = identifyPart(part)
-      const answer = identifyImage(file)
+      const result = identifyImage(file)
       slowest = Math.max(slowest, millisecondsSince(start))
-      counts[answer.kind] = (counts[answer.kind] ?? 0) + 1
-      const hasSize = answer.kind !== 'image' || (answer.format.width > 0 && answer.format.height > 0)
-      const kept = early.kind === 'more' || JSON.stringify(early) === JSON.stringify(answer)
+      counts[result.kind] = (counts[result.kind] ?? 0) + 1
+      const hasSize = result.kind !== 'image' || (result.info.width > 0 && result.info.height > 0)
+      const kept = early.kind === 'more' || JSON.stringify(early) === JSON.stringify(result)
       if (!hasSize || !kept) {
-        t.fail('an answer that cannot be', { early, answer, part: part.length, file: file.toString('hex') })
+        t.fail('an impossible result', { early, result, part: part.length, file: file.toString('hex') })
       }
     }
     t.pass(`${inputs} files, ${name}: ${JSON.stringify(counts)}`)

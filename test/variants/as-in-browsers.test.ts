@@ -33,7 +33,7 @@ t.test('a variant has the size and the colours with which a browser shows the im
       continue
     }
     // Too large for a browser
-    if (found.format.width > 10_000) continue
+    if (found.info.width > 10_000) continue
     const shown: Shown = await page.evaluate(
       async ({ url, places }) => {
         const image = new Image()
@@ -49,7 +49,7 @@ t.test('a variant has the size and the colours with which a browser shows the im
       },
       { url: `data:;base64,${file.toString('base64')}`, places: PLACES },
     )
-    const { width, height } = found.format
+    const { width, height } = found.info
     t.same([width, height], [shown.width, shown.height], `the size of ${name}`)
     for (const format of FORMATS) {
       const made = await resize(file, 10_000, format)
@@ -87,7 +87,7 @@ async function differentPixels(variant: Buffer, { pixels }: Shown): Promise<unkn
 t.test('the variants of a sequence do not depend on its major brand', async (t) => {
   for (const brand of ['avif', 'avis', 'msf1', 'mif1']) {
     const file = withBrand(caseFile('a-sequence.avif'), brand)
-    t.match(identifyImage(file), { kind: 'image', format: { type: 'avif', width: 64, height: 64 } }, brand)
+    t.match(identifyImage(file), { kind: 'image', info: { type: 'avif', width: 64, height: 64 } }, brand)
     for (const format of FORMATS)
       t.match(await resize(file, 32, format), { width: 32, height: 32 }, `${brand} as ${format}`)
   }
