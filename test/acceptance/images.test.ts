@@ -19,8 +19,8 @@ onEachStore('GET and HEAD of an image tell a CDN and a browser what they need', 
   const { story_id, image_paths } = await upload(server, images)
   const contentTypes = [...Object.values(types), 'image/jpeg']
   for (const [index, path] of image_paths.entries()) {
-    const answers = { GET: await get(server, path), HEAD: await send(server, 'HEAD', path) }
-    for (const [method, { status, headers }] of Object.entries(answers)) {
+    const responses = { GET: await get(server, path), HEAD: await send(server, 'HEAD', path) }
+    for (const [method, { status, headers }] of Object.entries(responses)) {
       const what = `${method} ${path.split('/').at(-1)}`
       t.equal(status, 200, what)
       t.match(
@@ -45,45 +45,48 @@ onEachStore('GET and HEAD of an image tell a CDN and a browser what they need', 
       t.ok(modified >= begin - 1000 && modified <= Date.now() + 1000, `${what} has the time of the upload`)
       t.equal(headers['last-modified'], new Date(modified).toUTCString())
     }
-    t.ok(answers.GET.body.equals(images[index] ?? Buffer.alloc(0)), 'GET has the bytes')
-    t.equal(answers.HEAD.body.length, 0, 'HEAD has no body')
-    t.equal(answers.GET.headers.etag, answers.HEAD.headers.etag)
-    t.equal(answers.GET.headers['last-modified'], answers.HEAD.headers['last-modified'])
+    t.ok(responses.GET.body.equals(images[index] ?? Buffer.alloc(0)), 'GET has the bytes')
+    t.equal(responses.HEAD.body.length, 0, 'HEAD has no body')
+    t.equal(responses.GET.headers.etag, responses.HEAD.headers.etag)
+    t.equal(responses.GET.headers['last-modified'], responses.HEAD.headers['last-modified'])
   }
 })
 
 const MIB = 1024 * 1024
 
-onEachStore('an image whose size comes after 6 MiB of its file is stored, and served with it', async (t, server) => {
-  const turned = withMetadata(await makeImage({ type: 'jpg', orientation: 6 }), 6 * MIB)
-  const images = [turned, withPixelsFirst(6 * MIB, 64, 48), await makeImage({ type: 'png' })]
-  const { image_paths: paths } = await upload(server, images)
-  const sizes = [
-    ['30', '40'],
-    ['64', '48'],
-    ['40', '30'],
-  ]
-  for (const [index, path] of paths.entries()) {
-    const whole = await get(server, path)
-    t.ok(whole.body.equals(images[index] ?? Buffer.alloc(0)), path)
-    const { etag = '' } = whole.headers
-    const others = [
-      await send(server, 'HEAD', path),
-      await get(server, path, { range: 'bytes=0-9' }),
-      await get(server, path, { 'if-none-match': etag }),
+onEachStore(
+  'an image whose size comes after 6 MiB of its file is stored and served with that size',
+  async (t, server) => {
+    const turned = withMetadata(await makeImage({ type: 'jpg', orientation: 6 }), 6 * MIB)
+    const images = [turned, withPixelsFirst(6 * MIB, 64, 48), await makeImage({ type: 'png' })]
+    const { image_paths: paths } = await upload(server, images)
+    const sizes = [
+      ['30', '40'],
+      ['64', '48'],
+      ['40', '30'],
     ]
-    t.same(
-      others.map(({ status }) => status),
-      [200, 206, 304],
-    )
-    for (const { headers } of [whole, ...others])
-      t.same([headers['x-image-width'], headers['x-image-height']], sizes[index], path)
-  }
-  t.match((await get(server, `${paths[0]}?w=160&format=webp`)).headers, {
-    'x-image-width': '30',
-    'x-image-height': '40',
-  })
-})
+    for (const [index, path] of paths.entries()) {
+      const whole = await get(server, path)
+      t.ok(whole.body.equals(images[index] ?? Buffer.alloc(0)), path)
+      const { etag = '' } = whole.headers
+      const others = [
+        await send(server, 'HEAD', path),
+        await get(server, path, { range: 'bytes=0-9' }),
+        await get(server, path, { 'if-none-match': etag }),
+      ]
+      t.same(
+        others.map(({ status }) => status),
+        [200, 206, 304],
+      )
+      for (const { headers } of [whole, ...others])
+        t.same([headers['x-image-width'], headers['x-image-height']], sizes[index], path)
+    }
+    t.match((await get(server, `${paths[0]}?w=160&format=webp`)).headers, {
+      'x-image-width': '30',
+      'x-image-height': '40',
+    })
+  },
+)
 
 onEachStore(
   'the limit of pixels counts wherever a size comes, and whatever the header says first',
@@ -92,8 +95,8 @@ onEachStore(
     const nowhere = late.subarray(0, 6 * MIB)
     const before = await makeImage({ type: 'png' })
     for (const body of [late, withPixelsFirst(6 * MIB, 400, 300), caseFile('g-400-megapixels-behind-1x1.gif')]) {
-      const answer = await post(server, [{ body: before }, { body }])
-      isError(t, answer, 413, /^File 2 has \d+ × \d+ pixels; the limit is 100000 pixels for one image$/)
+      const response = await post(server, [{ body: before }, { body }])
+      isError(t, response, 413, /^File 2 has \d+ × \d+ pixels; the limit is 100000 pixels for one image$/)
     }
     isError(
       t,
@@ -115,7 +118,7 @@ onEachStore(
   { CACHE_CONTROL: 'public, max-age=5' },
 )
 
-onEachStore('a client whose copy is good gets a 304 without a body', async (t, server) => {
+onEachStore('a client whose copy is up to date gets a 304 without a body', async (t, server) => {
   const { image_paths } = await upload(server, [await makeImage({ type: 'jpg' })])
   const path = image_paths[0] ?? ''
   const { headers } = await get(server, path)
@@ -135,13 +138,13 @@ onEachStore('a client whose copy is good gets a 304 without a body', async (t, s
   ]
   for (const conditions of good) {
     for (const method of ['GET', 'HEAD']) {
-      const answer = await send(server, method, path, { headers: conditions })
+      const response = await send(server, method, path, { headers: conditions })
       const what = `${method} ${JSON.stringify(conditions)}`
-      t.equal(answer.status, 304, what)
-      t.equal(answer.body.length, 0, what)
-      // RFC 9110 section 15.4.5: what a cache needs to go on using its copy
-      t.equal(answer.headers.etag, etag, what)
-      t.equal(answer.headers['cache-control'], headers['cache-control'], what)
+      t.equal(response.status, 304, what)
+      t.equal(response.body.length, 0, what)
+      // What a cache needs to keep using its copy (RFC 9110 section 15.4.5)
+      t.equal(response.headers.etag, etag, what)
+      t.equal(response.headers['cache-control'], headers['cache-control'], what)
     }
   }
   const bad: Record<string, string>[] = [
@@ -152,13 +155,13 @@ onEachStore('a client whose copy is good gets a 304 without a body', async (t, s
     { 'if-none-match': '"other"', 'if-modified-since': later },
   ]
   for (const conditions of bad) {
-    const answer = await get(server, path, conditions)
-    t.equal(answer.status, 200, JSON.stringify(conditions))
-    t.equal(answer.body.length, Number(headers['content-length']), JSON.stringify(conditions))
+    const response = await get(server, path, conditions)
+    t.equal(response.status, 200, JSON.stringify(conditions))
+    t.equal(response.body.length, Number(headers['content-length']), JSON.stringify(conditions))
   }
 })
 
-onEachStore('a range of an image is answered alone', async (t, server) => {
+onEachStore('a request for a range of an image gets only that range', async (t, server) => {
   const image = await makeImage({ type: 'png', width: 100, height: 100 })
   const size = image.length
   const { image_paths } = await upload(server, [image])
@@ -167,13 +170,13 @@ onEachStore('a range of an image is answered alone', async (t, server) => {
   const modified = whole.headers['last-modified'] ?? ''
   const etag = whole.headers.etag ?? ''
 
-  const isPart = (answer: Answer, first: number, last: number, what: string) => {
-    t.equal(answer.status, 206, what)
-    t.equal(answer.headers['content-range'], `bytes ${first}-${last}/${size}`, what)
-    t.equal(answer.headers['content-length'], String(last - first + 1), what)
-    t.equal(answer.headers['content-type'], 'image/png', what)
-    t.equal(answer.headers.etag, etag, what)
-    t.ok(answer.body.equals(image.subarray(first, last + 1)), what)
+  const isPart = (response: Answer, first: number, last: number, what: string) => {
+    t.equal(response.status, 206, what)
+    t.equal(response.headers['content-range'], `bytes ${first}-${last}/${size}`, what)
+    t.equal(response.headers['content-length'], String(last - first + 1), what)
+    t.equal(response.headers['content-type'], 'image/png', what)
+    t.equal(response.headers.etag, etag, what)
+    t.ok(response.body.equals(image.subarray(first, last + 1)), what)
   }
   const parts: [string, number, number][] = [
     ['bytes=0-0', 0, 0],
@@ -188,20 +191,20 @@ onEachStore('a range of an image is answered alone', async (t, server) => {
   ]
   for (const [range, first, last] of parts) isPart(await get(server, path, { range }), first, last, range)
 
-  const isWhole = (answer: Answer, what: string) => {
-    t.equal(answer.status, 200, what)
-    t.notOk('content-range' in answer.headers, what)
-    t.ok(answer.body.equals(image), what)
+  const isWhole = (response: Answer, what: string) => {
+    t.equal(response.status, 200, what)
+    t.notOk('content-range' in response.headers, what)
+    t.ok(response.body.equals(image), what)
   }
-  // What is no single range may be ignored (RFC 9110 section 14.2)
+  // Anything but a single range may be ignored (RFC 9110 section 14.2)
   for (const range of ['bytes=0-1,4-5', 'bytes=9-3', 'bytes=', 'bytes=-', 'bytes=a-b', 'lines=1-2', 'bytes=0-1, ']) {
     isWhole(await get(server, path, { range }), range)
   }
   for (const range of [`bytes=${size}-`, `bytes=${size + 5}-${size + 9}`, 'bytes=-0']) {
-    const answer = await get(server, path, { range })
-    isError(t, answer, 416, /outside of the image/, range)
-    t.equal(answer.headers['content-range'], `bytes */${size}`, range)
-    t.not(answer.headers['cache-control'], whole.headers['cache-control'], 'an error is not cached like an image')
+    const response = await get(server, path, { range })
+    isError(t, response, 416, /outside of the image/, range)
+    t.equal(response.headers['content-range'], `bytes */${size}`, range)
+    t.not(response.headers['cache-control'], whole.headers['cache-control'], 'an error is not cached like an image')
   }
 
   const range = 'bytes=2-3'
@@ -217,7 +220,7 @@ onEachStore('a range of an image is answered alone', async (t, server) => {
   t.equal(head.headers['content-length'], String(size))
 })
 
-onEachStore('a path that names no image is a 404 that no cache keeps', async (t, server) => {
+onEachStore('a path without an image is a 404 that no cache keeps', async (t, server) => {
   const { story_id, image_paths } = await upload(server, [await makeImage({ type: 'jpg' })])
   const folder = `/images/stories/${story_id}`
   const paths = [
@@ -243,9 +246,9 @@ onEachStore('a path that names no image is a 404 that no cache keeps', async (t,
     '/images/stories/00000000-0000-4000-8000-000000000000/1.jpg',
   ]
   for (const path of paths) {
-    const answer = await get(server, path)
-    isError(t, answer, 404, /^There is no (image|route)/, path)
-    t.equal(answer.headers['cache-control'], 'no-store', path)
+    const response = await get(server, path)
+    isError(t, response, 404, /^There is no (image|route)/, path)
+    t.equal(response.headers['cache-control'], 'no-store', path)
     const head = await send(server, 'HEAD', path)
     t.equal(head.status, 404, `HEAD ${path}`)
     t.equal(head.body.length, 0)

@@ -12,23 +12,23 @@ const photo = await makeImage({ type: 'jpg', width: 2000, height: 1500, orientat
 
 const uploaded = (server: ServerProcess, ...images: Buffer[]): Promise<Uploaded> => upload(server, images)
 
-/** The processes of a server that make pictures smaller (Linux, proc(5)). */
+/** Returns the ids of a server's workers (Linux, proc(5)). */
 function workersOf({ pid }: Pick<ServerProcess, 'pid'>): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
 }
 
-t.test('a server that is told to end answers who waits for a variant, and its workers end', async (t) => {
+t.test('a server that is told to end responds to requests that wait for a variant, and its workers end', async (t) => {
   const server = await startServer((await diskStore(t)).environment)
   t.teardown(() => server.kill())
   const { image_paths: paths } = await uploaded(server, photo)
-  const answer = get(server, `${paths[0]}?w=1920&format=avif`)
+  const response = get(server, `${paths[0]}?w=1920&format=avif`)
   await until(() => workersOf(server).length > 0)
   const [worker] = workersOf(server)
-  // As Ctrl+C and some supervisors do
+  // Ctrl+C and some supervisors signal every process
   process.kill(worker as number, 'SIGINT')
   process.kill(worker as number, 'SIGTERM')
   t.same(await server.stop(), { code: 0, signal: null })
-  t.equal((await answer).status, 200)
+  t.equal((await response).status, 200)
   t.notOk(existsSync(`/proc/${worker}`))
 })
 
@@ -58,7 +58,7 @@ t.test('uploads to a disk go on while many variants are made', async (t) => {
     wanted,
     async (path) => {
       const { status } = await get(server, path)
-      // On a busy machine not everybody gets a worker in time: uploads go first
+      // On a busy machine not every request gets a worker in time: uploads have precedence
       if (status !== 503) t.equal(status, 200)
       left -= 1
     },
@@ -66,7 +66,7 @@ t.test('uploads to a disk go on while many variants are made', async (t) => {
   )
   const busy = await slowest(100)
   t.ok(left > 0, `${left} variants were still to be made`)
-  // Two cores for the server, its workers and this test; threads that are taken would cost seconds
+  // Two cores for the server, its workers and this test; if workers used its threads it would take seconds
   t.ok(
     busy < Math.max(idle, 20) * 20,
     `99 of 100 uploads within ${busy.toFixed()} ms, and ${idle.toFixed()} ms without variants`,

@@ -14,7 +14,7 @@ const animation = await makeImage({ type: 'gif', width: 400, height: 300, animat
 
 const uploaded = (server: ServerProcess, ...images: Buffer[]): Promise<Uploaded> => upload(server, images)
 
-/** The processes of a server that make pictures smaller (Linux, proc(5)). */
+/** Returns the ids of a server's workers (Linux, proc(5)). */
 function workersOf({ pid }: Pick<ServerProcess, 'pid'>): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
 }
@@ -60,7 +60,7 @@ onEachStore('deleting every story deletes every variant', async (t, server, stor
   t.same(await store.content(), [])
 })
 
-t.test('a killed server takes its workers with it, in the middle of their work too', async (t) => {
+t.test('when a server is killed its workers end, even in the middle of a job', async (t) => {
   for (const isBusy of sample([true, false], 1)) {
     const server = await startServer((await diskStore(t)).environment)
     t.teardown(() => server.kill())
