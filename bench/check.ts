@@ -9,7 +9,7 @@ import { BUCKET, newFolder } from './setup.ts'
 
 export interface Body {
   readonly path: string
-  /** Digests of the pictures in it. */
+  /** Of the images in it. */
   readonly digests: readonly string[]
 }
 
@@ -20,31 +20,31 @@ export async function makeBody(count: number, bytes: number): Promise<Body> {
 
 /** Uploads once. Returns the keys of the images in their order, or throws `WrongResult`. */
 export async function uploadOnce(name: string, server: Running, { path, digests }: Body): Promise<string[]> {
-  const answer = await fetch(server.url + UPLOAD, {
+  const response = await fetch(server.url + UPLOAD, {
     method: 'POST',
     headers: { 'content-type': MULTIPART },
     body: readFileSync(path),
   })
-  const text = await answer.text()
-  if (!answer.ok) throw new WrongResult(`${name} answered ${answer.status}: ${text}`)
+  const text = await response.text()
+  if (!response.ok) throw new WrongResult(`${name} responded ${response.status}: ${text}`)
   const { image_paths, image_count } = JSON.parse(text) as { image_paths: string[]; image_count: number }
-  if (image_count !== digests.length) throw new WrongResult(`${name} answered ${text}`)
+  if (image_count !== digests.length) throw new WrongResult(`${name} responded ${text}`)
   return image_paths.map((image) => image.slice('/images/'.length))
 }
 
 export function compare(name: string, expected: readonly string[], actual: readonly (string | undefined)[]): void {
   if (expected.length !== actual.length || expected.some((value, index) => value !== actual[index])) {
-    throw new WrongResult(`${name}: what is stored or sent is not what was to be`)
+    throw new WrongResult(`${name}: what was stored or sent is wrong`)
   }
 }
 
 export async function sha256Of(url: string): Promise<string> {
-  const answer = await fetch(url)
-  if (!answer.ok) throw new WrongResult(`${url} answered ${answer.status}`)
-  return digest(Buffer.from(await answer.arrayBuffer()))
+  const response = await fetch(url)
+  if (!response.ok) throw new WrongResult(`${url} responded ${response.status}`)
+  return digest(Buffer.from(await response.arrayBuffer()))
 }
 
-/** What tells the digests of stored keys. */
+/** Returns the digests of stored objects. */
 export type Reader = (keys: string[]) => Promise<(string | undefined)[]>
 
 export const fromBucket =
@@ -52,7 +52,7 @@ export const fromBucket =
   (keys) =>
     Promise.all(keys.map((key) => sha256Of(`${endpoint}/${BUCKET}/${key}`)))
 
-/** Uploads once to a server of its own, and looks at what was stored. */
+/** Starts a server, uploads once and compares what was stored. */
 export async function checkUpload(contender: Contender, place: Place, body: Body, read: Reader): Promise<void> {
   const server = await start((port) => contender.command(place, port))
   try {

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from './process.ts'
-import { BUCKET, DIST, PEERS, SCRATCH, VENV } from './setup.ts'
+import { BUCKET, DIST, PEERS, SCRATCH, startCommand, VENV } from './setup.ts'
 
 /** Where a contender keeps its objects: an S3 server, or a folder. */
 export type Place = { readonly s3: Readonly<Record<string, string>> } | { readonly folder: string }
@@ -33,7 +33,7 @@ const nodePeer = (folder: string) => (place: Place) => ({
   env: { ...settings(place), ...NO_TRAILERS },
 })
 
-/** The peers log nothing either. The size of the thread pool and the flags of V8 are those of the image. */
+/** The peers log nothing either. The size of the thread pool is that of the Docker image. */
 const OURS = {
   HOST: '127.0.0.1',
   LOG_LEVEL: 'warn',
@@ -46,7 +46,7 @@ export const ours: Contender = {
   name: 'story-images',
   role: 'ours',
   command: (place) => ({
-    argv: [process.execPath, '--no-memory-reducer', '--liftoff-only', join(DIST, 'server.js')],
+    argv: startCommand(DIST),
     env: { ...settings(place), ...OURS },
     cwd: SCRATCH,
   }),

@@ -4,19 +4,19 @@ import { fileURLToPath } from 'node:url'
 import { run } from './process.ts'
 
 const SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url))
-const PICTURE = readFileSync(new URL('../docs/images/image1.jpg', import.meta.url))
+const IMAGE = readFileSync(new URL('../docs/images/image1.jpg', import.meta.url))
 const BOUNDARY = 'bench-boundary-7d1f0c'
 export const MULTIPART = `multipart/form-data; boundary=${BOUNDARY}`
 
-/** What the load generator sends, again and again, on each of its connections. */
+/** The request that wrk repeats on each of its connections. */
 export interface Load {
   readonly url: string
   readonly connections: number
   readonly method?: 'GET' | 'POST' | 'PUT'
-  /** Path of the body, and its type. */
+  /** Path of the file with the body, and its type. */
   readonly body?: string
   readonly type?: string
-  /** Begin of the paths of objects that are put, each under a name of its own. */
+  /** Start of the paths of objects to put, each under a new name. */
   readonly keys?: string
 }
 
@@ -26,29 +26,31 @@ export interface LoadResult {
   /** Milliseconds. */
   readonly p50: number
   readonly p99: number
-  /** Answers above 399. */
+  /** Responses with a status above 399. */
   readonly refused: number
 }
 
-/** A valid JPEG of exactly so many bytes: noise follows the end of the picture. Another seed gives other noise. */
-export function picture(bytes: number, seed = 0): Buffer {
+/** Makes a valid JPEG of exactly this many bytes: noise follows the end of the image. Another seed gives other noise. */
+export function makeJpeg(bytes: number, seed = 0): Buffer {
   const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, seed), Buffer.alloc(16))
-  return Buffer.concat([PICTURE, noise.update(Buffer.alloc(bytes - PICTURE.length))])
+  return Buffer.concat([IMAGE, noise.update(Buffer.alloc(bytes - IMAGE.length))])
 }
 
-/** What goes around the pictures of one upload: before number n, from 1, and after the last. */
+/** Returns what comes before image `number`, from 1, in the body of an upload. */
 export function partHead(number: number): string {
   const disposition = `Content-Disposition: form-data; name="files"; filename="${number}.jpg"`
   return `${number === 1 ? '' : '\r\n'}--${BOUNDARY}\r\n${disposition}\r\nContent-Type: image/jpeg\r\n\r\n`
 }
+
+/** What comes after the last image. */
 export const BODY_END = `\r\n--${BOUNDARY}--\r\n`
 
-/** Writes the body of an upload. Returns the pictures' digests. */
+/** Writes the body of an upload. Returns the digests of its images. */
 export function writeUpload(path: string, count: number, bytes: number): string[] {
-  const pictures = Array.from({ length: count }, (_, index) => picture(bytes, index))
-  const parts = pictures.flatMap((content, index) => [Buffer.from(partHead(index + 1)), content])
+  const images = Array.from({ length: count }, (_, index) => makeJpeg(bytes, index))
+  const parts = images.flatMap((content, index) => [Buffer.from(partHead(index + 1)), content])
   writeFileSync(path, Buffer.concat([...parts, Buffer.from(BODY_END)]))
-  return pictures.map(digest)
+  return images.map(digest)
 }
 
 export function digest(bytes: Buffer): string {
@@ -56,7 +58,7 @@ export function digest(bytes: Buffer): string {
 }
 
 /**
- * Runs wrk. Of the requests that are under way at the end half is counted, their expectation: with slow servers they are many.
+ * Runs wrk. Counts half of the requests that are under way at the end: with slow servers they are many.
  *
  * @throws {Error} when a connection broke
  */
@@ -80,7 +82,7 @@ export async function wrk(load: Load, seconds: number): Promise<LoadResult> {
   }
 }
 
-/** One request by curl, with further arguments. Its answer goes into a file, since it can be large. */
+/** Makes a request with curl. Writes the response to a file, since it can be large. */
 export async function curl(
   url: string,
   output: string,
@@ -89,6 +91,6 @@ export async function curl(
   const format = '%{http_code} %{time_starttransfer} %{time_total}'
   const { stdout } = await run('curl', ['-sS', '-o', output, '-w', format, '-H', 'Expect:', ...args, url])
   const [status, firstByte = 0, seconds = 0] = stdout.split(' ').map(Number)
-  if (status !== 200) throw new Error(`${url} answered ${status}: ${readFileSync(output, 'utf8').slice(0, 500)}`)
+  if (status !== 200) throw new Error(`${url} responded ${status}: ${readFileSync(output, 'utf8').slice(0, 500)}`)
   return { firstByte, seconds }
 }

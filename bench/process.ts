@@ -66,7 +66,7 @@ export async function start(commandFor: (port: number) => Command): Promise<Runn
       resolve()
     })
   })
-  for (const begin = Date.now(); !(await answers(port)); await sleep(20)) {
+  for (const begin = Date.now(); !(await isListening(port)); await sleep(20)) {
     if (failure !== undefined || Date.now() - begin > START_MS) {
       child.kill('SIGKILL')
       throw new Error(`${command.argv.join(' ')} did not start: ${failure ?? 'it took too long'}\n${output}`)
@@ -106,7 +106,7 @@ export async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
-function answers(port: number): Promise<boolean> {
+function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => resolve(true))
       .once('error', () => resolve(false))

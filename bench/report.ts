@@ -1,22 +1,25 @@
 import { advantage, type ContenderResult, type Figure, median, type RowResult } from './result.ts'
 import type { Environment } from './setup.ts'
 
-/** Nothing is called better or worse by less than that. */
-const NOISE = 1.05
+/** Smallest ratio that is called better or worse. */
+export const NOISE = 1.05
 
-/** A row's table for the terminal. */
+/** Formats the results of a row for the terminal. */
 export function printRow(result: RowResult): string {
-  const rows = tableOf(result)
+  return printTable(`${result.row}: ${result.title}`, tableOf(result), result.notes)
+}
+
+export function printTable(title: string, rows: readonly string[][], notes: readonly string[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
   const lines = rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ')}`)
-  return [`\n${result.row}: ${result.title}`, ...lines, ...result.notes.map((note) => `  ${note}`)].join('\n')
+  return [`\n${title}`, ...lines, ...notes.map((note) => `  ${note}`)].join('\n')
 }
 
 /** Heads, then one row for each contender. The last column says how many times better story-images is. */
 function tableOf({ figures, contenders }: RowResult): string[][] {
   const us = contenders.find(({ role }) => role === 'ours')
   const [first] = figures
-  const heads = ['', ...figures.map(({ name, unit }) => (unit ? `${name}, ${unit}` : name)), 'story-images is']
+  const heads = ['', ...figures.map(figureName), 'story-images is']
   return [
     heads,
     ...contenders.map((contender) => [
@@ -25,6 +28,10 @@ function tableOf({ figures, contenders }: RowResult): string[][] {
       us && first && contender !== us ? times(first, us, contender) : '',
     ]),
   ]
+}
+
+export function figureName({ name, unit }: Figure): string {
+  return unit ? `${name}, ${unit}` : name
 }
 
 function times(figure: Figure, us: ContenderResult, other: ContenderResult): string {

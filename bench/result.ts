@@ -29,7 +29,7 @@ export interface RowResult {
   readonly environment: Environment
 }
 
-/** A contender gave a wrong answer or stored something else: the one thing that fails a run. */
+/** A contender gave a wrong response or stored something else: the one thing that fails a run. */
 export class WrongResult extends Error {
   override readonly name = 'WrongResult'
 }

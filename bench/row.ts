@@ -1,3 +1,4 @@
+import type { Contender } from './contenders.ts'
 import type { Figure, RowResult } from './result.ts'
 import type { Minio } from './setup.ts'
 
@@ -11,6 +12,8 @@ export interface Effort {
 
 export interface Bench {
   readonly effort: Effort
+  /** Picks those of a row's contenders that this run measures. */
+  select(who: readonly Contender[]): readonly Contender[]
   /** Started by the first row that needs it. */
   minio(): Promise<Minio>
 }

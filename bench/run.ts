@@ -3,14 +3,16 @@
  *
  *   npm run bench                       every row; writes docs/benchmarks.md and its chart
  *   npm run bench -- NAME…              some rows; their results are kept for the next report
- *   npm run bench -- --quick [NAME…]    a short run that checks the answers and keeps nothing
+ *   npm run bench -- --quick [NAME…]    a short run that checks the responses and keeps nothing
  *   npm run bench -- --report           writes the documents from the newest result of each row
+ *   npm run bench -- --against REF      compares the working tree with another commit, and keeps nothing; NAME… and --quick too
  *
- * No figure fails the run; a wrong answer does.
+ * No figure fails the run; a wrong response does.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { buildOther, printComparison } from './against.ts'
 import { drawChart } from './chart.ts'
 import { printRow, writeReport } from './report.ts'
 import type { RowResult } from './result.ts'
@@ -24,35 +26,48 @@ const QUICK: Effort = { quick: true, seconds: 1, rounds: 1 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, report: { type: 'boolean', default: false } },
+  options: {
+    against: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    report: { type: 'boolean', default: false },
+  },
 })
 
-/** Returns whether every answer was right. A row that fails does not keep the others from running. */
+/** Returns whether every response was right. A row that fails does not keep the others from running. */
 async function measure(names: readonly string[], effort: Effort): Promise<boolean> {
   const unknown = names.find((name) => !ROWS.some((row) => row.name === name))
   if (unknown !== undefined) throw new Error(`No row ${unknown}; there are ${ROWS.map((row) => row.name).join(', ')}`)
-  await prepare()
-  const environment = await readEnvironment()
+  await prepare(values.against === undefined)
+  const other = values.against === undefined ? undefined : await buildOther(values.against)
   let minio: Promise<Minio> | undefined
   const bench: Bench = {
     effort,
+    select: other?.select ?? ((who) => who),
     minio() {
       minio ??= startMinio()
       return minio
     },
   }
-  const stop = async () => {
-    await (await minio)?.stop()
+  const cleanUp = async () => {
+    await minio?.then(({ stop }) => stop()).catch(() => {})
+    await other?.remove()
   }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop().finally(() => process.exit(1)))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => cleanUp().finally(() => process.exit(1)))
   let right = true
+  const worse: string[] = []
   try {
     for (const row of ROWS.filter(({ name }) => names.length === 0 || names.includes(name))) {
       const { name, group, figures } = row
       try {
-        const facts = { row: name, group, title: row.title(effort), figures }
-        const measured = await row.measure(bench)
-        const result: RowResult = { ...facts, ...measured, date: new Date().toISOString(), environment }
+        const measured = { row: name, group, title: row.title(effort), figures, ...(await row.measure(bench)) }
+        if (other) {
+          const { text, worse: figures } = printComparison(measured, other.ref)
+          console.log(text)
+          worse.push(...figures)
+          continue
+        }
+        const result: RowResult = { ...measured, date: new Date().toISOString(), environment: await readEnvironment() }
         console.log(printRow(result))
         if (effort.quick) continue
         mkdirSync(RESULTS, { recursive: true })
@@ -63,8 +78,9 @@ async function measure(names: readonly string[], effort: Effort): Promise<boolea
       }
     }
   } finally {
-    await stop()
+    await cleanUp()
   }
+  if (other) console.log(`\nWorse than ${other.ref} by more than 5 %: ${worse.join('; ') || 'nothing'}`)
   return right
 }
 
@@ -80,11 +96,11 @@ try {
   if (!values.report) {
     const right = await measure(positionals, values.quick ? QUICK : FULL)
     console.log(
-      `\n${right ? 'Every answer was right' : 'Not every answer was right'}; ${Math.round((Date.now() - begin) / 1000)} s`,
+      `\n${right ? 'Every response was right' : 'Not every response was right'}; ${Math.round((Date.now() - begin) / 1000)} s`,
     )
     if (!right) process.exitCode = 1
   }
-  if (values.report || (positionals.length === 0 && !values.quick)) report()
+  if (values.report || (positionals.length === 0 && !values.quick && values.against === undefined)) report()
 } catch (error) {
   console.error(error)
   process.exit(1)

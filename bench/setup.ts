@@ -13,7 +13,7 @@ import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildServer } from '../build/server.ts'
-import { freePort, run } from './process.ts'
+import { type Command, freePort, run } from './process.ts'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 export const CACHE = join(ROOT, 'node_modules/.cache/bench')
@@ -45,9 +45,9 @@ export interface Minio {
   stop(): Promise<void>
 }
 
-/** Builds the server and installs the peers where they are missing. Throws when a tool is missing, and says how to install it. */
-export async function prepare(): Promise<void> {
-  const missing = ['wrk', 'nginx', 'curl', 'python3'].filter((tool) => !pathOf(tool))
+/** Builds the server, and installs the peers unless they are installed or not needed. Throws if a tool is missing, and says how to install it. */
+export async function prepare(withPeers: boolean): Promise<void> {
+  const missing = ['wrk', 'curl', ...(withPeers ? ['nginx', 'python3'] : [])].filter((tool) => !pathOf(tool))
   if (missing.length > 0) {
     const packages = missing.map((tool) => ({ nginx: 'nginx-light', python3: 'python3-venv' })[tool] ?? tool)
     throw new Error(`Missing: ${missing.join(', ')}. On Debian or Ubuntu: apt-get install ${packages.join(' ')}`)
@@ -55,6 +55,7 @@ export async function prepare(): Promise<void> {
   await buildServer(DIST)
   // Above it, as the server looks for its version
   copyFileSync(join(ROOT, 'package.json'), join(DIST, '..', 'package.json'))
+  if (!withPeers) return
   await installed(join(PEERS, 'node_modules'), join(PEERS, 'package-lock.json'), () =>
     run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: PEERS }),
   )
@@ -63,6 +64,13 @@ export async function prepare(): Promise<void> {
     await run('python3', ['-m', 'venv', '--clear', VENV])
     await run(join(VENV, 'bin/pip'), ['install', '-q', '-r', requirements])
   })
+}
+
+/** The command of `npm start` for a server in `dist`, with the package.json above it. */
+export function startCommand(dist: string): Command['argv'] {
+  const { scripts } = JSON.parse(readFileSync(join(dist, '../package.json'), 'utf8'))
+  const [, ...args] = scripts.start.split(' ') as string[]
+  return [process.execPath, ...args.map((arg) => arg.replace(/^dist/, dist))]
 }
 
 /** A MinIO of our own, with an empty bucket that anyone may read and write. */

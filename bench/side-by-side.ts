@@ -2,7 +2,7 @@ import type { Contender, Place } from './contenders.ts'
 import { type Load, wrk } from './load.ts'
 import { endedChildrenCpu, type Running, sleep, start } from './process.ts'
 import { median, WrongResult } from './result.ts'
-import type { Effort } from './row.ts'
+import { type Effort, MIB } from './row.ts'
 import { storedObjects } from './target.ts'
 
 export interface Entrant {
@@ -15,9 +15,9 @@ export interface Entrant {
   readonly divisor?: number
 }
 
-/** Every entrant in turn, again and again. Returns requests per second and CPU milliseconds per request. */
+/** Measures the entrants in turn, for several rounds. Returns requests per second, CPU milliseconds per request and peak memory in MiB. */
 export async function underLoad(entrants: readonly Entrant[], { quick, seconds, rounds }: Effort, store?: Running) {
-  const samples = entrants.map(() => [[], []] as [number[], number[]])
+  const samples = entrants.map(() => [[], [], []] as [number[], number[], number[]])
   const shares = entrants.map(() => ({ store: [] as number[], generator: [] as number[] }))
   if (!quick) for (const { load } of entrants) await wrk(load, 4)
   for (let round = 0; round < rounds; round++) {
@@ -30,7 +30,10 @@ export async function underLoad(entrants: readonly Entrant[], { quick, seconds, 
       if (result.refused > 0) throw new WrongResult(`${name} refused ${result.refused} of ${result.requests} requests`)
       const requests = result.requests / divisor
       samples[index]?.[0].push(requests / result.seconds)
-      if (process) samples[index]?.[1].push((process.cpu() - before.cpu) / requests)
+      if (process) {
+        samples[index]?.[1].push((process.cpu() - before.cpu) / requests)
+        samples[index]?.[2].push(process.peak() / MIB)
+      }
       const percent = (milliseconds: number) => milliseconds / result.seconds / 10
       shares[index]?.generator.push(percent(endedChildrenCpu() - before.generator))
       if (store) shares[index]?.store.push(percent(store.cpu() - before.store))

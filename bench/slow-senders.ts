@@ -3,21 +3,21 @@
  * prints `{"statuses": {"200": n}, "seconds": n}` at the end.
  */
 import { connect } from 'node:net'
-import { BODY_END, MULTIPART, partHead, picture } from './load.ts'
+import { BODY_END, MULTIPART, makeJpeg, partHead } from './load.ts'
 
 const TICK_MS = 50
 const { hostname, port } = new URL(process.env.URL ?? '')
 const bytes = Number(process.env.BYTES)
 const step = (Number(process.env.SPEED) * TICK_MS) / 1000
-const content = picture(Math.min(bytes, 1_000_000))
+const content = makeJpeg(Math.min(bytes, 1_000_000))
 const length = Buffer.byteLength(partHead(1)) + bytes + Buffer.byteLength(BODY_END)
 
-/** Resolves with the status of the answer; 0 when the connection broke. */
+/** Resolves with the status of the response; 0 when the connection broke. */
 function send(): Promise<number> {
   return new Promise((resolve) => {
     const socket = connect(Number(port), hostname)
     let sent = 0
-    let answer = ''
+    let response = ''
     const timer = setInterval(() => {
       if (socket.writableNeedDrain || sent === bytes) return
       for (let left = Math.min(step, bytes - sent); left > 0; ) {
@@ -30,13 +30,13 @@ function send(): Promise<number> {
       if (sent === bytes) socket.write(BODY_END)
     }, TICK_MS)
     socket.setEncoding('latin1').on('data', (text: string) => {
-      answer += text
-      if (answer.includes('}')) socket.end()
+      response += text
+      if (response.includes('}')) socket.end()
     })
     socket.on('error', () => socket.destroy())
     socket.once('close', () => {
       clearInterval(timer)
-      resolve(Number(/^HTTP\/1.1 (\d+)/.exec(answer)?.[1] ?? 0))
+      resolve(Number(/^HTTP\/1.1 (\d+)/.exec(response)?.[1] ?? 0))
     })
     socket.write(
       `POST /api/v1/images/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${MULTIPART}\r\nContent-Length: ${length}\r\n\r\n${partHead(1)}`,

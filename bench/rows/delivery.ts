@@ -1,6 +1,6 @@
 import { compare, makeBody, sha256Of, uploadOnce } from '../check.ts'
 import { bare, nginx, ours, sdkBody } from '../contenders.ts'
-import { CPU, RATE, type Row, size } from '../row.ts'
+import { CPU, PEAK, RATE, type Row, size } from '../row.ts'
 import { type Entrant, startAll, stopAll, underLoad } from '../side-by-side.ts'
 
 export function getRow(name: string, bytes: number): Row {
@@ -8,11 +8,11 @@ export function getRow(name: string, bytes: number): Row {
     name,
     group: 'Delivery from MinIO',
     title: () => `one image of ${size(bytes)}, 32 connections`,
-    figures: [RATE, CPU],
-    async measure({ effort, minio }) {
+    figures: [RATE, CPU, PEAK],
+    async measure({ effort, select, minio }) {
       const { env } = await minio()
       const body = await makeBody(1, bytes)
-      const servers = await startAll([ours, sdkBody, bare, nginx], { s3: env })
+      const servers = await startAll(select([ours, sdkBody, bare, nginx]), { s3: env })
       try {
         const [first] = servers
         if (!first) throw new Error('No contender')

@@ -5,7 +5,7 @@ import { type Contender, ours, oursFar, oursSweeping, paginator, sdkDelete } fro
 import { curl, digest } from '../load.ts'
 import { type Running, sleep } from '../process.ts'
 import { WrongResult } from '../result.ts'
-import { CPU_SECONDS, count, FIRST_BYTE, GROWTH, LIST, MIB, type Row, SECONDS } from '../row.ts'
+import { CPU_SECONDS, count, FIRST_BYTE, GROWTH, LIST, MIB, PEAK, type Row, SECONDS } from '../row.ts'
 import { BUCKET, SCRATCH } from '../setup.ts'
 import { once } from '../side-by-side.ts'
 import { at, startTarget } from '../target.ts'
@@ -46,12 +46,12 @@ export function farListRow(name: string, spread: Spread, ids: string): Row {
     group: `Lists of a store where every call takes ${FAR_MS} ms longer`,
     title: ({ quick }) => `all ${count(millionOr(quick))} images, ${ids}`,
     figures: LIST_FIGURES,
-    async measure({ effort }) {
+    async measure({ effort, select }) {
       const images = millionOr(effort.quick)
       const expected = expectedList(makeLibrary(spread, images), 'images')
       const far = await startFar(spread, images)
       try {
-        const who = [oursFar, paginator]
+        const who = select([oursFar, paginator])
         return await once(
           who,
           at(far),
@@ -72,12 +72,12 @@ export const storyIds: Row = {
   title: ({ quick }) =>
     `the ids of all ${count(millionOr(quick) / 8)} stories, after the first sweep; the peer lists prefixes, so it would show broken uploads too`,
   figures: LIST_FIGURES,
-  async measure({ effort }) {
+  async measure({ effort, select }) {
     const images = millionOr(effort.quick)
     const expected = expectedList(makeLibrary('year', images), 'ids')
     const far = await startFar('year', images)
     try {
-      const who = [oursSweeping, paginator]
+      const who = select([oursSweeping, paginator])
       const list = async (server: Running, { name }: Contender) => {
         await isQuiet(far)
         return listOnce(server, name, `${LIST}/story-ids`, expected)
@@ -97,12 +97,12 @@ export const listOne: Row = {
     { name: 'Time', unit: 'ms', better: 'less' },
     { name: 'Calls to the store', unit: '', better: 'less' },
   ],
-  async measure({ effort }) {
+  async measure({ effort, select }) {
     const images = millionOr(effort.quick)
     const { ids } = makeLibrary('year', images)
     const far = await startFar('year', images)
     try {
-      return await once([oursFar], at(far), effort.rounds, async (server) => {
+      return await once(select([oursFar]), at(far), effort.rounds, async (server) => {
         const id = ids[ids.length >> 1]
         // A first call opens connections
         await fetch(`${server.url}${LIST}/${ids[0]}`)
@@ -140,18 +140,18 @@ export const deleteAll: Row = {
   name: 'delete-all',
   group: `Deletions from a store where every call takes ${FAR_MS} ms longer`,
   title: ({ quick }) => `all ${count(quick ? 8_000 : 100_000)} images`,
-  figures: [SECONDS, CPU_SECONDS],
-  async measure({ effort }) {
+  figures: [SECONDS, CPU_SECONDS, PEAK],
+  async measure({ effort, select }) {
     const far = await startFar('year', effort.quick ? 8_000 : 100_000)
     try {
-      const who = [oursFar, sdkDelete]
+      const who = select([oursFar, sdkDelete])
       return await once(who, at(far), Math.min(3, effort.rounds), async (server, { name }) => {
         await fetch(`${far.url}/_reset`)
         const before = server.cpu()
         const { seconds } = await curl(server.url + LIST, join(SCRATCH, 'delete.json'), '-X', 'DELETE')
         const { left } = await farStats(far)
         if (left > 0) throw new WrongResult(`${name} left ${left} objects`)
-        return [seconds, (server.cpu() - before) / 1000]
+        return [seconds, (server.cpu() - before) / 1000, server.peak() / MIB]
       })
     } finally {
       await far.stop()
@@ -164,7 +164,7 @@ export const listMinio: Row = {
   group: 'Lists of a MinIO next door',
   title: ({ quick }) => `all ${count(quick ? 5_000 : 100_000)} images`,
   figures: LIST_FIGURES,
-  async measure({ effort, minio }) {
+  async measure({ effort, select, minio }) {
     const { env, emptyBucket } = await minio()
     await emptyBucket()
     const library = makeLibrary('year', effort.quick ? 5_000 : 100_000)
@@ -173,7 +173,7 @@ export const listMinio: Row = {
     const note = `Filling the bucket took ${Math.round((Date.now() - begin) / 1000)} s.`
     const expected = expectedList(library, 'images without times')
     try {
-      const who = [ours, paginator]
+      const who = select([ours, paginator])
       const { contenders } = await once(who, { s3: env }, Math.min(3, effort.rounds), (server, { name }) =>
         listOnce(server, name, LIST, expected, false),
       )

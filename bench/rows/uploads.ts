@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Body, checkUpload, compare, fromBucket, makeBody } from '../check.ts'
 import { type Contender, fastapiFiles, filesAlone, libStorage, ours } from '../contenders.ts'
-import { curl, digest, type Load, MULTIPART, picture, wrk } from '../load.ts'
+import { curl, digest, type Load, MULTIPART, makeJpeg, wrk } from '../load.ts'
 import { type Running, run, sleep } from '../process.ts'
 import { WrongResult } from '../result.ts'
 import { CPU, CPU_SECONDS, MIB, PEAK, RATE, type Row, size, UPLOAD } from '../row.ts'
@@ -36,14 +36,15 @@ export function uploadRow(
   count: number,
   bytes: number,
   connections: number,
-  who: readonly Contender[],
+  contenders: readonly Contender[],
 ): Row {
   return {
     name,
     group: 'Uploads to a store that only acknowledges',
     title: () => `${count} × ${size(bytes)} in a request, ${connections} connections`,
-    figures: [RATE, CPU],
-    async measure({ effort }) {
+    figures: [RATE, CPU, PEAK],
+    async measure({ effort, select }) {
+      const who = select(contenders)
       const body = await makeBody(count, bytes)
       const checking = await startTarget('null-store', ['--verify'])
       for (const contender of who) {
@@ -68,14 +69,14 @@ export const uploadMinio: Row = {
   name: 'upload-minio',
   group: 'Uploads to MinIO',
   title: () => '8 × 200 KB in a request, 16 connections; directly: 8 anonymous PutObject calls count as one request',
-  figures: [RATE, CPU],
-  async measure({ effort, minio }) {
+  figures: [RATE, CPU, PEAK],
+  async measure({ effort, select, minio }) {
     const { env } = await minio()
-    const who = [ours, libStorage]
+    const who = select([ours, libStorage])
     const body = await makeBody(8, 200_000)
     for (const contender of who) await checkUpload(contender, { s3: env }, body, fromBucket(env.S3_ENDPOINT))
     const image = join(await newFolder('image'), '1.jpg')
-    writeFileSync(image, picture(200_000))
+    writeFileSync(image, makeJpeg(200_000))
     const servers = await startAll(who, { s3: env })
     try {
       const direct: Load = {
@@ -99,18 +100,18 @@ export const diskUpload: Row = {
   group: 'Uploads to disk',
   title: () =>
     '8 × 200 KB in a request, 16 connections; story-images syncs every file and folder, the peer syncs nothing',
-  figures: [RATE, CPU],
-  async measure({ effort }) {
+  figures: [RATE, CPU, PEAK],
+  async measure({ effort, select }) {
     const body = await makeBody(8, 200_000)
     const servers: { contender: Contender; process: Running }[] = []
-    for (const contender of [ours, fastapiFiles]) {
+    for (const contender of select([ours, fastapiFiles])) {
       const folder = await newFolder('disk')
       await checkUpload(contender, { folder }, body, async (keys) =>
         keys.map((key) => digest(readFileSync(join(folder, key)))),
       )
       servers.push(...(await startAll([contender], { folder })))
     }
-    const alone = await startAll([filesAlone], { folder: await newFolder('disk') })
+    const alone = await startAll(select([filesAlone]), { folder: await newFolder('disk') })
     try {
       const limits = alone.map(({ contender, process }): Entrant => {
         return { ...contender, process, load: { url: process.url, connections: 16 } }
@@ -127,14 +128,14 @@ export const largeUpload: Row = {
   group: 'Uploads to MinIO',
   title: () => '1 × 64 MB, one after another',
   figures: [{ name: 'Speed', unit: 'MB/s', better: 'more' }, CPU_SECONDS, PEAK],
-  async measure({ effort, minio }) {
+  async measure({ effort, select, minio }) {
     const { env } = await minio()
     const file = join(await newFolder('large'), '1.jpg')
     const bytes = 64_000_000
-    const content = picture(bytes)
+    const content = makeJpeg(bytes)
     writeFileSync(file, content)
     const uploads = effort.quick ? 1 : 5
-    const who = [ours, libStorage]
+    const who = select([ours, libStorage])
     const read = fromBucket(env.S3_ENDPOINT)
     return await once(who, { s3: env }, Math.min(3, effort.rounds), async (server, { name }) => {
       const output = join(SCRATCH, 'upload.json')
@@ -157,20 +158,20 @@ export const slowSenders: Row = {
   title: ({ quick }) =>
     `${quick ? '20 senders of 10 MB' : '200 senders of 50 MB'} at 5 MB/s each; meanwhile uploads of 20 KB on 2 connections`,
   figures: [
-    { name: 'Answers 200', unit: '', better: 'more' },
+    { name: 'Responses 200', unit: '', better: 'more' },
     { name: 'Time of all', unit: 's', better: 'less' },
     PEAK,
     { name: 'Small uploads, p99', unit: 'ms', better: 'less' },
     { name: 'The same on the idle server', unit: 'ms', better: 'less' },
   ],
-  async measure({ effort: { quick } }) {
+  async measure({ effort: { quick }, select }) {
     const [senders, bytes, seconds] = quick ? [20, 10_000_000, 2] : [200, 50_000_000, 10]
     const store = await startTarget('null-store')
     const small = await makeBody(1, 20_000)
     const notes: string[] = []
     try {
       const result = await once(
-        [ours],
+        select([ours]),
         at(store),
         1,
         async (server, { name }) => {
@@ -192,8 +193,8 @@ export const slowSenders: Row = {
           const whole = Object.values(await storedObjects(store)).filter(({ size }) => size === bytes).length
           const ok = statuses[200] ?? 0
           if (whole !== ok)
-            throw new WrongResult(`${name} answered ${ok} uploads with 200, and ${whole} are stored whole`)
-          if (ok < senders) notes.push(`The answers: ${JSON.stringify(statuses)}.`)
+            throw new WrongResult(`${name} responded ${ok} uploads with 200, and ${whole} are stored whole`)
+          if (ok < senders) notes.push(`The responses: ${JSON.stringify(statuses)}.`)
           if (busy.refused > 0) notes.push(`Refused small uploads: ${busy.refused} of ${busy.requests}.`)
           return [ok, all, server.peak() / MIB, busy.p99, idle.p99]
         },

@@ -4,7 +4,7 @@ import sharp from 'sharp'
 import { type Contender, ipx, ours } from '../contenders.ts'
 import { type Running, start } from '../process.ts'
 import { type Figure, WrongResult } from '../result.ts'
-import { type Row, UPLOAD } from '../row.ts'
+import { MIB, PEAK, type Row, UPLOAD } from '../row.ts'
 import { newFolder } from '../setup.ts'
 import { stopAll } from '../side-by-side.ts'
 
@@ -12,9 +12,9 @@ const WIDTH = 640
 const FORMATS = ['jpeg', 'webp'] as const
 type Format = (typeof FORMATS)[number]
 
-/** Requests of each kind in a round, and of them the one that is told: 95 of 100 are not slower. */
+/** Requests of each kind in a round. */
 const REQUESTS = 20
-const percentile = (times: number[]) => times.toSorted((a, b) => a - b)[Math.ceil(times.length * 0.95) - 1] as number
+const percentile95 = (times: number[]) => times.toSorted((a, b) => a - b)[Math.ceil(times.length * 0.95) - 1] as number
 
 const first = (format: Format): Figure => ({ name: `First ${format.toUpperCase()}`, unit: 'ms', better: 'less' })
 
@@ -22,67 +22,74 @@ export const variants: Row = {
   name: 'variants',
   group: 'Smaller images',
   title: () => `a 12-megapixel JPEG, ${WIDTH} pixels wide, one request at a time: the 95th percentile`,
-  figures: [...FORMATS.map(first), { name: 'Repeated', unit: 'ms', better: 'less' }],
-  async measure({ effort }) {
-    const picture = await photo()
-    const folder = await newFolder('ipx')
-    writeFileSync(join(folder, '1.jpg'), picture)
-    const peer = await start((port) => ipx.command({ folder }, port))
-    const place = { folder: await newFolder('variants') }
-    const own = await start((port) => ours.command(place, port))
+  figures: [...FORMATS.map(first), { name: 'Repeated', unit: 'ms', better: 'less' }, PEAK],
+  async measure({ effort, select }) {
+    const image = await photo()
+    const entrants: Entrant[] = []
     try {
-      const entrants = [
-        { contender: ours, url: (path: string, format: Format) => `${own.url}${path}?w=${WIDTH}&format=${format}` },
-        { contender: ipx, url: (_: string, format: Format) => `${peer.url}/f_${format},w_${WIDTH},q_80/1.jpg` },
-      ].map((entrant) => ({ ...entrant, samples: [] as number[][] }))
-      // The first picture of all, for which a worker is started, is none of those that are measured
+      for (const contender of select([ours, ipx])) {
+        const folder = await newFolder('variants')
+        if (contender === ipx) writeFileSync(join(folder, '1.jpg'), image)
+        const process = await start((port) => contender.command({ folder }, port))
+        entrants.push({ contender, process, paths: [], samples: variants.figures.map(() => []) })
+      }
+      // The first round starts workers and is not measured
       for (let round = -1; round < effort.rounds; round++) {
-        const count = round < 0 ? 2 : REQUESTS
-        const paths = await upload(own, picture, count)
-        for (const [index, format] of FORMATS.entries()) await inTurn(entrants, paths, format, round < 0 ? -1 : index)
-        await inTurn(entrants, paths.fill(paths[0] as string), 'webp', round < 0 ? -1 : FORMATS.length)
+        const figures: number[][] = []
+        for (const entrant of entrants) {
+          const count = round < 0 ? 2 : REQUESTS
+          const isPeer = entrant.contender === ipx
+          entrant.paths = isPeer ? Array<string>(count).fill('/1.jpg') : await upload(entrant.process, image, count)
+        }
+        for (const format of FORMATS) figures.push(await inTurn(entrants, format))
+        for (const { paths } of entrants) paths.fill(paths[0] as string)
+        figures.push(await inTurn(entrants, 'webp'))
+        figures.push(entrants.map(({ process }) => process.peak() / MIB))
+        if (round < 0) continue
+        for (const [index, { samples }] of entrants.entries())
+          for (const [figure, values] of figures.entries()) samples[figure]?.push(values[index] as number)
       }
       return {
         contenders: entrants.map(({ contender: { name, role }, samples }) => ({ name, role, samples })),
         notes: [
           'ipx keeps nothing, and is meant to stand behind a cache: to it a repeated request is a first one.',
-          'Both encode with a quality of 80 and one thread; story-images with less priority than others on the machine, and it stores the result durably before it answers.',
+          'Both encode with a quality of 80 and one thread; story-images with less priority than others on the machine, and it stores the result durably before it responds.',
         ],
       }
     } finally {
-      await stopAll([own, peer])
+      await stopAll(entrants.map(({ process }) => process))
     }
   },
 }
 
-interface Measured {
+interface Entrant {
   readonly contender: Contender
-  readonly url: (path: string, format: Format) => string
+  readonly process: Running
+  /** Of the images to request, each once. */
+  paths: string[]
   readonly samples: number[][]
 }
 
-/** One request to each entrant, again and again. */
-async function inTurn(entrants: Measured[], paths: string[], format: Format, figure: number): Promise<void> {
+/** Requests the images of all entrants in turn. Returns the 95th percentile of the times of each, in milliseconds. */
+async function inTurn(entrants: readonly Entrant[], format: Format): Promise<number[]> {
   const times = entrants.map(() => [] as number[])
-  for (const path of paths) {
-    for (const [index, { contender, url }] of entrants.entries()) {
+  for (const number of entrants[0]?.paths.keys() ?? []) {
+    for (const [index, { contender, process, paths }] of entrants.entries()) {
+      const path =
+        contender === ipx ? `/f_${format},w_${WIDTH},q_80/1.jpg` : `${paths[number]}?w=${WIDTH}&format=${format}`
       const begin = performance.now()
-      const answer = await fetch(url(path, format))
-      const bytes = Buffer.from(await answer.arrayBuffer())
+      const response = await fetch(process.url + path)
+      const bytes = Buffer.from(await response.arrayBuffer())
       times[index]?.push(performance.now() - begin)
-      const { width, height } = answer.ok ? await sharp(bytes).metadata() : { width: 0, height: 0 }
-      const isRight = answer.headers.get('content-type') === `image/${format}` && width === WIDTH && height === 480
-      if (!isRight) throw new WrongResult(`${contender.name} answered ${answer.status} with ${width} × ${height}`)
+      const { width, height } = response.ok ? await sharp(bytes).metadata() : { width: 0, height: 0 }
+      const isRight = response.headers.get('content-type') === `image/${format}` && width === WIDTH && height === 480
+      if (!isRight) throw new WrongResult(`${contender.name} responded ${response.status} with ${width} × ${height}`)
     }
   }
-  if (figure < 0) return
-  for (const [index, { samples }] of entrants.entries()) {
-    samples[figure] ??= []
-    samples[figure].push(percentile(times[index] ?? []))
-  }
+  return times.map(percentile95)
 }
 
-/** Large shapes with grain on them, of about the size of a phone's picture. */
+/** Makes an image of large shapes with grain, about as large as a phone's photo. */
 async function photo(): Promise<Buffer> {
   const noise = (width: number, height: number, sigma: number) =>
     sharp({ create: { width, height, channels: 3, background: 'gray', noise: { type: 'gaussian', mean: 128, sigma } } })
@@ -98,10 +105,10 @@ async function photo(): Promise<Buffer> {
     .toBuffer()
 }
 
-async function upload(server: Running, picture: Buffer, count: number): Promise<string[]> {
+async function upload(server: Running, image: Buffer, count: number): Promise<string[]> {
   const form = new FormData()
-  for (let n = 0; n < count; n++) form.append('files', new Blob([new Uint8Array(picture)]), 'a.jpg')
-  const answer = await fetch(server.url + UPLOAD, { method: 'POST', body: form })
-  if (!answer.ok) throw new WrongResult(`The upload was answered ${answer.status}: ${await answer.text()}`)
-  return ((await answer.json()) as { image_paths: string[] }).image_paths
+  for (let n = 0; n < count; n++) form.append('files', new Blob([new Uint8Array(image)]), 'a.jpg')
+  const response = await fetch(server.url + UPLOAD, { method: 'POST', body: form })
+  if (!response.ok) throw new WrongResult(`The upload got ${response.status}: ${await response.text()}`)
+  return ((await response.json()) as { image_paths: string[] }).image_paths
 }

@@ -1,8 +1,8 @@
 /**
- * An S3 server that is far away: it holds a library, for lists and deletions, and answers every call after a while. Its pages are
+ * An S3 server that is far away: it holds a library, for lists and deletions, and responds every call after a while. Its pages are
  * slices of one text that is written at the start, so a page costs it less than a millisecond.
  *
- * Started as a process, with PORT, DELAY (milliseconds), SPREAD and IMAGES. `GET /_stats` answers `{calls, left}`: calls since
+ * Started as a process, with PORT, DELAY (milliseconds), SPREAD and IMAGES. `GET /_stats` responds `{calls, left}`: calls since
  * the last time, and keys that are not deleted; `GET /_reset` brings the deleted ones back.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -61,10 +61,10 @@ createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
   request.on('data', (chunk) => {
     body += chunk
   })
-  request.once('end', () => setTimeout(() => answer(request, url, body, response), delay))
+  request.once('end', () => setTimeout(() => respond(request, url, body, response), delay))
 }).listen(Number(process.env.PORT), '127.0.0.1')
 
-function answer(request: IncomingMessage, url: URL, body: string, response: ServerResponse): void {
+function respond(request: IncomingMessage, url: URL, body: string, response: ServerResponse): void {
   response.setHeader('content-type', 'application/xml')
   if (request.method === 'GET') {
     list(url.searchParams, response)

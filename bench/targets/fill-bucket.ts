@@ -21,7 +21,7 @@ export async function fillBucket(bucketUrl: string, { ids, names }: Library): Pr
         .once('connect', next)
         .once('close', () => resolve())
         .once('error', reject)
-        // Answers without a body come in one piece
+        // A response without a body comes in one piece
         .on('data', (data) => {
           if (data.toString('latin1', 0, OK.length) === OK) next()
           else reject(new Error(`The bucket can't be filled: ${data}`))

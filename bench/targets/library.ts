@@ -30,17 +30,17 @@ export function makeLibrary(spread: Spread, images: number): Library {
     const stamp = time.toString(16).padStart(12, '0')
     return `${stamp.slice(0, 8)}-${stamp.slice(8)}-7${hex.slice(13, 16)}-a${tail}`
   }).sort()
-  const pictures = Array.from({ length: IMAGES_PER_STORY }, (_, index) => `${index + 1}.jpg`)
+  const names = Array.from({ length: IMAGES_PER_STORY }, (_, index) => `${index + 1}.jpg`)
   return {
     ids,
-    names: spread === 'uniform' ? pictures : [`0.${IMAGES_PER_STORY}.json`, ...pictures],
+    names: spread === 'uniform' ? names : [`0.${IMAGES_PER_STORY}.json`, ...names],
     // Whole seconds: all that a list shows
     time: (id) =>
       spread === 'uniform' ? BEGIN_MS : Math.floor(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) / 1000) * 1000,
   }
 }
 
-/** The SHA-256 of the answer to `GET /api/v1/images`, or to `…/story-ids`, for a library. */
+/** Returns the SHA-256 of the response to `GET /api/v1/images`, or to `…/story-ids`, for a library. */
 export function expectedList(library: Library, what: 'images' | 'images without times' | 'ids'): string {
   const hash = createHash('sha256')
   let separator = '['

@@ -1,7 +1,7 @@
 /**
  * An S3 server that reads and acknowledges: uploads cost it next to nothing, so it is never what a benchmark measures.
  *
- * Started as a process, with PORT. `--verify` keeps the SHA-256 of every object. `GET /_objects` answers with what was stored,
+ * Started as a process, with PORT. `--verify` keeps the SHA-256 of every object. `GET /_objects` responds with what was stored,
  * `{[key]: {size, sha256?}}` without the bucket, and forgets it.
  */
 import { createHash } from 'node:crypto'
@@ -68,7 +68,7 @@ function serve(socket: Socket): void {
         if (left > 0) break
       }
       const bytes = request.signedChunks ? (dechunk(Buffer.concat(kept))?.chunks ?? []) : kept
-      socket.write(answer(request, size, bytes))
+      socket.write(respond(request, size, bytes))
       request = undefined
     }
     pending = rest
@@ -105,7 +105,7 @@ function dechunk(body: Buffer): { chunks: Buffer[]; end: number } | undefined {
   }
 }
 
-function answer({ method, key, query }: Request, size: number, bytes: Buffer[]): string {
+function respond({ method, key, query }: Request, size: number, bytes: Buffer[]): string {
   if (method === 'PUT' && query.has('uploadId')) {
     uploads.get(query.get('uploadId') ?? '')?.set(Number(query.get('partNumber')), { size, bytes })
     return reply(200, '', 'ETag: "0"\r\n')

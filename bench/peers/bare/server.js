@@ -1,5 +1,5 @@
 // The limit of an upload and a delivery on Node.js: nothing but parsing, a digest, a signature and a request for each image. No story,
-// no check, no bound of memory, no answer to what goes wrong.
+// no check, no bound of memory, no response to what goes wrong.
 import { createHash, randomUUID } from 'node:crypto'
 import multipart from '@fastify/multipart'
 import aws4 from 'aws4'
@@ -20,8 +20,8 @@ function signed(method, key, headers) {
 async function store(key, body, type) {
   const sha256 = createHash('sha256').update(body).digest('hex')
   const headers = { 'content-type': type, 'content-length': body.length, 'x-amz-content-sha256': sha256 }
-  const answer = await pool.request({ ...signed('PUT', key, headers), body })
-  await answer.body.dump()
+  const response = await pool.request({ ...signed('PUT', key, headers), body })
+  await response.body.dump()
 }
 
 app.post('/api/v1/images/upload', async (request) => {

@@ -1,4 +1,4 @@
-// ipx with sharp, as its documentation shows it, on a folder: https://github.com/unjs/ipx. It makes each answer anew.
+// ipx with sharp, as its documentation shows it, on a folder: https://github.com/unjs/ipx. It makes each response again.
 import { createServer } from 'node:http'
 import { createIPX, createIPXNodeServer, ipxFSStorage } from 'ipx'
 
