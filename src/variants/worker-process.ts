@@ -37,8 +37,15 @@ const NOT_FOUND = 127
 /** Signals that end a process that gets no more memory: GLib traps, V8 and the C++ library abort. */
 const OUT_OF_MEMORY: readonly unknown[] = ['SIGTRAP', 'SIGABRT']
 
-/** From Node.js 24 on V8 maps 512 MiB for compiled code, which would count. A worker runs little JavaScript and needs none compiled. */
-const FLAGS = ['--expose-gc', ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : [])]
+/**
+ * Flags of a worker. A debugged server gives it a debugger port of its own. From Node.js 24 on V8 maps 512 MiB for compiled code, which
+ * would count; a worker runs little JavaScript and needs none compiled.
+ */
+const FLAGS = [
+  '--expose-gc',
+  '--inspect-port=0',
+  ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : []),
+]
 
 export interface Job {
   /** Bytes of the image. */
@@ -182,7 +189,7 @@ function start(maxDataKib: number): ChildProcess {
   try {
     const child = fork(WORKER, {
       execPath: '/bin/sh',
-      execArgv: ['-c', LIMIT, String(maxDataKib), process.execPath, ...FLAGS, ...process.execArgv],
+      execArgv: ['-c', LIMIT, String(maxDataKib), process.execPath, ...process.execArgv, ...FLAGS],
       env: {
         // Large blocks go back to the system when they are freed
         MALLOC_ARENA_MAX: '2',
