@@ -1,5 +1,5 @@
 import { NO_BYTES, type Scan, skip, take } from './scan.ts'
-import type { Header } from './types.ts'
+import type { Header, Size } from './types.ts'
 
 /** What has been read of an AVIF. */
 interface Found {
@@ -10,11 +10,6 @@ interface Found {
   /** Bytes of the associations. */
   held: number
   track: Size | undefined
-}
-
-interface Size {
-  readonly width: number
-  readonly height: number
 }
 
 /** The properties that determine the size of an image, and most bytes of one to read: `clap` is the largest. */

@@ -1,7 +1,7 @@
 import { scanAvif } from './avif.ts'
 import { readOrientation } from './exif.ts'
 import { NO_BYTES, type Scan, seek, skip, take } from './scan.ts'
-import type { Header, ImageType, Orientation } from './types.ts'
+import type { Header, ImageType, Orientation, Size } from './types.ts'
 
 /** Read the header of an image from the first byte of the file. Return undefined if it has no size. */
 export const HEADERS: Readonly<Record<ImageType, () => Scan<Header | undefined>>> = {
@@ -17,7 +17,7 @@ export const HEADERS: Readonly<Record<ImageType, () => Scan<Header | undefined>>
  * thumbnail in an Exif segment for the image and holds no megabytes of metadata. Skips fill bytes and stray ones, as decoders do.
  */
 function* scanJpeg(): Scan<Header | undefined> {
-  let size: { width: number; height: number } | undefined
+  let size: Size | undefined
   let orientation: Orientation | undefined
   let hasExif = false
   yield* skip(2)

@@ -12,21 +12,21 @@ export const CONTENT_TYPES: Readonly<Record<ImageType, string>> = {
 /** An EXIF orientation (tag 0x0112): 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 include a quarter turn. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
 
-/** The header of an image. */
-export interface Header {
-  /** In pixels, as stored, 1 or more. */
+/** In pixels. */
+export interface Size {
   readonly width: number
   readonly height: number
+}
+
+/** The header of an image, with its size as stored. */
+export interface Header extends Size {
   /** How to turn what the decoder returns. */
   readonly orientation: Orientation
 }
 
-/** An image as it is displayed. */
-export interface ImageInfo {
+/** The type of an image, and its size as displayed, of 1 or more in each direction. */
+export interface ImageInfo extends Size {
   /** Also the file name extension. */
   readonly type: ImageType
-  /** In pixels, 1 or more. */
-  readonly width: number
-  readonly height: number
   readonly orientation: Orientation
 }

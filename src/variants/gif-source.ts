@@ -1,3 +1,4 @@
+import type { Size } from '../images/types.ts'
 import type { Source } from './source.ts'
 
 /** A frame of one transparent pixel: a graphic control extension, an image descriptor and its data (GIF89a). */
@@ -9,7 +10,7 @@ const PIXEL_LEFT = 9
  * Rewrites a GIF so that libvips sees the canvas that browsers see: libvips shrinks some canvases to their frames, and paints black what
  * no frame covers. If the first frame does not cover the canvas, inserts a frame of one transparent pixel before it, at the bottom right.
  */
-export function gifSource(file: Buffer, canvas: { readonly width: number; readonly height: number }): Source {
+export function gifSource(file: Buffer, canvas: Size): Source {
   const flags = file[10] ?? 0
   let at = 13 + (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0)
   // Of the first frame, or of the extension that belongs to it

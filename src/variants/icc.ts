@@ -104,19 +104,8 @@ export function iccProfile({ primaries, toLinear }: ColourSpace, isGrey: boolean
   for (let point = 0; point < POINTS; point++)
     curve.writeUInt16BE(Math.round(65_535 * Math.min(1, toLinear(point / (POINTS - 1)))), 12 + 2 * point)
   const [red, green, blue] = toD50(primaries)
-  const tags: [name: string, content: Buffer][] = [
-    ['wtpt', xyz(D50)],
-    ...(isGrey
-      ? ([['kTRC', curve]] as [string, Buffer][])
-      : ([
-          ['rXYZ', xyz(red)],
-          ['gXYZ', xyz(green)],
-          ['bXYZ', xyz(blue)],
-          ['rTRC', curve],
-          ['gTRC', curve],
-          ['bTRC', curve],
-        ] as [string, Buffer][])),
-  ]
+  const colours = { rXYZ: xyz(red), gXYZ: xyz(green), bXYZ: xyz(blue), rTRC: curve, gTRC: curve, bTRC: curve }
+  const tags = Object.entries({ wtpt: xyz(D50), ...(isGrey ? { kTRC: curve } : colours) })
   const table = Buffer.alloc(4 + 12 * tags.length)
   table.writeUInt32BE(tags.length)
   const places = new Map<Buffer, number>()
@@ -149,18 +138,20 @@ type Vector = [number, number, number]
 
 /** Returns whether white is a mixture of the primaries. */
 function arePossible(primaries: readonly number[]): boolean {
-  const [rx = 0, ry = 1, gx = 0, gy = 1, bx = 0, by = 1, wx = 0, wy = 1] = primaries
-  const columns = [fromXy(rx, ry), fromXy(gx, gy), fromXy(bx, by)] as const
   // Real primaries contribute more than a hundredth
-  return solve(columns, fromXy(wx, wy)).every((amount) => amount > 0.01 && amount < 100)
+  return mixWhite(primaries).amounts.every((amount) => amount > 0.01 && amount < 100)
+}
+
+/** Returns X, Y and Z of the primaries and of white, and how much of each primary white has. */
+function mixWhite([rx = 0, ry = 1, gx = 0, gy = 1, bx = 0, by = 1, wx = 0, wy = 1]: readonly number[]) {
+  const columns = [fromXy(rx, ry), fromXy(gx, gy), fromXy(bx, by)] as const
+  const white = fromXy(wx, wy)
+  return { columns, white, amounts: solve(columns, white) }
 }
 
 /** Returns X, Y and Z of the primaries, adapted from their white to D50 by the Bradford transform (ICC.1:2022 annex E). */
 function toD50(primaries: readonly number[]): [Vector, Vector, Vector] {
-  const [rx = 0, ry = 1, gx = 0, gy = 1, bx = 0, by = 1, wx = 0, wy = 1] = primaries
-  const columns = [fromXy(rx, ry), fromXy(gx, gy), fromXy(bx, by)] as const
-  const white = fromXy(wx, wy)
-  const amounts = solve(columns, white)
+  const { columns, white, amounts } = mixWhite(primaries)
   const [l, m, s] = BRADFORD.map((row) => dot(row, D50) / dot(row, white))
   const adapt = (color: Vector): Vector => {
     const cone = BRADFORD.map((row) => dot(row, color)) as Vector

@@ -1,4 +1,5 @@
 import type { Metadata } from 'sharp'
+import type { Size } from '../images/types.ts'
 
 /**
  * Estimates from the header of an image how much memory it takes to make a variant, so that a job that would take too much is refused
@@ -41,12 +42,6 @@ export interface Plan {
   readonly held: number
 }
 
-/** In pixels. */
-export interface Size {
-  readonly width: number
-  readonly height: number
-}
-
 /** Returns the largest width, in pixels, of a variant of this shape for which the encoder has enough memory. */
 export function maxWidth(plan: Plan): number {
   const { canvas, isTurned } = plan
@@ -66,7 +61,9 @@ export function memoryFor(plan: Plan, scale: number): number {
   const blocks = [exif, icc, iptc, xmp].reduce((sum, block) => sum + 2 * (block?.length ?? 0), 0)
   const pixels = canvas.width * canvas.height * scale ** 2
   const encoding = pixels * (bytesToEncode(plan) + (frames > 1 ? JOIN_BYTES * frames : 0))
-  const [decoding, kept] = bytesToDecode(plan, scale)
+  const decoding = bytesToDecode(plan, scale)
+  // Of what the decoder of an AVIF takes, less is left while the variant is encoded
+  const kept = metadata.format === 'heif' ? metadata.width * metadata.height * 8 : decoding
   return IDLE_MEMORY + size + blocks + Math.max(decoding, kept + encoding)
 }
 
@@ -75,23 +72,18 @@ function bytesToEncode({ metadata, frames, encoder, held }: Plan): number {
   return held + bytes[encoder]
 }
 
-/** Returns what the decoder takes, and how much of it is still held while the variant is encoded. */
-function bytesToDecode({ metadata, frames }: Plan, scale: number): readonly [decoding: number, kept: number] {
+function bytesToDecode({ metadata, frames }: Plan, scale: number): number {
   const { format, width, height, channels, depth, isProgressive, bitsPerSample = 8 } = metadata
   const pixels = width * height
   const bytesPerPixel = channels * (depth === 'uchar' ? 1 : 2)
   const rows = Math.min(height, MAX_ROWS) * width * bytesPerPixel
   // These three decode a whole frame: the figures include everything that is held of it
-  if (format === 'heif') return [pixels * (bitsPerSample > 8 ? 27 : 20), pixels * 8]
-  if (format === 'gif') return both(pixels * 9)
+  if (format === 'heif') return pixels * (bitsPerSample > 8 ? 27 : 20)
+  if (format === 'gif') return pixels * 9
   // All frames of an animation are held for resizing
-  if (format === 'webp') return both(pixels * (8 + (frames > 1 ? channels * frames : 0)))
+  if (format === 'webp') return pixels * (8 + (frames > 1 ? channels * frames : 0))
   // A JPEG can be decoded at a half, a quarter or an eighth of its size; a progressive one has coefficients of two bytes
   const coefficients = pixels * channels * (metadata.chromaSubsampling === '4:2:0' ? 1 : 2)
-  if (format === 'jpeg') return both(rows * Math.min(1, 2 * scale) + (isProgressive ? coefficients : 0))
-  return both(rows + (isProgressive ? pixels * bytesPerPixel : 0))
-}
-
-function both(bytes: number): readonly [number, number] {
-  return [bytes, bytes]
+  if (format === 'jpeg') return rows * Math.min(1, 2 * scale) + (isProgressive ? coefficients : 0)
+  return rows + (isProgressive ? pixels * bytesPerPixel : 0)
 }

@@ -1,7 +1,7 @@
 import sharp, { type Metadata, type Sharp } from 'sharp'
 import { identifyImage } from '../images/identify.ts'
-import type { ImageInfo, Orientation } from '../images/types.ts'
-import { type Encoder, MAX_MEMORY, maxWidth, memoryFor, type Plan, type Size } from './memory.ts'
+import type { ImageInfo, Orientation, Size } from '../images/types.ts'
+import { type Encoder, MAX_MEMORY, maxWidth, memoryFor, type Plan } from './memory.ts'
 import { type Source, sourceOf, withEnd } from './source.ts'
 import type { Format } from './variant.ts'
 
@@ -47,39 +47,27 @@ export async function resize(file: Buffer, width: number, format: Format): Promi
   if (found.kind !== 'image') return 'broken'
   const { info: image } = found
   if (isHuge(image)) return 'huge'
-  try {
-    return await makeVariant(sourceOf(file, image), image, width, format, 'error')
-  } catch (error) {
-    if (NO_MEMORY.test(String(error))) return 'huge'
-  }
-  // A JPEG without its end marker may have a complete scan. If so, libjpeg gives no warning
-  const ended = image.type === 'jpg' ? withEnd(file) : undefined
-  if (!ended) return 'broken'
-  try {
-    return await makeVariant({ bytes: ended }, image, width, format, 'warning')
-  } catch (error) {
-    return NO_MEMORY.test(String(error)) ? 'huge' : 'broken'
-  }
+  const problemOf = (error: unknown): Problem => (NO_MEMORY.test(String(error)) ? 'huge' : 'broken')
+  const result = await makeVariant(() => sourceOf(file, image), image, width, format).catch(problemOf)
+  const ended = result === 'broken' && image.type === 'jpg' ? withEnd(file) : undefined
+  if (!ended) return result
+  // If its scan is complete, libjpeg gives no warning
+  return makeVariant(() => ({ bytes: ended, failOn: 'warning' }), image, width, format).catch(problemOf)
 }
 
 function isHuge({ width, height }: Size, frames = 1): boolean {
   return Math.max(width, height) > MAX_SIDE || width * height * frames > MAX_PIXELS
 }
 
-async function makeVariant(
-  source: Source,
-  image: ImageInfo,
-  width: number,
-  format: Format,
-  failOn: 'error' | 'warning',
-): Promise<Variant | Problem> {
+async function makeVariant(open: () => Source, image: ImageInfo, width: number, format: Format) {
+  const source = open()
   const metadata = await sharp(source.bytes).metadata()
   const steps = planSteps(source, image, metadata, format)
   if (!steps) return 'broken'
   if (isHuge(metadata, steps.frames)) return 'huge'
   const scale = Math.min(1, Math.min(width, maxWidth(steps)) / image.width, MAX_HEIGHT / image.height)
   if (memoryFor(steps, scale) > MAX_MEMORY) return 'huge'
-  const pixels = await render(source, steps, scale, failOn)
+  const pixels = await render(source, steps, scale)
   const delay = metadata.delay?.slice(source.firstPage)
   const { data, info } = await encode(pixels, steps.encoder, delay).toBuffer({ resolveWithObject: true })
   return {
@@ -108,22 +96,15 @@ function planSteps(source: Source, image: ImageInfo, metadata: Metadata, format:
   const isExtended = frame.width < canvas.width || frame.height < canvas.height
   const pages = (metadata.pages ?? 1) - (source.firstPage ?? 0)
   const isAnimated = pages > 1 && (type === 'gif' || type === 'webp') && (format === 'webp' || format === 'plain')
+  const frames = isAnimated ? pages : 1
   const encoder = format === 'plain' ? plainEncoder(isAnimated, metadata.hasAlpha || isExtended) : format
   // sharp would turn an image before it extends it, and libvips would write the orientation of the source into an AVIF
   const isTurnedLast = orientation > 1 && isExtended
   const dropsOrientation = encoder === 'avif' && (metadata.orientation ?? 1) > 1
   const isPremultiplied = source.isPremultiplied === true && metadata.hasAlpha
   const held = isPremultiplied ? 8 : isTurnedLast || dropsOrientation ? 4 : 0
-  const plan: Plan = {
-    size: source.bytes.length,
-    metadata,
-    canvas,
-    isTurned,
-    frames: isAnimated ? pages : 1,
-    encoder,
-    held,
-  }
-  return { ...plan, orientation, frame, isExtended, isTurnedLast, dropsOrientation, isPremultiplied }
+  const plan: Plan = { size: source.bytes.length, metadata, canvas, isTurned, frames, encoder, held }
+  return { ...plan, orientation, frame, left, top, isExtended, isTurnedLast, dropsOrientation, isPremultiplied }
 }
 
 function plainEncoder(isAnimated: boolean, hasAlpha: boolean): Encoder {
@@ -132,20 +113,16 @@ function plainEncoder(isAnimated: boolean, hasAlpha: boolean): Encoder {
 }
 
 /** Scales an image, puts it on its canvas and turns it upright. */
-async function render(
-  { bytes, place, firstPage = 0 }: Source,
-  { metadata, canvas, frame, frames, orientation, ...steps }: Steps,
-  scale: number,
-  failOn: 'error' | 'warning',
-): Promise<Sharp> {
+async function render(source: Source, steps: Steps, scale: number): Promise<Sharp> {
+  const { metadata, frame, canvas, left, top, isExtended } = steps
   const scaled = (pixels: number) => Math.max(1, Math.round(pixels * scale))
   const target = { width: scaled(canvas.width), height: scaled(canvas.height) }
-  const size = steps.isExtended ? { width: scaled(frame.width), height: scaled(frame.height) } : target
+  const size = isExtended ? { width: scaled(frame.width), height: scaled(frame.height) } : target
   // Otherwise sharp takes 16 bits for P3, and 16 bits of grey for sRGB
   const space = { rgb16: 'srgb', grey16: 'b-w' }[metadata.space as string]
   const open = () => {
-    const pages = frames > 1 ? -1 : 1
-    const image = sharp(bytes, { page: firstPage, pages, limitInputPixels: MAX_PIXELS, failOn })
+    const { bytes, firstPage: page = 0, failOn = 'error' } = source
+    const image = sharp(bytes, { page, pages: steps.frames > 1 ? -1 : 1, limitInputPixels: MAX_PIXELS, failOn })
     return space === undefined ? image : image.pipelineColourspace(space)
   }
   let image: Sharp
@@ -155,12 +132,9 @@ async function render(
     if (metadata.width > frame.width || metadata.height > frame.height) image.extract({ left: 0, top: 0, ...frame })
     image.resize({ ...size, fit: 'fill' })
   }
-  if (steps.isExtended) {
-    const [left, top] = [Math.round((place?.left ?? 0) * scale), Math.round((place?.top ?? 0) * scale)]
-    extend(image, size, target, { left, top })
-  }
+  if (isExtended) extend(image, size, target, { left: Math.round(left * scale), top: Math.round(top * scale) })
   if (steps.isTurnedLast) image = fromRaw(await raw(image))
-  turn(image, orientation)
+  turn(image, steps.orientation)
   return steps.dropsOrientation ? fromRaw(await raw(image)) : image
 }
 

@@ -12,6 +12,8 @@ export interface Source {
   readonly firstPage?: number
   /** Whether colours are multiplied by their alpha. */
   readonly isPremultiplied?: boolean
+  /** What the decoder does not accept; errors by default. */
+  readonly failOn?: 'warning'
 }
 
 /** Rewrites an image for libvips, whose decoders ignore some of what browsers respect. Copies the file only if necessary. */

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, UnreadableImage } from '../errors.ts'
-import type { ObjectHead, ObjectStore } from '../store/object-store.ts'
+import type { FoundObject, ObjectHead, ObjectStore } from '../store/object-store.ts'
 import { isWrittenByUs, WRITTEN_BY_US } from '../stories/key.ts'
 import { type VariantSpec, variantKey } from './variant.ts'
 import { WorkerDied } from './worker-process.ts'
@@ -40,7 +40,7 @@ export type Observe = (outcome: 'made' | 'kept' | 'failed', seconds?: number) =>
 interface Pending {
   done: Promise<void>
   /** Aborted if all callers leave before it has started. */
-  readonly abandoned: AbortController
+  readonly abort: AbortController
   callers: number
   hasStarted: boolean
 }
@@ -110,7 +110,7 @@ export class Variants {
   /** Ends all work. Callers that still wait get an error. */
   async close(): Promise<void> {
     const pending = [...this.#pending.values()]
-    for (const { abandoned } of pending) abandoned.abort(new ShuttingDown())
+    for (const { abort } of pending) abort.abort(new ShuttingDown())
     await this.#workers.close()
     await Promise.allSettled(pending.map(({ done }) => done))
   }
@@ -124,7 +124,7 @@ export class Variants {
       const leave = () => {
         pending.callers -= 1
         if (pending.callers === 0 && !pending.hasStarted) {
-          pending.abandoned.abort()
+          pending.abort.abort()
           this.#pending.delete(key)
         }
         reject(signal.reason)
@@ -137,7 +137,7 @@ export class Variants {
   #start(spec: VariantSpec, key: string, clientId: string): Pending {
     const pending: Pending = {
       done: Promise.resolve(),
-      abandoned: new AbortController(),
+      abort: new AbortController(),
       callers: 0,
       hasStarted: false,
     }
@@ -151,7 +151,7 @@ export class Variants {
   }
 
   async #enqueue(spec: VariantSpec, key: string, clientId: string, pending: Pending): Promise<void> {
-    const { signal } = pending.abandoned
+    const { signal } = pending.abort
     await this.#queue.take(1, clientId, signal)
     try {
       signal.throwIfAborted()
@@ -195,22 +195,21 @@ export class Variants {
     return true
   }
 
-  async #convert(
-    { width, format }: VariantSpec,
-    key: string,
-    image: ObjectHead & { body: Readable },
-    exists: boolean,
-  ): Promise<void> {
-    const { size, etag } = image
+  async #convert(spec: VariantSpec, key: string, image: FoundObject, exists: boolean): Promise<void> {
+    const { body, size, etag } = image
     if (size === 0) throw new UnreadableImage()
     if (size > this.#maxBytes) throw new HugeImage()
     await this.#workers.use((worker) =>
-      worker.make(image.body, { size, width, format }, async ({ contentType, width, height, body }) => {
-        const metadata = { ...WRITTEN_BY_US, width: String(width), height: String(height), source: unquoted(etag) }
-        // Never overwritten: after a power cut a disk may have the old bytes with the new metadata
-        if (exists) await this.#store.delete([key])
-        await this.#store.put(key, body, { contentType, metadata })
-      }),
+      worker.make(
+        body,
+        { size, width: spec.width, format: spec.format },
+        async ({ contentType, width, height, body }) => {
+          const metadata = { ...WRITTEN_BY_US, width: String(width), height: String(height), source: unquoted(etag) }
+          // Never overwritten: after a power cut a disk may have the old bytes with the new metadata
+          if (exists) await this.#store.delete([key])
+          await this.#store.put(key, body, { contentType, metadata })
+        },
+      ),
     )
   }
 

@@ -7,7 +7,7 @@ import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.
 import { CODE } from '../package.ts'
 import { IDLE_MEMORY } from './memory.ts'
 import type { Problem, Variant } from './resize.ts'
-import type { Format } from './variant.ts'
+import type { VariantSpec } from './variant.ts'
 
 /** How long a job may take after its last byte was sent, in milliseconds. */
 const JOB_TIMEOUT_MS = 30_000
@@ -37,21 +37,12 @@ const NOT_FOUND = 127
 /** Signals that end a process that gets no more memory: GLib traps, V8 and the C++ library abort. */
 const OUT_OF_MEMORY: readonly unknown[] = ['SIGTRAP', 'SIGABRT']
 
-/**
- * Flags of a worker. A debugged server gives it a debugger port of its own. From Node.js 24 on V8 maps 512 MiB for compiled code, which
- * would count; a worker runs little JavaScript and needs none compiled.
- */
-const FLAGS = [
-  '--expose-gc',
-  '--inspect-port=0',
-  ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : []),
-]
+/** From Node.js 24 on V8 maps 512 MiB for compiled code, which would count. A worker runs little JavaScript and needs none compiled. */
+const FLAGS = ['--expose-gc', ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : [])]
 
-export interface Job {
+export interface Job extends Pick<VariantSpec, 'width' | 'format'> {
   /** Bytes of the image. */
   readonly size: number
-  readonly width: number
-  readonly format: Format
 }
 
 export type JobResult = ((Omit<Variant, 'bytes'> & { readonly size: number }) | { readonly problem: Problem }) & {
@@ -189,7 +180,8 @@ function start(maxDataKib: number): ChildProcess {
   try {
     const child = fork(WORKER, {
       execPath: '/bin/sh',
-      execArgv: ['-c', LIMIT, String(maxDataKib), process.execPath, ...process.execArgv, ...FLAGS],
+      // If the server is debugged, the worker needs another port
+      execArgv: ['-c', LIMIT, String(maxDataKib), process.execPath, ...FLAGS, ...process.execArgv, '--inspect-port=0'],
       env: {
         // Large blocks go back to the system when they are freed
         MALLOC_ARENA_MAX: '2',
