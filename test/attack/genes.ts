@@ -1,11 +1,11 @@
 /**
- * Decisions on how something is made: a number from 0 up to 1 for each question, drawn when it is first asked. A child has the numbers of
- * its parent except for a few, so the two differ little, and a search can climb.
+ * Decisions on how to make something: for each a number from 0 up to 1, drawn when it is first needed. A child differs from its parent in
+ * a few of them, so a search can climb.
  */
 export class Genes {
   readonly #values: Map<string, number>
   readonly #random: () => number
-  /** What the questions were answered with, for a report. */
+  /** The value of each gene, for a report. */
   readonly choices: Record<string, unknown> = {}
 
   constructor(random: () => number, values: ReadonlyMap<string, number> = new Map()) {
@@ -13,7 +13,7 @@ export class Genes {
     this.#values = new Map(values)
   }
 
-  /** Draws anew one to three of the numbers that counted, each anywhere or near where it was. */
+  /** Makes a copy in which one to three of the genes that were used are drawn again, anywhere or near the old value. */
   child(): Genes {
     const child = new Genes(this.#random, this.#values)
     const names = [...this.#values.keys()].filter((name) => name in this.choices)
@@ -33,7 +33,7 @@ export class Genes {
     return this.#note(name, items[Math.floor(this.#value(name) * items.length)] as T)
   }
 
-  /** Each order of magnitude as often as the next. */
+  /** Draws a number with a random order of magnitude. */
   size(name: string, least: number, most: number): number {
     return this.#note(name, least * (most / least) ** this.#value(name))
   }

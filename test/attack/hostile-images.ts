@@ -17,12 +17,12 @@ export const HOSTILE_IMAGES: Readonly<Record<string, (genes: Genes) => Promise<B
 }
 
 const MIB = 1024 * 1024
-/** Most bytes of an image of which there are variants: src/variants/variants.ts. */
-const MOST_BYTES = 128 * MIB
-/** Of noise, so that nothing compresses it. */
+/** Largest image that variants are made of (src/variants/variants.ts). */
+const MAX_BYTES = 128 * MIB
+/** Noise, which does not compress. */
 const NOISE = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16)).update(Buffer.alloc(MIB))
 
-/** Width and height: the area first, most often a large one, and then how long one side is beside the other. */
+/** Draws width and height: first the area, mostly a large one, and then the ratio of the sides. */
 function sizeOf(genes: Genes, mostPixels: number, mostSide: number): { width: number; height: number } {
   const isLarge = genes.chance('large', 0.5)
   const area = genes.size('area', isLarge ? mostPixels / 20 : 1, mostPixels)
@@ -31,8 +31,8 @@ function sizeOf(genes: Genes, mostPixels: number, mostSide: number): { width: nu
   return { width, height: Math.min(mostSide, Math.max(1, Math.floor(area / width))) }
 }
 
-/** How much is hung on: mostly nothing, sometimes all that a file may have. */
-const ballastOf = (genes: Genes, name: string, most = MOST_BYTES - MIB) =>
+/** Draws how many bytes to append: mostly none, sometimes as many as a file may have. */
+const ballastOf = (genes: Genes, name: string, most = MAX_BYTES - MIB) =>
   genes.chance(`has ${name}`, 0.08) ? genes.size(name, 1000, most) : 0
 
 function noiseOf(size: number): Buffer {
@@ -59,7 +59,7 @@ export interface Png {
   readonly profile?: Buffer
   /** Bytes after the last chunk. */
   readonly ballast?: number
-  /** Bytes of a chunk that nobody knows. */
+  /** Bytes of an unknown chunk. */
   readonly unknown?: number
 }
 
@@ -96,7 +96,7 @@ const PASSES = [
   [0, 1, 1, 2],
 ] as const
 
-/** A valid PNG; one of a hundred megapixels takes milliseconds when its rows are zeros. */
+/** Makes a valid PNG: one of a hundred megapixels in milliseconds, if its rows are zeros. */
 export function png(image: Png): Buffer {
   const { width, height, depth = 8, colour = 6, isInterlaced = false, isNoise = false, orientation = 1 } = image
   const [count, size] = image.texts ?? [0, 0]
@@ -126,7 +126,7 @@ export function png(image: Png): Buffer {
     chunk('IDAT', pixels),
     chunk('IEND'),
     noiseOf(image.ballast ?? 0),
-  ]).subarray(0, MOST_BYTES)
+  ]).subarray(0, MAX_BYTES)
 }
 
 function chunk(type: string, ...content: readonly Buffer[]): Buffer {
@@ -137,14 +137,14 @@ function chunk(type: string, ...content: readonly Buffer[]): Buffer {
   return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)])
 }
 
-/** The byte in front says that the row is not filtered. */
+/** The first byte says that the row is not filtered. */
 function noisyRow(length: number): Buffer {
   const row = noiseOf(length)
   row[0] = 0
   return row
 }
 
-/** A zlib stream (RFC 1950) of so many zeros: the same compressed MiB over and over. */
+/** Makes a zlib stream (RFC 1950) of zeros: the same compressed MiB again and again. */
 function zlibZeros(size: number): Buffer {
   const end = Buffer.alloc(4)
   // Adler-32 of zeros
@@ -155,11 +155,11 @@ function zlibZeros(size: number): Buffer {
 }
 const ZEROS = deflateRawSync(Buffer.alloc(MIB), { finishFlush: zlib.Z_FULL_FLUSH })
 
-/** A zlib stream of something that is not compressed. */
+/** Makes a zlib stream without compression. */
 function stored(content: Buffer): Buffer {
   let [a, b] = [1, 0]
   for (let at = 0; at < content.length; ) {
-    // As many as can be added up before the remainder has to be taken
+    // The most bytes that can be added up before the remainder is due
     const end = Math.min(content.length, at + 3800)
     for (; at < end; at++) {
       a += content[at] as number
@@ -182,13 +182,13 @@ function exif(orientation: number): Buffer {
 // JPEG
 
 /** The longest side, in pixels, of a JPEG that libjpeg can encode (`JPEG_MAX_DIMENSION` in its jmorecfg.h). */
-const MOST_JPEG_SIDE = 65_500
+const MAX_JPEG_SIDE = 65_500
 
 async function jpeg(genes: Genes): Promise<Buffer> {
   const { width, height } = sizeOf(genes, 110e6, 65_535)
   const kind = genes.oneOf('kind', ['rgb', 'rgb', 'grey', 'cmyk'])
-  // Encoded as it is, or with a small scan that only claims the size
-  const isReal = genes.chance('real', 0.3) && width * height < 12e6 && Math.max(width, height) <= MOST_JPEG_SIDE
+  // Encoded at its size, or with a small scan that only claims to have it
+  const isReal = genes.chance('real', 0.3) && width * height < 12e6 && Math.max(width, height) <= MAX_JPEG_SIDE
   const encoded = await canvas(isReal ? width : 64, isReal ? height : 64, 3, genes.chance('noise', 0.5))
     .toColourspace(kind === 'grey' ? 'b-w' : kind === 'cmyk' ? 'cmyk' : 'srgb')
     .jpeg({
@@ -213,10 +213,10 @@ async function jpeg(genes: Genes): Promise<Buffer> {
   const head = genes.oneOf('head', ['', 'Exif\0\0', 'http://ns.adobe.com/xap/1.0/\0', 'ICC_PROFILE\0\x01\xff'])
   const ballast = ballastOf(genes, 'segments')
   for (let size = 0; size < ballast; size += 65_000) segments.push(segment(marker, head, noiseOf(65_000)))
-  return Buffer.concat([bytes.subarray(0, 2), ...segments, bytes.subarray(2)]).subarray(0, MOST_BYTES)
+  return Buffer.concat([bytes.subarray(0, 2), ...segments, bytes.subarray(2)]).subarray(0, MAX_BYTES)
 }
 
-/** A JPEG that claims another size: decoders fill up what is missing. */
+/** Makes a JPEG claim another size. Decoders fill in what is missing. */
 export function withSize(jpeg: Buffer, width: number, height: number): Buffer {
   const bytes = Buffer.from(jpeg)
   const frame = startOfFrame(bytes)
@@ -225,7 +225,7 @@ export function withSize(jpeg: Buffer, width: number, height: number): Buffer {
   return bytes
 }
 
-/** Takes all but the first component out of the first scan: then decoders keep the coefficients of a baseline JPEG too. */
+/** Removes all components but the first from the first scan: then decoders hold the coefficients of a baseline JPEG too. */
 function ofOneComponent(jpeg: Buffer): Buffer {
   const scan = jpeg.indexOf('ffda', 0, 'hex')
   const end = scan + 2 + jpeg.readUInt16BE(scan + 2)
@@ -249,7 +249,7 @@ function startOfFrame(bytes: Buffer): number {
 
 // GIF
 
-/** Frames that each change a part of the canvas. A large canvas counts only if the first frame fills it. */
+/** Makes frames that each change a part of the canvas. A large canvas takes memory only if the first frame fills it. */
 function gif(genes: Genes): Buffer {
   const frames = genes.chance('film', 0.7) ? Math.floor(genes.size('frames', 2, 100_000)) : 1
   const { width, height } = sizeOf(genes, 110e6 / (genes.chance('whole film', 0.7) ? frames : 1), 65_535)
@@ -266,7 +266,7 @@ function gif(genes: Genes): Buffer {
     ...(comments > 0 ? [Buffer.from([0x21, 0xfe]), ...Array<Buffer>(comments).fill(comment), Buffer.alloc(1)] : []),
     ...Array<Buffer>(frames).fill(frame),
     Buffer.from(';'),
-  ]).subarray(0, MOST_BYTES)
+  ]).subarray(0, MAX_BYTES)
 }
 
 function gifHead(width: number, height: number): Buffer {
@@ -287,10 +287,10 @@ async function webp(genes: Genes): Promise<Buffer> {
   const encoded = await canvas(width, height, genes.oneOf('channels', [3, 4]), genes.chance('noise', 0.3))
     .webp({ lossless: isLossless, effort: 0, quality: genes.oneOf('quality', [10, 80, 100]) })
     .toBuffer()
-  // What a picture without extras consists of
+  // The chunks of an image without metadata
   const pieces = chunksOf(encoded).filter(({ type }) => ['ALPH', 'VP8 ', 'VP8L'].includes(type))
   if (!isReal && genes.chance('patched', 0.5)) for (const piece of pieces) claim(piece.bytes, claimed)
-  const picture = Buffer.concat(pieces.map(({ bytes }) => bytes))
+  const chunks = Buffer.concat(pieces.map(({ bytes }) => bytes))
   const canvasSize = genes.chance('own canvas', 0.2) ? claimed : { width, height }
   const flags = (frames > 1 ? 2 : 0) | 4 | 8 | 16 | 32
   const extended = Buffer.alloc(10)
@@ -302,8 +302,8 @@ async function webp(genes: Genes): Promise<Buffer> {
   frameHead.writeUIntLE(height - 1, 9, 3)
   frameHead.writeUIntLE(100, 12, 3)
   frameHead[15] = genes.oneOf('disposal', [0, 1, 2, 3])
-  const most = Math.max(1, Math.min(frames, Math.floor((MOST_BYTES - MIB) / (picture.length + 24))))
-  const body = frames > 1 ? Array<Buffer>(most).fill(riff('ANMF', Buffer.concat([frameHead, picture]))) : [picture]
+  const most = Math.max(1, Math.min(frames, Math.floor((MAX_BYTES - MIB) / (chunks.length + 24))))
+  const body = frames > 1 ? Array<Buffer>(most).fill(riff('ANMF', Buffer.concat([frameHead, chunks]))) : [chunks]
   const turned = genes.chance('turned', 0.3) ? [riff('EXIF', exif(genes.oneOf('orientation', [3, 5, 6, 8])))] : []
   const ballast = Math.floor(ballastOf(genes, 'ballast'))
   const extra = ballast > 0 ? [riff(genes.oneOf('extra', ['ICCP', 'EXIF', 'XMP ', 'unKn']), noiseOf(ballast))] : []
@@ -318,7 +318,7 @@ async function webp(genes: Genes): Promise<Buffer> {
       ...body,
       ...turned,
     ]),
-  ).subarray(0, MOST_BYTES)
+  ).subarray(0, MAX_BYTES)
 }
 
 function riff(type: string, content: Buffer): Buffer {
@@ -376,7 +376,7 @@ async function avif(genes: Genes): Promise<Buffer> {
   }
   const isGrid = genes.chance('grid', 0.3)
   const whole = isGrid ? grid(bytes, genes, isReal ? undefined : claimed) : bytes
-  return Buffer.concat([whole, box('free', noiseOf(Math.floor(ballastOf(genes, 'ballast'))))]).subarray(0, MOST_BYTES)
+  return Buffer.concat([whole, box('free', noiseOf(Math.floor(ballastOf(genes, 'ballast'))))]).subarray(0, MAX_BYTES)
 }
 
 /** Writes another size into each `ispe` box (ISO/IEC 23008-12 section 6.5.3). */
@@ -401,10 +401,10 @@ function claimSequence(bytes: Buffer, claimed: { width: number; height: number }
   }
 }
 
-/** The same header with another size. */
+/** Makes the same header with another size. */
 function sequenceOf(header: Uint8Array, { width, height }: { width: number; height: number }): Uint8Array {
   const bits = [...header].map((byte) => byte.toString(2).padStart(8, '0')).join('')
-  // Of a still picture with a reduced header: profile, two flags, level; then how many bits there are for either side
+  // A still image with a reduced header: profile, two flags, level, and then the number of bits of either side
   const isReduced = bits[4] === '1'
   const at = isReduced ? 10 : 5 + 2 + 5 + 12 + 5
   const [across, down] = [
@@ -421,7 +421,7 @@ function sequenceOf(header: Uint8Array, { width, height }: { width: number; heig
   return Uint8Array.from(other.match(/.{8}/g) ?? [], (byte) => Number.parseInt(byte, 2))
 }
 
-/** An image of tiles that are all the same one (ISO/IEC 23008-12 section 6.6.2.3.2). */
+/** Makes an image of identical tiles (ISO/IEC 23008-12 section 6.6.2.3.2). */
 function grid(tile: Buffer, genes: Genes, claimed = { width: 0, height: 0 }): Buffer {
   const [rows, columns] = [genes.size('rows', 1, 256), genes.size('columns', 1, 256)].map(Math.floor) as [
     number,
@@ -479,7 +479,7 @@ function grid(tile: Buffer, genes: Genes, claimed = { width: 0, height: 0 }): Bu
   return Buffer.concat([head, meta(head.length + meta(0).length + 8), box('mdat', descriptor, data)])
 }
 
-/** A picture of one colour, or of noise. */
+/** Makes an image of one colour, or of noise. */
 function canvas(width: number, height: number, channels: 3 | 4, isNoise: boolean): Sharp {
   const options = { limitInputPixels: false }
   if (isNoise) return sharp(noiseOf(width * height * channels), { raw: { width, height, channels }, ...options })

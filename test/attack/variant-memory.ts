@@ -1,11 +1,11 @@
 /**
- * Searches for the image of which a variant takes the most memory: makes hostile and unusual images of each format, at first by chance and
- * then like those that took the most so far, has a real worker process make a variant of each, and writes which took the most. Ends with 1
+ * Searches for the image whose variant takes the most memory: makes hostile and unusual images of each format, first at random and then
+ * like those that took the most so far, makes a variant of each with a real worker process, and prints which took the most. Exits with 1
  * if a worker ever had more memory in use than docs/variants.md promises, or crashed. Linux only.
  *
  * `npm run search-variant-memory -- --files 500 --seconds 3600 --seed 1 --formats png,jpeg`
  *
- * The same seed draws the same images by chance. Memory does not depend on the speed of the machine.
+ * The same seed draws the same random images. Memory does not depend on the speed of the machine.
  */
 import { parseArgs } from 'node:util'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
@@ -26,9 +26,9 @@ const { values } = parseArgs({
 })
 const FILES = Number(values.files)
 const MIB = 1024 * 1024
-/** How many of the worst are gone on from, and shown. */
+/** How many of the worst images are bred from and shown. */
 const WORST = 10
-/** Twice what an image gets in the server, where the time is not measured. */
+/** Twice the time that an image gets in the server, since time is not measured here. */
 const WORK_MS = 60_000
 
 interface Try {
@@ -37,23 +37,23 @@ interface Try {
   readonly what: string
 }
 
-const formats = values.formats.split(',')
-/** Share of the images that are drawn by chance. */
+const types = values.formats.split(',')
+/** Share of the images that are drawn at random. */
 const DRAWN = 0.6
-const FORMS = ['plain', 'jpeg', 'webp', 'avif'] as const
+const FORMATS = ['plain', 'jpeg', 'webp', 'avif'] as const
 const until = performance.now() + Number(values.seconds) * 1000
 const random = randomFrom(Number(values.seed))
 let isGood = true
 console.log(`seed ${values.seed}, ${FILES} images of each format, worker of Node.js ${process.version}`)
 
-for (const format of formats) {
-  const make = HOSTILE_IMAGES[format]
-  if (!make) throw new Error(`There is no format ${format}, only ${Object.keys(HOSTILE_IMAGES)}`)
-  // What one format leaves behind does not count for the next
+for (const type of types) {
+  const make = HOSTILE_IMAGES[type]
+  if (!make) throw new Error(`There is no format ${type}, only ${Object.keys(HOSTILE_IMAGES)}`)
+  // A new worker, without the memory that another format has left
   const worker = new MeasuredWorker(() => new WorkerProcess(WORK_MS))
   const outcomes: Record<string, number> = {}
   let worst: Try[] = []
-  const share = (until - performance.now()) / (formats.length - formats.indexOf(format))
+  const share = (until - performance.now()) / (types.length - types.indexOf(type))
   const end = performance.now() + share
   let files = 0
   while (files < FILES && performance.now() < end) {
@@ -63,25 +63,25 @@ for (const format of formats) {
     try {
       image = await make(genes)
     } catch (error) {
-      // Not everything can be encoded: libwebp gives up on much noise, for instance
-      console.log(`${format}: not made: ${error}, ${JSON.stringify(genes.choices)}`)
+      // Not everything can be encoded: libwebp, for instance, gives up on much noise
+      console.log(`${type}: not made: ${error}, ${JSON.stringify(genes.choices)}`)
       continue
     }
     files++
-    const form = genes.oneOf('form', FORMS)
-    const { peak, outcome, size } = await worker.measure(image, genes.oneOf('w', [160, 160, 1920, 9999]), form)
+    const format = genes.oneOf('format', FORMATS)
+    const { peak, outcome, size } = await worker.measure(image, genes.oneOf('w', [160, 160, 1920, 9999]), format)
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
     const what = `${image.length} bytes, ${outcome}, ${size} bytes, ${JSON.stringify(genes.choices)}`
     if (outcome === 'died' || peak > PROMISED_MEMORY) {
       isGood = false
-      console.log(`FAILED: ${format}: ${Math.round(peak / MIB)} MiB, ${what}`)
+      console.log(`FAILED: ${type}: ${Math.round(peak / MIB)} MiB, ${what}`)
     }
     worst = [...worst, { genes, peak, what }].sort((one, other) => other.peak - one.peak).slice(0, WORST)
     if (files % 100 === 0)
-      console.log(`${format}: ${files} images, ${Math.round((worst[0]?.peak ?? 0) / MIB)} MiB at most`)
+      console.log(`${type}: ${files} images, ${Math.round((worst[0]?.peak ?? 0) / MIB)} MiB at most`)
   }
   await worker.end()
-  console.log(`\n${format}: ${files} images, ${JSON.stringify(outcomes)}. The ${WORST} that took the most:`)
+  console.log(`\n${type}: ${files} images, ${JSON.stringify(outcomes)}. The ${WORST} that took the most:`)
   for (const { peak, what } of worst) console.log(`${Math.round(peak / MIB)} MiB, ${what}`)
   if (files < FILES) console.log(`The time was up before all ${FILES} images were tried`)
 }
