@@ -55,11 +55,13 @@ export function printComparison(
   const lines = figures.map((figure, index) => {
     const ratios = ratiosOf(ours, other, index)
     const ratio = median(ratios)
-    const isWorse = isWorseThanNoise(figure, ratio)
-    if (isWorse) worse.push(`${row}, ${figure.name}: ${ratio.toFixed(2)}`)
+    const isWorse = isWorseBy(NOISE, figure, ratio)
+    // A round that says the opposite makes it doubtful
+    const mark = !isWorse ? '' : ratios.every((other) => isWorseBy(1, figure, other)) ? 'WORSE' : 'worse?'
     const spread = `${ratio.toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`
     const values = [ours, other].map(({ samples }) => number(median(samples[index] ?? [])))
-    return [figureName(figure), ...values, spread, isWorse ? 'WORSE' : '']
+    if (isWorse) worse.push(`${row}, ${figure.name}: ${spread}, ${mark}`)
+    return [figureName(figure), ...values, spread, mark]
   })
   const heads = ['', 'working tree', ref, 'ratio (least–greatest)', '']
   return { text: printTable(`${row}: ${title}`, [heads, ...lines], notes), worse }
@@ -73,6 +75,6 @@ function ratiosOf(ours: ContenderResult, other: ContenderResult, index: number):
     .map((value, round) => value / (others[round] ?? Number.NaN))
 }
 
-function isWorseThanNoise({ better }: Figure, ratio: number): boolean {
-  return better === 'more' ? ratio < 1 / NOISE : better === 'less' && ratio > NOISE
+function isWorseBy(factor: number, { better }: Figure, ratio: number): boolean {
+  return better === 'more' ? ratio < 1 / factor : better === 'less' && ratio > factor
 }
