@@ -82,7 +82,7 @@ const SHAPES: Readonly<Record<string, (random: () => number, n: number) => numbe
 
 for (const [shape, age] of Object.entries(SHAPES)) {
   t.test(`newest first, nothing is lost and nothing comes twice: ${shape}`, async (t) => {
-    for (let seed = 1; seed <= 5; seed++) {
+    for (let seed = 1; seed <= (ALL ? 5 : 2); seed++) {
       const random = randomFrom(seed)
       const { store, place } = pagedStore(oneOf([1000, 1000, 50, 7], random))
       const count = Math.floor(10 ** (random() * 3))

@@ -136,7 +136,7 @@ t.test('a sweep that fails, or is stopped, raises no watermark; the next one mak
 })
 
 /** Keys in a page of the store. Five times as many stories, with two keys each, take ten pages. */
-const PAGE = ALL ? 1000 : 200
+const PAGE = ALL ? 1000 : 100
 
 t.test('sweeps read what has become old, and a slice of the rest: a day of them reads everything', async (t) => {
   const { store, standIn } = await inMemory(t, { pageSize: PAGE })
