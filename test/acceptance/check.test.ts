@@ -4,6 +4,7 @@ import t from 'tap'
 import type { CheckedPoint } from '../../src/store/s3/check.ts'
 import { engines } from '../support/engines.ts'
 import { examplesOf, run } from '../support/examples.ts'
+import { sample } from '../support/extent.ts'
 import type { Dialect } from '../support/s3-in-memory.ts'
 import type { Match } from '../support/s3-stand-in.ts'
 import { CLI, runCommand } from './command.ts'
@@ -67,7 +68,7 @@ t.test('what a bucket does not do is named, with what the server does without it
       },
     ],
   ]
-  for (const [dialect, expected] of dialects) {
+  for (const [dialect, expected] of sample(dialects, 1)) {
     const store = await standInStore(t, { dialect })
     const { code, points, of } = await check(store)
     t.equal(code, 0, 'the server works with it')
@@ -107,7 +108,7 @@ t.test('what a bucket can not be used for fails the check', async (t) => {
     [{ operation: 'GetObject' }, 'range', /^AccessDenied, status 403$/],
     [{ operation: 'PutObject' }, 'put, read, delete', /^AccessDenied, status 403$/],
   ]
-  for (const [match, name, found] of faults) {
+  for (const [match, name, found] of sample(faults, 1)) {
     const store = await standInStore(t)
     store.standIn.fail(match, 'access-denied')
     const { code, of, summary } = await check(store)

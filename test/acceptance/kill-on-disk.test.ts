@@ -67,7 +67,7 @@ for (const { name, isOfOldStory, act } of ACTS) {
 
     let call = 0
     for (let answered = false; !answered; ) {
-      call += ALL ? 1 : 14
+      call += ALL ? 1 : 25
       const what = `change ${call}`
       for (const entry of await readdir(folder))
         if (entry !== '.tmp') await rm(join(folder, entry), { recursive: true })
