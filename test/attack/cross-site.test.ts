@@ -78,7 +78,7 @@ t.test('a page whose host name was led to the server can neither list, nor delet
 t.test('a page of another site can not upload or delete, by script or by form', { skip }, async (t) => {
   const { server, page, stories, sitePort } = await attacked(t)
   const upload = `${server.url}/api/v1/images/upload`
-  for (const name of sample(['127.0.0.1', 'localhost', EVIL], 2)) {
+  for (const name of sample(['127.0.0.1', 'localhost', EVIL], 1)) {
     await page.goto(`http://${name}:${sitePort}/`)
     const sent: number[] = []
     page.on('response', (response) => void (response.url() === upload && sent.push(response.status())))

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { ALL } from '../support/extent.ts'
 
-const BODIES = Number(process.env.FUZZ_BODIES ?? (ALL ? 2000 : 60))
+const BODIES = Number(process.env.FUZZ_BODIES ?? (ALL ? 2000 : 40))
 
 t.setTimeout(60_000 + BODIES * 20)
 

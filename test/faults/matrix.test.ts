@@ -440,7 +440,7 @@ t.test('a fault of the store in any call is answered as documented and leaves no
   const wanted = cells.filter(
     ({ scenario, fault, once }) => !only || `${scenario.name}, ${fault} ${once ? 'once' : 'always'}`.includes(only),
   )
-  const queue = [...sample(wanted, 40)]
+  const queue = [...sample(wanted, 27)]
   const count = queue.length
   t.not(count, 0, 'there are such faults')
   const results = new Map<Scenario, string[]>()

@@ -9,10 +9,8 @@ import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { skipWithoutChromium as skip } from '../support/chromium.ts'
 import { ALL, sample } from '../support/extent.ts'
 import { landscape } from './landscapes.ts'
-import { calm, isAccessible, openPage, screenshot, screenshotFolder, settled } from './page.ts'
+import { calm, isAccessible, openPage, screenshot, screenshotFolder, settled, WRITE_SCREENSHOTS } from './page.ts'
 
-/** Makes the screenshots of the README again if this is set. */
-const { WRITE_SCREENSHOTS } = process.env
 const DOCS = fileURLToPath(new URL('../../docs/images/', import.meta.url))
 
 const HOUR_MS = 3_600_000

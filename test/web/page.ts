@@ -13,6 +13,9 @@ import type { ServerProcess } from '../support/server-process.ts'
 
 let screenshots: string | undefined
 
+/** Makes the screenshots of the README again if this is set. */
+export const { WRITE_SCREENSHOTS } = process.env
+
 /** Returns the folder of screenshots: `SCREENSHOTS`, or a temporary one. */
 export function screenshotFolder(): string {
   screenshots ??= process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'story-images-screenshots-'))
@@ -20,7 +23,9 @@ export function screenshotFolder(): string {
   return screenshots
 }
 
+/** Keeps a picture of the page, if somebody wants to see it. */
 export async function screenshot(page: Page, name: string): Promise<void> {
+  if (!process.env.SCREENSHOTS && !WRITE_SCREENSHOTS) return
   await page.screenshot({ path: join(screenshotFolder(), `${name}.png`) })
 }
 
@@ -121,8 +126,12 @@ export async function settled(page: Page): Promise<void> {
   await calm(page)
 }
 
+/** States of the pages that `npm test` looks at. The others have parts of these. */
+const USUAL = new Set(['grid', 'menu', 'viewer', 'key', 'uploaded', 'blocked', 'phone, light', 'phone, dark'])
+
 /** Looks for what WCAG 2.2 and the best practices of axe-core forbid, in the page as it is now. */
 export async function isAccessible(t: Test, page: Page, state: string): Promise<void> {
+  if (!ALL && !USUAL.has(state)) return
   await calm(page)
   // Over the protocol of the debugger, which the page's policy does not bind
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe.source)

@@ -94,7 +94,7 @@ inBrowser(
     const page = await open(t, server)
     const big = await bigImage(600_000)
     const files = ['1', '2', '3'].map((name) => ({ name: `${name}.png`, mimeType: 'image/png', buffer: big }))
-    await slowUplink(page, 300_000)
+    await slowUplink(page, 150_000)
     await pick(page, files)
     const values = () =>
       page.locator('.upload progress').evaluateAll((bars) => bars.map((bar) => (bar as HTMLProgressElement).value))
