@@ -66,7 +66,7 @@ t.test('a store without DeleteObjects gets a call for each key, 16 at once', asy
   const standIn = await startStandIn(t, { dialect: { deleteObjects: 'missing' } })
   const limits: string[] = []
   const store = await openOnStandIn(t, standIn, { prefix: 'images/', onLimit: (limit) => limits.push(limit) })
-  const keys = KEYS.slice(0, 2100)
+  const keys = KEYS.slice(0, ALL ? 2100 : 200)
   for (const key of keys) standIn.place(`images/${key}`, 'x')
   let running = 0
   let most = 0
@@ -86,7 +86,7 @@ t.test('a store without DeleteObjects gets a call for each key, 16 at once', asy
   t.ok(asked <= 3, `${asked} calls for many keys`)
   await store.delete(['stories/1', 'never/there'])
   t.equal(count('DeleteObjects'), asked, 'it is remembered')
-  t.equal(count('DeleteObject'), 2102)
+  t.equal(count('DeleteObject'), keys.length + 2)
 })
 
 t.test('of keys deleted one by one those that can not be deleted are named', async (t) => {
