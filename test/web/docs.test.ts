@@ -13,8 +13,6 @@ t.test('a link leads to one operation, and where there are keys, Authorize takes
   })
   const { page, wrong } = await openDocs(t, `${server.url}/docs/#/stories/uploadStory`)
   await page.locator('#operations-stories-uploadStory .opblock-body').waitFor()
-  t.match((await tryUpload(page)).status, /^401/)
-  wrong.length = 0
   await page.locator('.auth-wrapper .authorize').first().click()
   const dialog = page.locator('.dialog-ux')
   await dialog.locator('#auth-bearer-value').fill(KEY)
@@ -23,9 +21,9 @@ t.test('a link leads to one operation, and where there are keys, Authorize takes
     .getByRole('button', { name: 'Apply credentials' })
     .click()
   await dialog.getByRole('button', { name: 'Close' }).first().click()
-  const operation = page.locator('#operations-stories-uploadStory')
-  await operation.getByRole('button', { name: 'Execute' }).click()
-  await operation.locator('.live-responses-table', { hasText: '"image_count": 2' }).waitFor()
+  const { status, body } = await tryUpload(page)
+  t.match(status, /^200/)
+  t.match(body, /"image_count": 2/)
   t.same(wrong, [])
 })
 
