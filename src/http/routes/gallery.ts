@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { brotliCompressSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { listed } from '../../config.ts'
 import { PAGES } from '../../package.ts'
@@ -13,6 +13,9 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
   '.woff2': 'font/woff2',
 }
+
+/** Makes the page a few hundred bytes larger, and each start 13 ms shorter. */
+const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }
 
 /** Serves the gallery at `/` and its files, a few hundred kilobytes, from memory. Adds no route if the pages are not built. */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
@@ -33,7 +36,7 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
     headers: pageHeaders('blob:'),
     etag: etagOf(page),
     plain: page,
-    coded: { br: brotliCompressSync(page), gzip: gzipSync(page) },
+    coded: { br: brotliCompressSync(page, FAST), gzip: gzipSync(page) },
   })
 
   const names = await readdir(new URL('assets/', PAGES))
