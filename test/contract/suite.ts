@@ -1,3 +1,3 @@
 import { runFolder } from '../support/run-folder.ts'
 
-await runFolder(import.meta.url)
+for (const folder of ['.', '../store/disk/']) await runFolder(new URL(folder, import.meta.url).href)
