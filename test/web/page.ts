@@ -127,7 +127,7 @@ export async function settled(page: Page): Promise<void> {
 }
 
 /** States of the pages that `npm test` looks at. The others have parts of these. */
-const USUAL = new Set(['grid', 'menu', 'viewer', 'key', 'uploaded', 'blocked', 'phone, light', 'phone, dark'])
+const USUAL = new Set(['grid', 'menu', 'viewer', 'key', 'uploaded', 'blocked'])
 
 /** Looks for what WCAG 2.2 and the best practices of axe-core forbid, in the page as it is now. */
 export async function isAccessible(t: Test, page: Page, state: string): Promise<void> {
