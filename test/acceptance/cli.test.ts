@@ -132,7 +132,7 @@ t.test('a command that fails says why in a sentence, and has an exit code', asyn
     [['verify', '--story', 'x'], {}, 2, /It has to be the id of a story/],
     [['nothing'], {}, 2, /^Unknown command 'nothing'/],
   ] as const
-  await sideBySide(
+  await forEachConcurrent(
     sample<(typeof cases)[number]>(cases, 6),
     2,
     async ([[name, ...rest], environment, code, sentence]) => {
