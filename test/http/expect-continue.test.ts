@@ -103,7 +103,7 @@ t.test("a length above the ticket's limit is refused by its header", async (t) =
   await client.write(head(`${UPLOAD}?ticket=${ticket}`, FORM, `Content-Length: ${10 * 1024 * 1024}`))
   const answer = await client.answer()
   t.equal(answer.status, 413)
-  t.match(JSON.parse(answer.body).detail, /1000 bytes together, the limit of this upload ticket/)
+  t.match(JSON.parse(answer.body).detail, /larger than 1000 bytes in total, the limit of this upload ticket/)
 })
 
 t.test('no upload that is within the limits is refused for its length', async (t) => {
