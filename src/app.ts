@@ -41,14 +41,15 @@ import { Sweeper } from './stories/sweep.ts'
 /** Longest time for the headers of a request, in milliseconds. */
 const HEADERS_MS = 20_000
 
-/** Limits that no deployment has had to change. */
-export interface Limits {
-  /** Most connections of clients; further ones are closed at once. Each costs some 30 KiB. */
-  readonly connections: number
-  /** Most lists of all stories at once. Each holds a page of the store, and more at once end no sooner. */
-  readonly lists: number
+/** Most connections, each of which costs some 30 KiB, and most lists of all stories at once: more lists end no sooner. */
+const LIMITS = { connections: 10_000, lists: 64 }
+export type Limits = Readonly<typeof LIMITS>
+
+interface AppOptions {
+  readonly metrics?: Metrics
+  readonly tracing?: Tracing | undefined
+  readonly limits?: Partial<Limits> | undefined
 }
-const LIMITS: Limits = { connections: 10_000, lists: 64 }
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -65,11 +66,7 @@ declare module 'fastify' {
 export async function buildApp(
   config: Config,
   store: ObjectStore,
-  {
-    metrics = new Metrics(),
-    tracing,
-    limits,
-  }: { metrics?: Metrics; tracing?: Tracing | undefined; limits?: Partial<Limits> | undefined } = {},
+  { metrics = new Metrics(), tracing, limits }: AppOptions = {},
 ): Promise<FastifyInstance> {
   const headersTimeout = Math.min(HEADERS_MS, config.CLIENT_TIMEOUT)
   const app = Fastify({

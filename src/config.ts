@@ -287,22 +287,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return config
 }
 
-/** Settings of earlier versions that have no effect, and what to do instead. */
-const REMOVED: Readonly<Record<string, string>> = {
-  UPLOAD_IDLE_TIMEOUT: 'use CLIENT_TIMEOUT',
-  READER_TIMEOUT: 'use CLIENT_TIMEOUT',
-  HEADERS_TIMEOUT: 'headers may take 20 seconds, or CLIENT_TIMEOUT if that is less',
-  UPLOAD_MIN_RATE: 'it is 1 KiB per second',
-  MAX_CONNECTIONS: 'it is 10,000',
-  MAX_LISTS: 'it is 64',
-}
-
-/** Returns a sentence for each setting of an environment that no longer has an effect. */
-export function removedSettings(environment: Readonly<Record<string, string | undefined>>): string[] {
-  return Object.entries(REMOVED)
-    .filter(([name]) => environment[name])
-    .map(([name, instead]) => `${name} is no longer a setting and is ignored: ${instead}`)
-}
+/** Settings of earlier versions, which are ignored. */
+export const REMOVED_SETTINGS =
+  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS'.split(' ')
 
 /** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */
 const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))

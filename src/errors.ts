@@ -324,13 +324,11 @@ export const HeadersTooLarge = defineError(
   431,
   () => 'There are too many request headers, or they are larger than 16 KiB',
 )
-/** The image cannot be decoded. */
 export const UnreadableImage = defineError(
   'UnreadableImage',
   422,
   () => 'The image cannot be decoded, so it has no variants; without "w" it is sent as it is',
 )
-/** A variant would take more memory or time than one image may. */
 export const HugeImage = defineError(
   'HugeImage',
   422,
@@ -351,7 +349,6 @@ export const ServerBusy = defineError(
   5,
 )
 export const ShuttingDown = defineError('ShuttingDown', 503, () => 'The server is shutting down', 5)
-/** All connections to the store are in use. */
 export const StoreBusy = defineError(
   'StoreBusy',
   503,
@@ -378,9 +375,7 @@ export class DeleteFailure extends StoreFailure {
 }
 /** The key is not valid in this store, for instance because it would leave the store's folder. */
 export const InvalidKey = defineError('InvalidKey', 500, () => 'The image store cannot hold this key')
-/** The key has an object already, or one is being stored. */
 export const ObjectExists = defineError('ObjectExists', 409, () => 'This object already exists')
-/** The key has no object. */
 export class ObjectNotFound extends defineError('ObjectNotFound', 404, () => 'There is no such object') {
   constructor(
     readonly key: string,

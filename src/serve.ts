@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyBaseLogger } from 'fastify'
 import { buildApp } from './app.ts'
-import { ConfigError, loadEnvFile, readConfig, removedSettings } from './config.ts'
+import { ConfigError, loadEnvFile, REMOVED_SETTINGS, readConfig } from './config.ts'
 import { startUpCheck } from './http/access/start-up-check.ts'
 import { Metrics } from './observability/metrics.ts'
 import { tracingSettings } from './observability/tracing-settings.ts'
@@ -91,7 +91,9 @@ export async function serve(): Promise<void> {
   }
   if (lock?.problem)
     app.log.warn({ err: lock.problem }, 'DATA_DIR cannot be locked: make sure that no second server uses it')
-  for (const sentence of removedSettings(process.env)) app.log.warn(sentence)
+  const removed = REMOVED_SETTINGS.filter((name) => process.env[name])
+  if (removed.length > 0)
+    app.log.warn(`settings that were removed (see CHANGELOG.md) are ignored: ${removed.join(', ')}`)
   app.log[access.isOpen ? 'warn' : 'info'](access.sentence)
   app.log.info(
     `images are stored ${placeOf(config)}${config.S3_BUCKET === undefined ? '; set S3_BUCKET to store them in a bucket' : ''}`,

@@ -68,15 +68,13 @@ export const header = (description: string, example: string, pattern?: string) =
   Type.String({ description, examples: [example], ...(pattern && { pattern }) })
 export const noStore = header('No cache stores the response', 'no-store')
 
-export const WHOLE_STORIES = 'a whole number of stories from 1 to 1000'
-
 /** The descriptions end the sentence 'The query parameter "limit" must be …'. */
 export const PageQuery = Type.Object({
   limit: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 1000,
-      description: WHOLE_STORIES,
+      description: 'a whole number of stories from 1 to 1000',
       examples: [100],
     }),
   ),

@@ -5,7 +5,6 @@ import type { ImageType } from '../images/types.ts'
 import { type Format, REQUEST_FORMATS, type RequestFormat } from '../variants/variant.ts'
 
 export interface VariantRequest {
-  /** Most pixels. */
   readonly width: number
   readonly format: Format
   /** Whether the format depends on the client's `Accept`. */

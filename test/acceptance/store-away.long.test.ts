@@ -78,7 +78,7 @@ t.test('a bucket that is not there or not ours is a 500 without its name', async
   const missing = { name: 'x', environment: { ...standInEnvironment(standIn), S3_BUCKET: 'missing-bucket' } }
   const server = await serverOn(t, { ...missing, content: async () => [], place: async () => {} })
   const answer = await get(server, IMAGES)
-  isError(t, answer, 500, /^The image store could not/)
+  isError(t, answer, 500, /^The image store failed to do this/)
   t.notMatch(answer.body.toString(), /missing-bucket/)
   t.notOk((await get(server, '/readyz')).status === 200, 'and the server is not ready')
 })
@@ -122,7 +122,7 @@ t.test('an upload that may or may not be there says so, and then is entirely the
     (await someImages(3)).map((body) => ({ body })),
   )
   standIn.onCall = undefined
-  isError(t, answer, 503, /outcome is unknown.*entirely there or not at all/)
+  isError(t, answer, 503, /outcome is unknown.*either completely or not at all/)
   t.match(answer.headers['retry-after'], /^\d+$/)
   await standIn.start()
   const listed: ListedImage[] = await listImages(server)

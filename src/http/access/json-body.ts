@@ -35,24 +35,17 @@ export function parseJsonBodies(app: FastifyInstance, limit: number): void {
       count = size
     }
     const onEnd = () => {
-      const text = bytes.toString('utf8', 0, count)
-      const value = text === '' ? undefined : parsed(text)
-      if (value === INVALID) end(new BrokenJson())
-      else end(null, value)
+      let value: unknown
+      try {
+        if (count > 0) value = JSON.parse(bytes.toString('utf8', 0, count))
+      } catch {
+        return end(new BrokenJson())
+      }
+      end(null, value)
     }
     const onClose = () => end(new ClientGone())
     body.on('data', onData).once('end', onEnd).once('close', onClose)
   })
-}
-
-const INVALID = Symbol('invalid')
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return INVALID
-  }
 }
 
 /** Makes the schema of a number in a body. Its description ends the sentence 'The member "files" of the body must be …'. */

@@ -16,7 +16,6 @@ import {
   StoryId,
   StoryIds,
   Uploaded,
-  WHOLE_STORIES,
   written,
 } from '../schemas.ts'
 
@@ -59,7 +58,7 @@ const listOf = (items: TSchema) => ({
     200: written({ ...items, description: 'The list, or a page of it', headers: { Link, 'Cache-Control': noStore } }),
     ...errors(400, 401, 403, 429, 503),
   },
-  failures: () => [new failures.BadQuery('limit', WHOLE_STORIES)],
+  failures: () => [new failures.BadQuery('limit', 'a whole number of stories from 1 to 1000')],
 })
 
 export const listImagesSchema = {
@@ -214,7 +213,6 @@ const imageParams = Type.Object({
   story_id: StoryId,
   name: header('Number and type of the image', '1.jpg', '^[1-9][0-9]{0,8}\\.(jpg|jpeg|png|gif|webp|avif)$'),
 })
-/** The route checks these. */
 const variantQuery = (widths: readonly number[]) =>
   Type.Object({
     w: Type.Optional(
@@ -236,15 +234,20 @@ const variantQuery = (widths: readonly number[]) =>
   })
 const NotModified = { type: 'null', description: "The client's copy is current", headers: imageHeaders }
 
-const imageFailures = () => [
-  new failures.ImageNotFound(IMAGE_PATHS[0] ?? ''),
-  new failures.PreconditionFailed(),
-  new failures.RangeNotSatisfiable(),
-  new failures.UnreadableImage(),
-  new failures.HugeImage(),
-  new failures.SignatureInvalid(),
-  new failures.SignatureExpired(),
-]
+/** The parts of a schema that an image and its headers share. The route checks the query. */
+const imageSchema = (widths: readonly number[]) => ({
+  params: imageParams,
+  querystring: variantQuery(widths),
+  failures: () => [
+    new failures.ImageNotFound(IMAGE_PATHS[0] ?? ''),
+    new failures.PreconditionFailed(),
+    new failures.RangeNotSatisfiable(),
+    new failures.UnreadableImage(),
+    new failures.HugeImage(),
+    new failures.SignatureInvalid(),
+    new failures.SignatureExpired(),
+  ],
+})
 
 /**
  * The bytes are sent without Fastify.
@@ -254,14 +257,12 @@ const imageFailures = () => [
 export const getImageSchema = (widths: readonly number[]) => ({
   operationId: 'getImage',
   summary: 'Get an image',
-  params: imageParams,
-  querystring: variantQuery(widths),
+  ...imageSchema(widths),
   headers: Type.Object({
     range: Type.Optional(header('One range of bytes', 'bytes=0-99')),
     'if-range': Type.Optional(header('ETag or date of the image that the range belongs to', ETAG)),
     ...conditions,
   }),
-  failures: imageFailures,
   response: {
     200: { description: 'The image', headers: sentHeaders, content: imageBytes },
     206: {
@@ -281,10 +282,8 @@ export const getImageSchema = (widths: readonly number[]) => ({
 export const headImageSchema = (widths: readonly number[]) => ({
   operationId: 'headImage',
   summary: 'Get the headers of an image',
-  params: imageParams,
-  querystring: variantQuery(widths),
+  ...imageSchema(widths),
   headers: Type.Object(conditions),
-  failures: imageFailures,
   response: {
     200: { type: 'null', description: 'The headers of the image', headers: sentHeaders },
     304: NotModified,

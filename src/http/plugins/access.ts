@@ -11,7 +11,6 @@ import { readTicket, type Ticket } from '../access/ticket.ts'
 export interface Access {
   /** The name of the key, `ticket:` with the name of the key that issued the ticket, `signed-url`, or `anonymous`. */
   readonly caller: string
-  /** Whether the request has an API key. */
   readonly hasKey: boolean
   readonly ticket?: Ticket
 }

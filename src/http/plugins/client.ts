@@ -6,7 +6,6 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** IP address of the client, without a port. Behind trusted proxies it is the address that they name. */
     readonly clientAddress: string
-    /** See `clientIdOf`. */
     readonly clientId: string
   }
 }

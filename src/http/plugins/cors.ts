@@ -38,11 +38,6 @@ export const corsPlugin = fp(
         HEADERS.filter((name) => reply.hasHeader(name)).map((name) => [name, String(reply.getHeader(name))]),
       )
     })
-    // An error response has lost the headers that were set before
-    app.addHook('onSend', (request, reply, payload, done) => {
-      if (reply.statusCode >= 400) reply.headers({ ...request.corsHeaders })
-      done(null, payload)
-    })
   },
   { name: 'cors' },
 )

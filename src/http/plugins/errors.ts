@@ -16,6 +16,7 @@ import {
 } from '../../errors.ts'
 import { closeInStages, isClosing } from '../close-in-stages.ts'
 import { logWhenOver } from './request-log.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 
 /** How long the rest of a body with a broken encoding is discarded, in milliseconds. */
 const BROKEN_BODY_MS = 2000
@@ -132,7 +133,7 @@ function sendError(error: ServiceError, request: FastifyRequest, reply: FastifyR
   else request.log.debug({ err: error }, error.message)
   // The headers so far describe the response that is not sent
   for (const name of Object.keys(reply.getHeaders())) if (!KEPT_HEADERS.has(name)) reply.removeHeader(name)
-  reply.headers({ ...error.headers, 'cache-control': 'no-store' })
+  reply.headers({ ...SECURITY_HEADERS, ...request.corsHeaders, ...error.headers, 'cache-control': 'no-store' })
   if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
   reply
     .code(error.status)

@@ -39,7 +39,6 @@ const TAGS = [
   { path: '/', name: 'server', description: 'For operators' },
 ]
 
-/** Ways to authorize a request. */
 const SECURITY = {
   bearer: { type: 'http', scheme: 'bearer' },
   key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },

@@ -10,7 +10,6 @@ import { clientAddressOf } from './client.ts'
 export interface LogFields {
   /** Id of the story that the request made or named. */
   story?: string
-  /** Number of images stored. */
   images?: number
   /** Milliseconds of the wait for memory. */
   waited?: number
