@@ -1,12 +1,11 @@
 import { LONGEST_UPLOAD_MS } from '../config.ts'
-import { ObjectNotFound } from '../errors.ts'
 import { forEachConcurrent } from '../for-each-concurrent.ts'
 import { stopwatch } from '../stopwatch.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { isWrittenByUs, ownIdTime, type StoryKeys } from './key.ts'
 import { keysOfStory } from './list.ts'
 import type { Removal } from './removal.ts'
-import { CLOCK_MARGIN_MS } from './story-store.ts'
+import { CLOCK_MARGIN_MS, ifThere } from './story-store.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
 /*
@@ -94,11 +93,6 @@ export async function debrisOf(
 
 /** Returns whether we wrote an object, and before that time. One that is deleted meanwhile counts as ours. */
 export async function isOurs(store: ObjectStore, key: string, before = Number.POSITIVE_INFINITY): Promise<boolean> {
-  try {
-    const { metadata, lastModified, changedAt = lastModified } = await store.head(key)
-    return isWrittenByUs(metadata) && changedAt.getTime() < before
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return true
-    throw error
-  }
+  const head = await ifThere(store.head(key))
+  return !head || (isWrittenByUs(head.metadata) && (head.changedAt ?? head.lastModified).getTime() < before)
 }

@@ -1,7 +1,8 @@
-import { KeyInUse, ObjectExists, ObjectNotFound, StoreFailure, StoreFull } from '../errors.ts'
+import { text } from 'node:stream/consumers'
+import { KeyInUse, ObjectExists, StoreFailure, StoreFull } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from './key.ts'
-import { mayBeSwept } from './story-store.ts'
+import { ifThere, mayBeSwept } from './story-store.ts'
 
 /**
  * Prefix of the idempotency records, which say what upload an Idempotency-Key stands for.
@@ -62,23 +63,17 @@ async function readJson<T>(store: ObjectStore, key: string): Promise<T> {
     body.destroy()
     throw new Unreadable()
   }
-  const chunks: Buffer[] = []
-  for await (const chunk of body) chunks.push(chunk as Buffer)
+  const json = await text(body)
   try {
-    return JSON.parse(Buffer.concat(chunks).toString()) as T
+    return JSON.parse(json) as T
   } catch (error) {
     throw new Unreadable({ cause: error })
   }
 }
 
 /** Reads an object of JSON. Returns undefined if there is no such object. */
-export async function readIfThere<T>(store: ObjectStore, key: string): Promise<T | undefined> {
-  try {
-    return await readJson<T>(store, key)
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return undefined
-    throw error
-  }
+export function readIfThere<T>(store: ObjectStore, key: string): Promise<T | undefined> {
+  return ifThere(readJson<T>(store, key))
 }
 
 /** Says how the upload of an idempotency record ended, unless that is known already. Returns the end that counts. */
@@ -103,7 +98,7 @@ export async function commitBeforeDeletion(store: ObjectStore, keys: StoryKeys):
   const { claim: record } = (await readIfThere<{ claim?: unknown }>(store, idempotentRecord).catch(damaged)) ?? {}
   if (typeof record !== 'string' || !IDEMPOTENCY_NAME.test(record.slice(IDEMPOTENCY.length))) return true
   // Nearly always. Then nothing is written, which is cheaper, and which a full store can do
-  if (await isThere(store, endKey(record))) return true
+  if (await ifThere(store.head(endKey(record)))) return true
   // Expired, or of the bucket that the story was copied from
   if ((await readIfThere<RecordedUpload>(store, record).catch(damaged))?.id !== id) return true
   if (!(await wasCommitted(store, keys))) return true
@@ -126,24 +121,9 @@ export async function commitBeforeDeletion(store: ObjectStore, keys: StoryKeys):
 export async function wasCommitted(store: ObjectStore, keys: StoryKeys): Promise<boolean> {
   if (keys.story()) return true
   if (keys.idempotentRecord === undefined) return false
-  try {
-    const { lastModified } = await store.head(keys.idempotentRecord)
-    return !mayBeSwept(lastModified.getTime() - ownIdTime(keys.id))
-  } catch (error) {
-    // Deleted meanwhile, after an end was put
-    if (error instanceof ObjectNotFound) return false
-    throw error
-  }
-}
-
-async function isThere(store: ObjectStore, key: string): Promise<boolean> {
-  try {
-    await store.head(key)
-    return true
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return false
-    throw error
-  }
+  const head = await ifThere(store.head(keys.idempotentRecord))
+  // If it was deleted meanwhile, an end was put before
+  return head !== undefined && !mayBeSwept(head.lastModified.getTime() - ownIdTime(keys.id))
 }
 
 /** An unreadable record must not keep a story from being deleted. */

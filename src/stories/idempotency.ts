@@ -101,39 +101,29 @@ export class IdempotencyRecord {
 }
 
 /**
- * Removes idempotency records that have expired.
+ * Yields the keys of idempotency records that have expired, and of their ends, name by name.
  *
  * @param now milliseconds since 1970
- * @param options.signal ends it before the next name; it rejects with the signal's reason
- * @param options.onRemoved gets the removed keys, once for each name
- * @param options.dryRun changes nothing
+ * @param signal ends it before the next name; it rejects with the signal's reason
  */
-export async function sweepIdempotencyRecords(
-  store: ObjectStore,
-  now: number,
-  options: {
-    signal?: AbortSignal | undefined
-    dryRun?: boolean
-    onRemoved?: (keys: readonly string[]) => void
-  } = {},
-): Promise<void> {
-  const { signal, onRemoved, dryRun = false } = options
+export async function* expiredRecords(store: ObjectStore, now: number, signal?: AbortSignal): AsyncGenerator<string[]> {
   const expired = now - IDEMPOTENCY_AGE_MS - CLOCK_MARGIN_MS
   for await (const objects of objectsByName(store)) {
     signal?.throwIfAborted()
     const keys = objects.map(({ key }) => key)
-    if (!objects.every(({ modified }) => Date.parse(modified) < expired)) continue
-    if (!(await areOurs(store, keys, expired))) continue
-    if (!dryRun) {
-      // The first record last: once it is gone an upload begins anew, and must not meet what is left of the others
-      const isEnd = (key: string) => key.endsWith('.end')
-      const isFirst = (key: string) => key.endsWith('.1')
-      await store.delete(keys.filter(isEnd))
-      await store.delete(keys.filter((key) => !isEnd(key) && !isFirst(key)))
-      await store.delete(keys.filter(isFirst))
-    }
-    onRemoved?.(keys)
+    const areOld = objects.every(({ modified }) => Date.parse(modified) < expired)
+    if (areOld && (await areOurs(store, keys, expired))) yield keys
   }
+}
+
+/** Deletes all keys of one name. */
+export async function deleteRecords(store: ObjectStore, keys: readonly string[]): Promise<void> {
+  // The first record last: once it is gone an upload begins anew, and must not meet what is left of the others
+  const isEnd = (key: string) => key.endsWith('.end')
+  const isFirst = (key: string) => key.endsWith('.1')
+  await store.delete(keys.filter(isEnd))
+  await store.delete(keys.filter((key) => !isEnd(key) && !isFirst(key)))
+  await store.delete(keys.filter(isFirst))
 }
 
 /** Yields the objects of one name after another. */

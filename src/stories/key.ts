@@ -12,7 +12,7 @@ import type { KeySpace, ListedObject, ListOptions } from '../store/object-store.
  *   stories/-deleting/…         tombstones: see tombstone.ts
  *
  * The commit rule: a story exists if and only if its record and all its n images are listed. `0.` sorts before every image, so
- * whoever reads keys in order meets the record first and then counts. Our own ids are UUIDv7. An id of another version is a
+ * whoever reads keys in order meets the record first and then counts. Our own ids are UUIDv7. An id of another version is that of an
  * imported story, copied in by hand: it has no record and is whatever images are there.
  */
 export const STORIES = 'stories/'
@@ -25,7 +25,7 @@ const RECORD_NAME = /^0\.([1-9]\d{0,8})(\.claimed)?\.json$/
 const ID_END = STORIES.length + 36
 const NAME_START = ID_END + 1
 
-/** Metadata of every object that an upload writes. What does not have it was copied in by hand. */
+/** Metadata of every object that an upload writes. Objects without it were copied in by hand. */
 export const WRITTEN_BY_US: Readonly<Record<string, string>> = { 'written-by': 'story-images' }
 
 export function isWrittenByUs(metadata: Readonly<Record<string, string>>): boolean {
@@ -45,12 +45,12 @@ export interface Story {
   readonly images: readonly StoredImage[]
 }
 
-/** A lower-case UUID of any version: the only ids that can name a story. */
+/** Returns whether a text is a UUID of any version in lower case: only these can be ids of stories. */
 export function isStoryId(text: string): boolean {
   return STORY_ID.test(text)
 }
 
-/** Whether the id is one that an upload makes: UUIDv7 (RFC 9562 section 5.7). Every other id is an imported story's. */
+/** Returns whether an id is one that an upload makes: UUIDv7 (RFC 9562 section 5.7). Every other id is an imported story's. */
 export function isOwnId(id: string): boolean {
   return id[14] === '7' && '89ab'.includes(id.charAt(19))
 }
@@ -68,7 +68,7 @@ export function newStoryId(): string {
   return v7(lastId)
 }
 
-/** When a story of ours was begun, from the 48 bits of milliseconds in its id (RFC 9562 section 5.7). */
+/** Returns when the upload of a story of ours began: the 48 bits of milliseconds in its id (RFC 9562 section 5.7). */
 export function ownIdTime(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
@@ -93,20 +93,20 @@ export function recordKey(id: string, count: number, isIdempotent = false): stri
   return `${storyPrefix(id)}0.${count}${isIdempotent ? '.claimed' : ''}.json`
 }
 
-/** The path under which the image is fetched, relative to the server's root. */
+/** Returns the path of an image, from the server's root. */
 export function publicPath(key: string): string {
   return `/images/${key}`
 }
 
-/** The type that a file name of an image promises; nothing when it is no name of an image. */
+/** Returns the image type of a file name, or undefined if it is not the name of an image. */
 export function imageTypeOf(name: string): ImageType | undefined {
   const extension = IMAGE_NAME.exec(name)?.[2]
   return extension === 'jpeg' ? 'jpg' : (extension as ImageType | undefined)
 }
 
 /**
- * Where stories lie: at the first 48 bits of their ids, which are the time of ours, and anything in those of others. Even the ids of
- * one busy second are hundreds of places apart.
+ * Positions of stories: the first 48 bits of their ids, which in ours are the time. Even the ids of one busy second are hundreds of
+ * positions apart.
  */
 export const STORY_SPACE: KeySpace = {
   position: (key) => ownIdTime(key.slice(STORIES.length)),
@@ -117,13 +117,13 @@ export const STORY_SPACE: KeySpace = {
   },
 }
 
-/** The id in a key below `stories/<uuid>/`, whatever is behind that; nothing for every other key. */
+/** Returns the id in a key below `stories/<uuid>/`, whatever follows it, or undefined for every other key. */
 export function storyIdOf(key: string): string | undefined {
   const id = key.slice(STORIES.length, ID_END)
   return key.startsWith(STORIES) && key[ID_END] === '/' && STORY_ID.test(id) ? id : undefined
 }
 
-/** Whether a folder is that of a story: nothing else below `stories/` is looked into. */
+/** Returns whether a folder is that of a story: no other one below `stories/` is looked into. */
 export function isStoryFolder(folder: string): boolean {
   return storyIdOf(folder) !== undefined
 }
@@ -142,7 +142,7 @@ export class StoryKeys {
     this.#prefix = storyPrefix(id)
   }
 
-  /** Whether a key is below this story id. */
+  /** Returns whether a key is below this story id. */
   covers(key: string): boolean {
     return key.startsWith(this.#prefix)
   }
@@ -152,12 +152,12 @@ export class StoryKeys {
     return this.records.find((key) => key.endsWith('.claimed.json'))
   }
 
-  /** Those of our layout, records first. */
+  /** Returns the keys of our layout, records first. */
   keys(): string[] {
     return [...this.records, ...this.images.map(({ key }) => key)]
   }
 
-  /** Takes a listed object that is below this story id; false when it is not of our layout. */
+  /** Adds a listed object that is below this story id. Returns whether it is of our layout. */
   add({ key, modified }: ListedObject): boolean {
     const name = key.slice(NAME_START)
     if (IMAGE_NAME.test(name)) {
@@ -176,7 +176,7 @@ export class StoryKeys {
     return true
   }
 
-  /** The story, if the commit rule says that there is one. To be asked once every key of the id was added. */
+  /** Returns the story, if the commit rule says that there is one. Call it once every key of the id was added. */
   story(): Story | undefined {
     if (this.images.length === 0) return undefined
     const images = this.#isSorted ? this.images : this.images.toSorted((a, b) => a.number - b.number)
@@ -189,8 +189,8 @@ export class StoryKeys {
 }
 
 /**
- * `created_at` of the images of a story: the upload's time for stories of ours, else when the object was last modified. UTC, to the
- * second.
+ * Returns a function for `created_at` of the images of a story: the time of the upload for stories of ours, else when the object was
+ * last modified. UTC, to the second.
  */
 export function createdAt(story: Story): (image: StoredImage) => string {
   if (!isOwnId(story.id)) return (image) => toSecond(image.modified)

@@ -26,7 +26,7 @@ const LOOKS_AT_ONCE = 16
 const MOST_LOOKS = 64
 
 /**
- * The newest stories first. Those that no upload can have made by now come last, in id order: imported stories, and ids from more
+ * Yields the newest stories first. Those that no upload can have made by now come last, in id order: imported stories, and ids from more
  * than a day ahead.
  *
  * The ids of uploads lie in the order of time and a store lists forward, so one part of the time after another is read, backwards.
@@ -34,7 +34,7 @@ const MOST_LOOKS = 64
  *
  * @param wanted how many stories the reader takes at most, and no more once they have more than `PAGE_IMAGES` images together;
  *   further ones may be missing
- * @param after a story id: only stories that come behind it in this order
+ * @param after a story id: only stories that come after it in this order
  */
 export async function* listNewest(store: ObjectStore, wanted: number, after?: string): AsyncGenerator<Story[]> {
   const horizon = Date.now() + DAY
@@ -45,7 +45,7 @@ export async function* listNewest(store: ObjectStore, wanted: number, after?: st
   } else yield* lastStories(store, horizon, after)
 }
 
-/** What the reader still takes: the story that brings one image more than these is the last one. */
+/** What the reader still takes. The story with the first image beyond these is the last one. */
 interface Missing {
   stories: number
   images: number
@@ -55,7 +55,7 @@ function isWanted({ stories, images }: Missing): boolean {
   return stories > 0 && images >= 0
 }
 
-/** How many times what is missing there is in so many stories and images; never more than the stories, each of which is whole. */
+/** Returns how many times the missing stories and images a number of them is; at most the number of stories, each of which is whole. */
 function shareOf(stories: number, images: number, missing: Missing): number {
   return Math.max(stories / missing.stories, Math.min(stories, images / Math.max(1, missing.images)))
 }
@@ -64,25 +64,25 @@ function imagesOf(stories: readonly Story[]): number {
   return stories.reduce((sum, { images }) => sum + images.length, 0)
 }
 
-/** Whether an id is one that an upload has made, by its time. */
+/** Returns whether an upload has made an id, by its time. */
 function isDated(id: string, horizon: number): boolean {
   return isOwnId(id) && ownIdTime(id) < horizon
 }
 
-/** Somewhere above a time there are more stories than are wanted, about as many as that in a `span` of milliseconds. */
+/** More stories than are wanted somewhere above a time: about as many as are wanted in each `span` of milliseconds. */
 interface Crowd {
   readonly above: number
   readonly span: number
 }
 
-/** Takes what it hands over from `missing`. */
+/** Yields stories, and subtracts them from `missing`. */
 async function* datedStories(
   store: ObjectStore,
   missing: Missing,
   horizon: number,
   after: string | undefined,
 ): AsyncGenerator<Story[]> {
-  /** All from here on is handed over; in milliseconds since 1970, and as a key below which the rest is. */
+  /** Everything from this time on was yielded, in milliseconds since 1970; `before` is the key below which the rest is. */
   let to = after === undefined ? horizon : ownIdTime(after) + 1
   let before = after === undefined ? keyAt(to) : storyPrefix(after)
   let width = DAY
@@ -122,7 +122,7 @@ function keyAt(time: number): string {
   return STORY_SPACE.keyAt(time) as string
 }
 
-/** How far to go back when a crowd does not reach up to a time: halves the logarithm of the distance. */
+/** Returns how far to go back if a crowd does not reach up to a time: halves the logarithm of the distance. */
 function widthAbove({ above, span }: Crowd, to: number): number {
   const distance = to - above
   return distance <= 4 * span ? distance : distance - Math.sqrt(span * distance)
@@ -172,7 +172,7 @@ async function readPart(
   return newest.reverse()
 }
 
-/** What is not dated, in id order. */
+/** Yields the stories without a date, in id order. */
 async function* lastStories(store: ObjectStore, horizon: number, after?: string): AsyncGenerator<Story[]> {
   const end = keyAt(horizon)
   const rest = storiesAfter(after)
@@ -181,7 +181,7 @@ async function* lastStories(store: ObjectStore, horizon: number, after?: string)
   yield* storiesIn(store, isBehind ? rest : { after: end })
 }
 
-/** Among those of uploads. Ids take one call of the store for each thousand. */
+/** Yields the imported stories of a range. Listing the ids takes one call of the store for each thousand. */
 async function* importedStories(store: ObjectStore, range: Range): AsyncGenerator<Story[]> {
   for await (const page of store.listPrefixes({
     prefix: STORIES,

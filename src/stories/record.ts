@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { text } from 'node:stream/consumers'
 import type { ObjectStore } from '../store/object-store.ts'
 import { recordKey, WRITTEN_BY_US } from './key.ts'
 
@@ -68,9 +69,7 @@ export async function readRecordedSize(
     const record = page[0]
     if (!record || record.size > MAX_RECORD_BYTES) return undefined
     const { body } = await store.get(record.key, { signal })
-    const chunks: Buffer[] = []
-    for await (const chunk of body) chunks.push(chunk as Buffer)
-    const { images } = parseObject(Buffer.concat(chunks).toString())
+    const { images } = parseObject(await text(body))
     if (!Array.isArray(images)) return undefined
     return images.find((image) => folder + image?.name === key)
   }

@@ -3,7 +3,7 @@ import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { VARIANTS, variantStoryId } from '../variants/variant.ts'
 import { debrisOf, HEADS_AT_ONCE, isOurs, removeDebris } from './debris.ts'
-import { sweepIdempotencyRecords } from './idempotency.ts'
+import { deleteRecords, expiredRecords } from './idempotency.ts'
 import { isOwnId, ownIdTime, STORIES, type StoryKeys, storyIdOf } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { Removal } from './removal.ts'
@@ -50,15 +50,6 @@ export interface SweepReport {
   kept: number
 }
 
-/** Times of a sweep, in milliseconds since 1970. */
-export interface SweepTimes {
-  readonly now: number
-  /** Only what is from before it is old enough to be swept. */
-  readonly before: number
-  /** What is read. */
-  readonly spans: readonly Span[]
-}
-
 /** The steps of one sweep. */
 export class SweepRun {
   readonly report: SweepReport = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
@@ -67,12 +58,13 @@ export class SweepRun {
   /** Time of the first id of ours. */
   first: number | undefined
   readonly #store: StoryStore
-  readonly #times: SweepTimes
+  /** In milliseconds since 1970; `before` is the time from before which things are old enough to be swept. */
+  readonly #times: { readonly now: number; readonly before: number; readonly spans: readonly Span[] }
   readonly #options: SweepOptions
 
-  constructor(store: StoryStore, times: SweepTimes, options: SweepOptions) {
+  constructor(store: StoryStore, now: number, before: number, spans: readonly Span[], options: SweepOptions) {
     this.#store = store
-    this.#times = times
+    this.#times = { now, before, spans }
     this.#options = options
   }
 
@@ -120,15 +112,12 @@ export class SweepRun {
 
   /** Removes idempotency records that have expired. */
   async sweepIdempotencyRecords(): Promise<void> {
-    const { signal, dryRun = false, onRemoved } = this.#options
-    await sweepIdempotencyRecords(this.#store, this.#times.now, {
-      signal,
-      dryRun,
-      onRemoved: (keys) => {
-        this.report.idempotencyKeys += 1
-        onRemoved?.('An expired Idempotency-Key', keys)
-      },
-    })
+    const { signal, dryRun, onRemoved } = this.#options
+    for await (const keys of expiredRecords(this.#store, this.#times.now, signal)) {
+      if (!dryRun) await deleteRecords(this.#store, keys)
+      this.report.idempotencyKeys += 1
+      onRemoved?.('An expired Idempotency-Key', keys)
+    }
   }
 
   /** Removes variants of stories that are gone: those that we wrote, and that are old enough. */

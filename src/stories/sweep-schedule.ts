@@ -13,6 +13,8 @@ export type Span = readonly [from: number, to: number]
 /** How far the sweeps of a process have come, in milliseconds since 1970. */
 export interface Progress {
   readonly before: number
+  /** When the last sweep began, by the steady clock. */
+  readonly began: number
   /** Time of the first id of ours. */
   readonly first: number
   /** Where the next slice begins. */

@@ -4,11 +4,6 @@ import { MAX_EXCEPTIONS, type SweepOptions, type SweepReport, SweepRun } from '.
 import { type Progress, spansAfter, spansOfTheHour } from './sweep-schedule.ts'
 import { readTombstones } from './tombstone.ts'
 
-interface LastSweep extends Progress {
-  /** When it began, by the steady clock. */
-  readonly began: number
-}
-
 /**
  * Removes the debris of interrupted uploads and deletions: ids of ours with images but no record, or with a record but no image, from
  * before any upload that can still run, without an object that is younger or that somebody else wrote. A record with some of its images
@@ -20,7 +15,7 @@ export class Sweeper {
   readonly #store: StoryStore
   readonly #now: () => number
   readonly #steady: () => number
-  #last: LastSweep | undefined
+  #last: Progress | undefined
   #exceptions: ReadonlySet<string> | undefined
 
   /** @param steady milliseconds of a clock that nobody sets */
@@ -44,7 +39,7 @@ export class Sweeper {
    * Returns how far the last sweep has come, by the clock as it is now. If the clock was set back since, ids that were made meanwhile
    * are from before what the sweep took for old.
    */
-  #sweptBefore({ before, began }: LastSweep): number {
+  #sweptBefore({ before, began }: Progress): number {
     return Math.min(before, endedBefore(this.#store, this.#now() - (this.#steady() - began)))
   }
 
@@ -67,7 +62,7 @@ export class Sweeper {
       ? spansAfter({ ...last, before: this.#sweptBefore(last) }, before, now - before)
       : { spans: isPart ? await spansOfTheHour(this.#store, now, before) : ([[0, before]] as const), next: 0 }
 
-    const run = new SweepRun(this.#store, { now, before, spans }, options)
+    const run = new SweepRun(this.#store, now, before, spans, options)
     if (last) run.carryOver(this.#exceptions ?? [])
     await run.sweepStories()
     await run.finishDeletions(interrupted, tombstones)

@@ -3,12 +3,11 @@ import type { ObjectStore } from '../store/object-store.ts'
 import { isStoryId, newStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
 
 /**
- * Where tombstones are: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before
- * every id.
+ * Prefix of tombstones: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before every id.
  *
- * A story that a sweep has seen whole counts as one as long as there is anything below its id. Its deletion, which for a while or,
- * when it is interrupted, for good leaves some of it, has a tombstone from before its first step until nothing is left. Only a store that
- * is full may leave it out: see remove.ts.
+ * Below the watermark an id counts as a story while there is anything below it. A deletion leaves a part of a story for a while or, when
+ * it is interrupted, for good, so it puts a tombstone before its first step, and deletes it when nothing is left. Only on a full store
+ * it may do without: see remove.ts.
  */
 export const TOMBSTONES = `${STORIES}-deleting/`
 
@@ -23,7 +22,7 @@ export interface Tombstone {
 /**
  * Puts a tombstone; once it is there, every reader knows of the deletion.
  *
- * @returns its key, or undefined when the store has no room for it: a full store still has to be emptied
+ * @returns its key, or undefined if the store has no room for it: a full store still has to be emptied
  */
 export async function putTombstone(store: ObjectStore, id: string): Promise<string | undefined> {
   const key = `${TOMBSTONES}${id}.${newStoryId()}`
@@ -40,7 +39,7 @@ export async function putTombstone(store: ObjectStore, id: string): Promise<stri
 }
 
 /**
- * Every tombstone, or those of one deletion.
+ * Reads every tombstone, or those of one deletion.
  *
  * @param id a story's, or "all"
  */

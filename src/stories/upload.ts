@@ -12,7 +12,7 @@ import { imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from './k
 import { fingerprintOf, type ManifestImage, writeRecord } from './record.ts'
 import { CLOCK_MARGIN_MS, mayBeSwept, type StoryStore } from './story-store.ts'
 
-/** What images that were read but are not stored yet may hold together before the next one is read, in bytes. */
+/** Most bytes of images that were read and are not stored yet, before the next one is read. */
 const UNSTORED_BYTES = 5 * 1024 * 1024
 const UNSTORED_IMAGES = 8
 
@@ -21,17 +21,17 @@ export interface UploadOptions {
   readonly maxPixels: number
   /** Whether to read ahead while earlier bytes are being stored. Takes more memory. */
   readonly readAhead: boolean
-  /** Ends the upload: nothing of it is listed then. Without effect once every image is stored and the record is being written. */
+  /** Ends the upload, of which nothing is listed then. Has no effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal
-  /** Only one upload with this name makes a story: SHA-256 of an idempotency key and of who sent it, in hexadecimal. */
+  /** SHA-256 of an idempotency key and of its sender, in hexadecimal. Only one upload with this name makes a story. */
   readonly idempotencyName?: string | undefined
-  /** Is told what a failed upload could not remove. No list shows it. */
+  /** Gets why a failed upload could not remove all of its images. No list shows them. */
   readonly onDebris: (error: unknown) => void
 }
 
 export interface UploadedStory {
   readonly id: string
-  /** Of the images, in their order. */
+  /** Keys of the images, in their order. */
   readonly keys: readonly string[]
   /** Whether it is the story of an earlier upload with the same idempotency key. */
   readonly isReplay: boolean
@@ -78,7 +78,7 @@ export async function uploadStory(
   return { id, keys: upload.keys, isReplay: false }
 }
 
-/** What is under way of one upload. */
+/** An upload under way. */
 class RunningUpload {
   readonly keys: string[] = []
   readonly #manifest: ManifestImage[] = []
@@ -92,7 +92,7 @@ class RunningUpload {
   readonly #age = stopwatch()
   readonly #options: UploadOptions
   readonly #stores = new Map<string, Promise<void>>()
-  /** What waits for the client or the store, and ends when the upload fails. */
+  /** Rejects each wait for the client or the store when the upload fails. */
   readonly #waits = new Set<(error: unknown) => void>()
   readonly #onAbort = () => this.#fail(this.#options.signal.reason)
   #failure: { readonly error: unknown } | undefined
@@ -118,29 +118,22 @@ class RunningUpload {
     this.#waits.clear()
   }
 
-  /** Waits for something, but no longer than until the upload fails: one store that fails ends the wait for the next image. */
+  /** Waits for work, or until the upload fails: the failure of one put ends the wait for the next image. */
   orFailure<T>(work: Promise<T>): Promise<T> {
     // Not Promise.race: a promise that lives as long as the upload would keep something of every chunk
     return new Promise((resolve, reject) => {
       if (this.#failure) reject(this.#failure.error)
       else this.#waits.add(reject)
-      const settle = (how: () => void) => {
-        this.#waits.delete(reject)
-        how()
-      }
-      work.then(
-        (value) => settle(() => resolve(value)),
-        (error) => settle(() => reject(error)),
-      )
+      work.then(resolve, reject).finally(() => this.#waits.delete(reject))
     })
   }
 
-  /** The signal is heard no more. */
+  /** Stops listening to the signal. */
   release(): void {
     this.#options.signal.removeEventListener('abort', this.#onAbort)
   }
 
-  /** Resolves when the image was read; storing it goes on. */
+  /** Resolves when the image was read, while storing it goes on. */
   async takeImage(number: number, body: Body): Promise<void> {
     const chunks = body[Symbol.asyncIterator]()
     let { bytes: start, info, type, readNext }: Head = await readHead(chunks, number, this.#options.maxPixels)
@@ -157,11 +150,11 @@ class RunningUpload {
     async function* bytes() {
       let alone = false
       let chunk: Uint8Array | undefined = start
-      // They would be held until the image is read
+      // Would be held until the image is read
       start = NO_BYTES
       while (chunk) {
         size += chunk.length
-        // A file of several parts takes the room of all the others
+        // It takes the memory that the others hold until they are stored
         if (size > UNSTORED_BYTES && !alone) {
           alone = true
           await upload.#othersStored(key)
@@ -179,7 +172,10 @@ class RunningUpload {
     const result = isStored
       ? this.#store.put(key, bytes(), {
           contentType: CONTENT_TYPES[type],
-          metadata: { ...WRITTEN_BY_US, ...(info && sizeMetadata(info)) },
+          metadata: {
+            ...WRITTEN_BY_US,
+            ...(info && { width: String(info.width), height: String(info.height) }),
+          },
           readAhead: this.#options.readAhead,
         })
       : hashBody(bytes())
@@ -219,7 +215,7 @@ class RunningUpload {
     return undefined
   }
 
-  /** Writes the record. Until it resolves the upload must not be acknowledged. */
+  /** Writes the record. The upload must not be acknowledged before this resolves. */
   async commit(): Promise<void> {
     this.#isRecordSent = true
     await writeRecord(this.#store, this.#id, this.#manifest, this.#idempotencyRecord?.key)
@@ -229,16 +225,16 @@ class RunningUpload {
     if (age > uploadTimeout + CLOCK_MARGIN_MS / 2) throw new UploadTimeout(uploadTimeout)
     if (mayBeSwept(age) && !(await isLasting(this.#store, this.#id))) throw new UploadSwept()
     await this.#idempotencyRecord?.commit().catch((error) => {
-      // The record is there, and whoever sends the upload again finds it
+      // The record is there, and a client that sends the upload again gets its story
       throw error instanceof KeyInUse ? error : new OutcomeUnknown({ cause: error })
     })
   }
 
   /**
-   * After a failure: makes sure that there will be no story.
+   * Makes sure that there will be no story, after a failure.
    *
-   * @returns false when another upload with the same idempotency key has found the record and answered with the story: it stays
-   * @throws {OutcomeUnknown} when it can't be told whether there is a story
+   * @returns false if another upload with the same idempotency key has found the record and responded with the story, which stays then
+   * @throws {OutcomeUnknown} if nobody can tell whether there is a story
    */
   async giveUp(error: unknown): Promise<boolean> {
     this.#fail(error)
@@ -255,9 +251,9 @@ class RunningUpload {
   }
 
   /**
-   * Leaves nothing behind that a list shows, and if it can, nothing at all.
+   * Deletes all that the upload has put. Whatever can't be deleted is in no list.
    *
-   * @throws {OutcomeUnknown} when a record that may still land could find its images
+   * @throws {OutcomeUnknown} if a record that may still arrive could find its images
    */
   async undo(): Promise<void> {
     if (!this.#isStored) return
@@ -282,8 +278,4 @@ class RunningUpload {
   async #othersStored(own: string): Promise<void> {
     await Promise.all([...this.#stores].filter(([key]) => key !== own).map(([, stored]) => stored))
   }
-}
-
-function sizeMetadata({ width, height }: ImageInfo): Record<string, string> {
-  return { width: String(width), height: String(height) }
 }

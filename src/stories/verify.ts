@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { text } from 'node:stream/consumers'
 import { Type } from 'typebox'
 import { Check } from 'typebox/schema'
 import { ObjectNotFound, StoreUnavailable, StoryNotFound } from '../errors.ts'
@@ -10,10 +11,10 @@ import { imageTypeOf, isOwnId, STORIES, type StoryKeys, storyIdOf, storyPrefix }
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { fingerprintOf, MAX_RECORD_BYTES, type ManifestImage } from './record.ts'
 
-/** Stories that are read side by side; each of them image after image, as a stream. */
+/** Stories that are read at once; each of them image after image, as a stream. */
 const STORIES_AT_ONCE = 4
 
-/** A store that answers badly is asked again before that counts. */
+/** Tries of a read before its failure counts. */
 const TRIES = 3
 
 const DIGEST = Type.String({ pattern: '^[0-9a-f]{64}$' })
@@ -39,7 +40,7 @@ export interface VerifyReport {
   stories: number
   /** Those of them that are not as they were uploaded. */
   damaged: number
-  /** Without a record by their ids: only looked at in the list. */
+  /** Imported stories have no record: only looked at in the list. */
   imported: number
   /** Ids of ours with images and no record: uploads and deletions that run, or what interrupted ones have left. */
   unfinished: number
@@ -52,11 +53,11 @@ export interface VerifyReport {
 export interface VerifyOptions {
   /** A story's: only this one. */
   readonly id?: string
-  /** Ends it; it rejects with the signal's reason. */
+  /** Ends the work, which rejects with the signal's reason. */
   readonly signal?: AbortSignal
-  /** Is told, while it runs, what is wrong with a story: a sentence each, without the dot. */
+  /** Gets what is wrong with a story, while others are read: sentences without a full stop. */
   readonly onDamaged: (id: string, problems: readonly string[]) => void
-  /** Is told after each story how far it has come. */
+  /** Called after each story. */
   readonly onProgress?: (report: Readonly<VerifyReport>) => void
 }
 
@@ -64,7 +65,7 @@ export interface VerifyOptions {
  * Reads every record and every image that it names, and compares sizes and SHA-256 digests. Holds a page of the list, and of each
  * story that it reads the record and a few chunks of an image.
  *
- * @throws {StoryNotFound} when there is no record of the one story that was asked for
+ * @throws {StoryNotFound} if the one story that was asked for has no record
  * @throws {ServiceError} of a store that is out of reach
  */
 export async function verifyStories(store: ObjectStore, options: VerifyOptions): Promise<VerifyReport> {
@@ -110,7 +111,7 @@ class Verification {
     this.#signal = signal
   }
 
-  /** What is wrong with a story that has a record; nothing when it was deleted meanwhile. */
+  /** Returns what is wrong with a story that has a record, or undefined if it was deleted meanwhile. */
   async problemsOf(keys: StoryKeys): Promise<string[] | undefined> {
     const problems: string[] = []
     for (const record of keys.records) problems.push(...(await this.#problemsOfRecord(keys, record)))
@@ -142,7 +143,7 @@ class Verification {
     return problems
   }
 
-  /** What is wrong in the end; nothing when one of a few tries finds nothing. */
+  /** Returns what the last of a few tries finds wrong, or undefined once one finds nothing. */
   async #tried(attempt: () => Promise<void>): Promise<string | undefined> {
     for (let tries = 1; ; tries++) {
       try {
@@ -153,7 +154,7 @@ class Verification {
         if (error instanceof Damage) return error.message
         if (error instanceof ObjectNotFound) return 'is missing'
         if (tries < TRIES) continue
-        // Then the story is no worse than the next one
+        // The next story would fare no better
         if (error instanceof StoreUnavailable) throw error
         const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
         return `can't be read: ${cause instanceof Error ? cause.message : cause}`
@@ -167,13 +168,11 @@ class Verification {
 
   async #readRecord(key: string): Promise<string> {
     const { size, body } = await this.#get(key)
-    const chunks: Buffer[] = []
     if (size > MAX_RECORD_BYTES) {
       body.destroy()
       throw new Damage(`has ${size} bytes, which no record has`)
     }
-    for await (const chunk of body) chunks.push(chunk as Buffer)
-    return Buffer.concat(chunks).toString()
+    return text(body)
   }
 
   async #compare(key: string, image: ManifestImage): Promise<void> {
@@ -197,21 +196,21 @@ class Verification {
   }
 }
 
-/** What is stored is not what was uploaded; the message goes behind the name of the object. */
+/** The stored object is not what was uploaded. The message follows the name of the object. */
 class Damage extends Error {}
 
 /**
- * What the text of a record says.
+ * Parses the text of a commit record.
  *
  * @param count of images, from the record's name
- * @throws {Damage} when it is not the text of such a record
+ * @throws {Damage} if it is not the text of such a record
  */
 function manifestIn(text: string, count: number): readonly ManifestImage[] {
   let record: unknown
   try {
     record = JSON.parse(text)
   } catch {
-    throw new Damage('is no JSON')
+    throw new Damage('is not JSON')
   }
   if (!Check(RecordSchema, record)) throw new Damage('is JSON, but not that of a record of version 1')
   const { images, fingerprint } = record

@@ -64,7 +64,7 @@ for (const [name, open] of sample(
       ['3.jpg', () => undefined, /3\.jpg is missing/],
       ['4.jpg', () => images[0], /4\.jpg is not in the record/],
       ['0.3.json', flipped, /the record (is|has) .+/],
-      ['0.3.json', (bytes) => bytes.subarray(0, 10), /the record is no JSON/],
+      ['0.3.json', (bytes) => bytes.subarray(0, 10), /the record is not JSON/],
       ['0.2.json', () => Buffer.from('{}'), /there are 2 records/],
     ]
     const sound = await upload(server, images)

@@ -128,7 +128,7 @@ const DAMAGES: readonly Damage[] = [
   [
     'the record is empty',
     (store, folder) => change(store, `${folder}0.3.json`, () => Buffer.alloc(0)),
-    [/^the record is no JSON$/],
+    [/^the record is not JSON$/],
   ],
   [
     'the record is cut, and an image missing',
@@ -136,7 +136,7 @@ const DAMAGES: readonly Damage[] = [
       await change(store, `${folder}0.3.json`, (bytes) => bytes.subarray(0, 100))
       await store.delete([`${folder}3.jpg`])
     },
-    [/^the record is no JSON$/, /^there are 2 images, and not 3$/],
+    [/^the record is not JSON$/, /^there are 2 images, and not 3$/],
   ],
   [
     'the record is a list',
