@@ -1,6 +1,7 @@
 import { runFolder } from '../support/run-folder.ts'
 
-// What happens in a browser and is not about the pages of `web/`: one browser is started for all of it
+// What happens in a browser, which is started once for all of it. test/web/suite.ts has the rest, beside this
 await runFolder(import.meta.url, /^(browser|cross-site)\.test\.ts$/)
 await runFolder(new URL('../client/', import.meta.url).href, /^browser\.test\.ts$/)
 await runFolder(new URL('../variants/', import.meta.url).href, /^as-in-browsers\.test\.ts$/)
+await runFolder(new URL('../web/', import.meta.url).href, /^upload\.test\.ts$/)
