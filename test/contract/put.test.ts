@@ -39,7 +39,7 @@ for (const { name, open, inspect } of storesUnderTest) {
           [10 * MIB, 10 * MIB],
           [12_000_000, 4099],
         ] as const,
-        5,
+        3,
       )) {
         const bytes = all.subarray(0, size)
         await store.put('size', inChunks(bytes, chunk), IMAGE)

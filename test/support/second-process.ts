@@ -7,7 +7,7 @@ import { uploadStory } from '../../src/stories/upload.ts'
 import { inChunks } from './bodies.ts'
 import { makeImage } from './images.ts'
 
-/* What test/store/disk/lock.test.ts lets several processes do at once on one folder. Arguments: the folder. */
+/* What test/store/disk/lock.long.test.ts lets several processes do at once on one folder. Arguments: the folder. */
 
 export type Order = { readonly do: 'lock' } | { readonly do: 'upload'; readonly key: string }
 

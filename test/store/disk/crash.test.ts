@@ -314,7 +314,7 @@ async function crashEverywhere(t: Test, workload: Workload, plant?: Plant) {
   const violations: string[] = []
   let states = 0
   const moments = Array.from({ length: recording.events + 1 }, (_, moment) => moment)
-  for (const moment of plant === undefined ? sample(moments, 5) : moments) {
+  for (const moment of plant === undefined ? sample(moments, 4) : moments) {
     if (violations.length >= (ALL ? 5 : 1)) break
     const parts = partsAt(recording, moment)
     for (const state of statesOf(parts, random)) {
