@@ -95,11 +95,14 @@ for (const [name, open] of openers) {
   }
 }
 
+/** Waited for once, and several times what a busy machine needs for some requests; in milliseconds. */
+const DELAY = 5000
+
 t.test('the server is not ready first, and still serves; then it drains, then it ends', async (t) => {
   const [, openDisk] = openers[0] ?? []
   if (!openDisk) throw new Error('no disk')
   const store = await openDisk(t)
-  const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: '1500ms' })
+  const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: `${DELAY}ms` })
   t.teardown(() => server.kill())
   t.equal((await get(server, '/readyz')).status, 200)
   const begin = Date.now()
@@ -111,11 +114,11 @@ t.test('the server is not ready first, and still serves; then it drains, then it
   t.equal((await get(server, '/livez')).status, 200, 'it is alive')
   const { story_id } = await upload(server, await someImages(1))
   t.equal((await get(server, `${IMAGES}/${story_id}`)).status, 200, 'it takes uploads on new connections')
-  t.ok(Date.now() - begin < 1500, 'all of that during the delay')
+  t.ok(Date.now() - begin < DELAY, 'all of that during the delay')
   await until('new connections are refused', () => refused(server.port))
-  t.ok(Date.now() - begin >= 1450, 'not before')
+  t.ok(Date.now() - begin >= DELAY - 50, 'not before')
   t.same(await exit, { code: 0, signal: null })
-  t.ok(Date.now() - begin < 4000)
+  t.ok(Date.now() - begin < 2 * DELAY)
 })
 
 t.test('a second signal ends the server at once, in the delay and while it drains', async (t) => {
