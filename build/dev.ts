@@ -2,4 +2,4 @@
 import { buildPages } from './pages.ts'
 
 await buildPages()
-await import('../src/server.ts')
+await import('../src/cli/server.ts')

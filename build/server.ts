@@ -7,8 +7,13 @@ import { isUnfinished, writeFileAtomic } from './write-file-atomic.ts'
 
 const SOURCES = fileURLToPath(new URL('../src/', import.meta.url))
 
-/** What is started, by people and by the server. */
-export const ENTRIES: readonly string[] = ['server.ts', 'cli.ts', 'hash-worker.js', 'variants/worker.ts']
+/** What is started, by people and by the server: sources by their names in the bundle. */
+export const ENTRIES: Readonly<Record<string, string>> = {
+  server: 'cli/server.ts',
+  cli: 'cli/program.ts',
+  'io/hash-worker': 'io/hash-worker.js',
+  'variants/worker': 'variants/worker.ts',
+}
 
 /** They bring native code, which they look for beside themselves. */
 export const EXTERNAL: readonly string[] = ['sharp', 'fs-native-extensions']
@@ -29,11 +34,10 @@ const REQUIRE = "import { createRequire } from 'node:module'; const require = cr
  */
 export async function buildServer(
   out: string,
-  { entries = ENTRIES, plugins = [] }: { entries?: readonly string[]; plugins?: Plugin[] } = {},
+  { entries = ENTRIES, plugins = [] }: { entries?: Readonly<Record<string, string>>; plugins?: Plugin[] } = {},
 ): Promise<void> {
   const { outputFiles, metafile } = await build({
-    entryPoints: entries.map((name) => join(SOURCES, name)),
-    outbase: SOURCES,
+    entryPoints: Object.entries(entries).map(([out, source]) => ({ in: join(SOURCES, source), out })),
     outdir: out,
     chunkNames: '[name]-[hash]',
     bundle: true,

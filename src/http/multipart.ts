@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
-import { BUFFER_BYTES, bufferPool } from '../buffer-pool.ts'
 import {
   BrokenMultipart,
   ClientGone,
@@ -21,6 +20,7 @@ import {
   UploadTooLarge,
   WrongPartName,
 } from '../errors.ts'
+import { BUFFER_BYTES, bufferPool } from '../io/buffer-pool.ts'
 import type { Body } from '../store/object-store.ts'
 import { Delimiters, type PartLimits } from './delimiters.ts'
 import { withoutPadding } from './transport-padding.ts'

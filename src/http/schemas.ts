@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { type TSchema, Type } from 'typebox'
-import { createdAt, publicPath, STORY_ID_PATTERN, type Story } from '../stories/key.ts'
+import { createdAt, publicPath, STORY_ID_PATTERN, type Story } from '../layout/story.ts'
 
 /** Responses have only the members of the contract. */
 const only = { additionalProperties: false } as const

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
 import { BadQuery } from '../errors.ts'
 import type { ImageType } from '../images/types.ts'
-import { type Format, REQUEST_FORMATS, type RequestFormat } from '../variants/variant.ts'
+import { type Format, REQUEST_FORMATS, type RequestFormat } from '../layout/variant.ts'
 
 export interface VariantRequest {
   readonly width: number

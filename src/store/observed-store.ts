@@ -1,10 +1,8 @@
 import { ObjectExists, ObjectNotFound, RangeNotSatisfiable, StoreBusy, StoreFull, StoreUnavailable } from '../errors.ts'
-import type { Metrics, StoreOutcome } from '../observability/metrics.ts'
+import type { Metrics, StoreOutcome } from '../telemetry/metrics.ts'
+import type { FollowCall } from '../telemetry/tracing.ts'
 import type { FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
 import { watch } from './watched-body.ts'
-
-/** Starts to trace a call. The function that it returns is called once, at the end. */
-export type FollowCall = (name: string, key: string) => (outcome: StoreOutcome) => void
 
 /** Counts, times and traces every call of a store. Each page of a list is a call. */
 export function observeStore(store: ObjectStore, metrics: Metrics, follow?: FollowCall): ObjectStore {

@@ -1,19 +1,10 @@
 import { LONGEST_UPLOAD_MS } from '../config.ts'
 import { KeyInUse, KeyReused } from '../errors.ts'
+import { endKey, IDEMPOTENCY, IDEMPOTENCY_NAME, idempotencyKey } from '../layout/idempotency.ts'
+import { ownIdTime } from '../layout/story.ts'
 import type { ListedObject, ObjectStore } from '../store/object-store.ts'
 import { debrisOf, isLasting, isOurs } from './debris.ts'
-import {
-  type End,
-  endKey,
-  IDEMPOTENCY,
-  IDEMPOTENCY_NAME,
-  putEnd,
-  putFirst,
-  type RecordedUpload,
-  readIfThere,
-  wasCommitted,
-} from './idempotency-record.ts'
-import { ownIdTime } from './key.ts'
+import { type End, putEnd, putFirst, type RecordedUpload, readIfThere, wasCommitted } from './idempotency-record.ts'
 import { keysOfStory } from './list.ts'
 import { Removal } from './removal.ts'
 import { CLOCK_MARGIN_MS, endedBefore, mayBeSwept, type StoryStore } from './story-store.ts'
@@ -27,15 +18,13 @@ export const IDEMPOTENCY_AGE_MS = 24 * 60 * 60_000 + LONGEST_UPLOAD_MS
 /** Returns the upload that a key stands for, if one is known to be committed. Writes nothing. */
 export async function committedUpload(store: ObjectStore, name: string): Promise<RecordedUpload | undefined> {
   for (let number = 1; ; number++) {
-    const key = recordAt(name, number)
+    const key = idempotencyKey(name, number)
     const upload = await readIfThere<RecordedUpload>(store, key)
     const end = upload && (await readIfThere<End>(store, endKey(key)))
     if (!end || end.id !== upload.id) return undefined
     if (end.committed) return upload
   }
 }
-
-const recordAt = (name: string, number: number) => `${IDEMPOTENCY}${name}.${number}`
 
 /**
  * Puts the idempotency record of an upload whose images are stored and whose commit record is to be written next.
@@ -51,7 +40,7 @@ export async function recordUpload(
   own: RecordedUpload,
 ): Promise<IdempotencyRecord | RecordedUpload> {
   for (let number = 1; ; number++) {
-    const key = recordAt(name, number)
+    const key = idempotencyKey(name, number)
     if (await putFirst(store, key, own)) return new IdempotencyRecord(store, key, own.id)
     const last = await readLastRecord(store, name, number)
     // The response to our own write got lost
@@ -152,12 +141,12 @@ async function areOurs(store: ObjectStore, keys: readonly string[], before: numb
 
 /** Finds the last record of a name by reading one after another: for a list the disk store would read the names of all records. */
 async function readLastRecord(store: ObjectStore, name: string, number: number) {
-  let upload = await readIfThere<RecordedUpload>(store, recordAt(name, number))
+  let upload = await readIfThere<RecordedUpload>(store, idempotencyKey(name, number))
   // A sweep removes it at this moment
   if (!upload) throw new KeyInUse()
   for (let next: RecordedUpload | undefined; ; upload = next, number++) {
-    next = await readIfThere<RecordedUpload>(store, recordAt(name, number + 1))
-    if (!next) return { key: recordAt(name, number), number, upload }
+    next = await readIfThere<RecordedUpload>(store, idempotencyKey(name, number + 1))
+    if (!next) return { key: idempotencyKey(name, number), number, upload }
   }
 }
 

@@ -1,5 +1,4 @@
 import { StoryNotFound } from '../errors.ts'
-import type { ListOptions, ObjectStore } from '../store/object-store.ts'
 import {
   isStoryFolder,
   isStoryId,
@@ -11,7 +10,8 @@ import {
   storyEnd,
   storyIdOf,
   storyPrefix,
-} from './key.ts'
+} from '../layout/story.ts'
+import type { ListOptions, ObjectStore } from '../store/object-store.ts'
 
 /**
  * Yields every story id that has keys below it, in id order, with what a listing shows of it: the one place that turns keys into

@@ -1,4 +1,3 @@
-import { type ObjectStore, PAGE_KEYS } from '../store/object-store.ts'
 import {
   isOwnId,
   isStoryFolder,
@@ -10,7 +9,8 @@ import {
   storyEnd,
   storyIdOf,
   storyPrefix,
-} from './key.ts'
+} from '../layout/story.ts'
+import { type ObjectStore, PAGE_KEYS } from '../store/object-store.ts'
 import { lookUp, PAGE_IMAGES, storiesAfter, storiesIn } from './list.ts'
 
 /** How far clocks of servers may be ahead of ours, and the first part of the time that is read. In milliseconds. */

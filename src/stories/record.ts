@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { text } from 'node:stream/consumers'
+import { recordKey, WRITTEN_BY_US } from '../layout/story.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { recordKey, WRITTEN_BY_US } from './key.ts'
 
 /** A record of 10,000 images, the most that MAX_FILES can allow, has about 2 MiB. */
 export const MAX_RECORD_BYTES = 8 * 1024 * 1024

@@ -1,8 +1,8 @@
 import { DeleteFailure } from '../errors.ts'
-import { forEachConcurrent } from '../for-each-concurrent.ts'
+import { forEachConcurrent } from '../io/for-each-concurrent.ts'
+import type { StoryKeys } from '../layout/story.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { commitBeforeDeletion } from './idempotency-record.ts'
-import type { StoryKeys } from './key.ts'
 
 const ENDS_AT_ONCE = 16
 

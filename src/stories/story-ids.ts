@@ -1,8 +1,18 @@
-import { forEachConcurrent } from '../for-each-concurrent.ts'
+import { forEachConcurrent } from '../io/for-each-concurrent.ts'
+import {
+  isOwnId,
+  isStoryFolder,
+  type Range,
+  STORIES,
+  STORY_SPACE,
+  storyEnd,
+  storyIdOf,
+  storyPrefix,
+} from '../layout/story.ts'
+import { TOMBSTONES } from '../layout/tombstone.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isOwnId, isStoryFolder, type Range, STORIES, STORY_SPACE, storyEnd, storyIdOf, storyPrefix } from './key.ts'
 import { lookUp, storiesAfter, storiesIn } from './list.ts'
-import { readTombstones, TOMBSTONES, type Tombstone } from './tombstone.ts'
+import { readTombstones, type Tombstone } from './tombstone.ts'
 
 /** Time up to which sweeps have looked at every id. */
 export interface Watermark {

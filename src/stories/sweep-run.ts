@@ -1,15 +1,16 @@
-import { forEachConcurrent } from '../for-each-concurrent.ts'
+import { forEachConcurrent } from '../io/for-each-concurrent.ts'
+import { isOwnId, ownIdTime, STORIES, type StoryKeys, storyIdOf } from '../layout/story.ts'
+import { TOMBSTONES } from '../layout/tombstone.ts'
+import { VARIANTS, variantStoryId } from '../layout/variant.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
-import { VARIANTS, variantStoryId } from '../variants/variant.ts'
 import { debrisOf, HEADS_AT_ONCE, isOurs, removeDebris } from './debris.ts'
 import { deleteRecords, expiredRecords } from './idempotency.ts'
-import { isOwnId, ownIdTime, STORIES, type StoryKeys, storyIdOf } from './key.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { Removal } from './removal.ts'
 import type { StoryStore } from './story-store.ts'
 import { isIn, keyAt, rangeOf, type Span } from './sweep-schedule.ts'
-import { putTombstone, TOMBSTONES, type Tombstone } from './tombstone.ts'
+import { putTombstone, type Tombstone } from './tombstone.ts'
 
 /** With more exceptions there is no watermark. */
 export const MAX_EXCEPTIONS = 10_000

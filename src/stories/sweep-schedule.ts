@@ -1,5 +1,5 @@
+import { isOwnId, ownIdTime, type Range, STORIES, STORY_SPACE, storyIdOf } from '../layout/story.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isOwnId, ownIdTime, type Range, STORIES, STORY_SPACE, storyIdOf } from './key.ts'
 
 /** A sweep that does not read everything reads one slice of what is old: this many cover it. */
 const SLICES = 24

@@ -1,15 +1,7 @@
 import { StoreFull } from '../errors.ts'
+import { isStoryId, ownIdTime, WRITTEN_BY_US } from '../layout/story.ts'
+import { TOMBSTONES, tombstoneKey } from '../layout/tombstone.ts'
 import type { ObjectStore } from '../store/object-store.ts'
-import { isStoryId, newStoryId, ownIdTime, STORIES, WRITTEN_BY_US } from './key.ts'
-
-/**
- * Prefix of tombstones: `stories/-deleting/<story id or "all">.<uuid v7>`. No list shows such a key, and "-" sorts before every id.
- *
- * Below the watermark an id counts as a story while there is anything below it. A deletion leaves a part of a story for a while or, when
- * it is interrupted, for good, so it puts a tombstone before its first step, and deletes it when nothing is left. Only on a full store
- * it may do without: see remove.ts.
- */
-export const TOMBSTONES = `${STORIES}-deleting/`
 
 export interface Tombstone {
   readonly key: string
@@ -25,7 +17,7 @@ export interface Tombstone {
  * @returns its key, or undefined if the store has no room for it: a full store still has to be emptied
  */
 export async function putTombstone(store: ObjectStore, id: string): Promise<string | undefined> {
-  const key = `${TOMBSTONES}${id}.${newStoryId()}`
+  const key = tombstoneKey(id)
   async function* body() {
     yield Buffer.from('A deletion is under way, or was interrupted.\n')
   }

@@ -1,6 +1,6 @@
+import { type Range, STORIES } from '../layout/story.ts'
+import { isVariantKey, VARIANTS, variantStoryId, variantsPrefix } from '../layout/variant.ts'
 import type { ListedObject, ListOptions, ObjectStore } from '../store/object-store.ts'
-import { type Range, STORIES } from '../stories/key.ts'
-import { isVariantKey, VARIANTS, variantStoryId, variantsPrefix } from './variant.ts'
 
 /**
  * Lists the keys of a story's variants. After its images are deleted the list is complete: whoever stores a variant checks afterwards

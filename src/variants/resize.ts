@@ -1,9 +1,10 @@
 import sharp, { type Metadata, type Sharp } from 'sharp'
 import { identifyImage } from '../images/identify.ts'
 import type { ImageInfo, Orientation, Size } from '../images/types.ts'
+import type { Format } from '../layout/variant.ts'
 import { type Encoder, MAX_MEMORY, maxWidth, memoryFor, type Plan } from './memory.ts'
-import { type Source, sourceOf, withEnd } from './source.ts'
-import type { Format } from './variant.ts'
+import { sourceOf, withEnd } from './rewrite.ts'
+import type { Source } from './source.ts'
 
 /** Most pixels to decode, all frames of an animation together, since they take time. MAX_PIXELS bounds what is stored. */
 const MAX_PIXELS = 100_000_000

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, UnreadableImage } from '../errors.ts'
+import { isWrittenByUs, WRITTEN_BY_US } from '../layout/story.ts'
+import { type VariantSpec, variantKey } from '../layout/variant.ts'
 import type { FoundObject, ObjectHead, ObjectStore } from '../store/object-store.ts'
-import { isWrittenByUs, WRITTEN_BY_US } from '../stories/key.ts'
-import { type VariantSpec, variantKey } from './variant.ts'
 import { WorkerDied } from './worker-process.ts'
 import { Workers } from './workers.ts'
 

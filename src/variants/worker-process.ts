@@ -4,10 +4,10 @@ import { extname } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.ts'
-import { CODE } from '../package.ts'
+import type { VariantSpec } from '../layout/variant.ts'
+import { CODE } from '../version.ts'
 import { IDLE_MEMORY } from './memory.ts'
 import type { Problem, Variant } from './resize.ts'
-import type { VariantSpec } from './variant.ts'
 
 /** How long a job may take after its last byte was sent, in milliseconds. */
 const JOB_TIMEOUT_MS = 30_000

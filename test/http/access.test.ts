@@ -4,11 +4,11 @@ import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ConfigError, readConfig } from '../../src/config.ts'
-import { findKey, keyIn, parseApiKeys } from '../../src/http/access/keys.ts'
-import { checkSignedUrl, signUrl } from '../../src/http/access/signed-url.ts'
-import { nowSeconds, signerOf } from '../../src/http/access/signing.ts'
-import { isLoopback, startUpCheck } from '../../src/http/access/start-up-check.ts'
-import { issueTicket, readTicket, withinTicket } from '../../src/http/access/ticket.ts'
+import { findKey, keyIn, parseApiKeys } from '../../src/http/auth/keys.ts'
+import { checkSignedUrl, signUrl } from '../../src/http/auth/signed-url.ts'
+import { nowSeconds, signerOf } from '../../src/http/auth/signing.ts'
+import { isLoopback, startUpCheck } from '../../src/http/auth/start-up-check.ts'
+import { issueTicket, readTicket, withinTicket } from '../../src/http/auth/ticket.ts'
 import {
   filePart,
   isDetail,

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { deliver } from '../../src/http/deliver.ts'
+import { deliver } from '../../src/http/send/deliver.ts'
 import { MIB, until } from '../support/bodies.ts'
 
 const TIMEOUT = 300

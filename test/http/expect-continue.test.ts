@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { signerOf } from '../../src/http/access/signing.ts'
-import { issueTicket } from '../../src/http/access/ticket.ts'
+import { signerOf } from '../../src/http/auth/signing.ts'
+import { issueTicket } from '../../src/http/auth/ticket.ts'
 import { filePart, isDetail, multipart, smallImage, startApp as startTestApp } from '../support/app.ts'
 
 const GIB = 1024 ** 3

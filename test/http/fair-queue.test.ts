@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ServerBusy } from '../../src/errors.ts'
-import { FairQueue } from '../../src/http/fair-queue.ts'
+import { FairQueue } from '../../src/http/limits/fair-queue.ts'
 
 const never = new AbortController().signal
 const refusal = () => new ServerBusy()

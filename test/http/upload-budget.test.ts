@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { UploadsBusy } from '../../src/errors.ts'
-import { SMALL_BYTES, UploadBudget } from '../../src/http/upload-budget.ts'
+import { SMALL_BYTES, UploadBudget } from '../../src/http/limits/upload-budget.ts'
 import { MIB } from '../support/bodies.ts'
 
 const never = new AbortController().signal

@@ -12,6 +12,7 @@ import {
   UnsupportedImage,
   UploadTimeout,
 } from '../../src/errors.ts'
+import { recordKey } from '../../src/layout/story.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
 import {
   deleteRecords,
@@ -20,7 +21,6 @@ import {
   type IdempotencyRecord,
   recordUpload,
 } from '../../src/stories/idempotency.ts'
-import { recordKey } from '../../src/stories/key.ts'
 import { findStory, listStories } from '../../src/stories/list.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { CLOCK_MARGIN_MS, storyStore } from '../../src/stories/story-store.ts'

@@ -15,7 +15,7 @@ import {
   StoryKeys,
   storyIdOf,
   storyPrefix,
-} from '../../src/stories/key.ts'
+} from '../../src/layout/story.ts'
 
 const OWN = '018e5b86-7c40-7def-8123-456789abcdef'
 const IMPORTED = '2acfa514-2915-4a9d-8a3a-338d52bd0d9e'

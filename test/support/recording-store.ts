@@ -1,5 +1,5 @@
+import { recordKey, WRITTEN_BY_US } from '../../src/layout/story.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
-import { recordKey, WRITTEN_BY_US } from '../../src/stories/key.ts'
 import { forEach, inChunks } from './bodies.ts'
 
 /** Replaces calls of a store; `store` is the one below. */

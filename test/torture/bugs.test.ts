@@ -21,5 +21,5 @@ if (ALL)
       files.filter((name) => name.endsWith('.js')).map((name) => readFile(join(out, name), 'utf8')),
     )
     t.equal(code.filter((text) => text.includes(': [path, sidecarPath(path)]')).length, 1, 'with the bug in it')
-    t.ok(files.includes('commands/sweep.js'), 'and with the command that runs beside it')
+    t.ok(files.includes('cli/sweep.js'), 'and with the command that runs beside it')
   })

@@ -43,12 +43,12 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     rule: 'part',
     edits: [
       {
-        file: 'stories/key.ts',
+        file: 'layout/story.ts',
         from: 'if (this.records.length !== 1 || images.length !== this.#count)',
         to: 'if (this.records.length !== 1)',
       },
       {
-        file: 'stories/key.ts',
+        file: 'layout/story.ts',
         from: 'if (images.some((image, index) => image.number !== index + 1))',
         to: 'if (false)',
       },
@@ -152,7 +152,7 @@ export async function editedSources(edits: readonly Edit[]): Promise<ReadonlyMap
 export async function buildEdited(out: string, edits: readonly Edit[]): Promise<void> {
   const files = await editedSources(edits)
   await buildServer(out, {
-    entries: [...ENTRIES, 'commands/sweep.ts'],
+    entries: { ...ENTRIES, 'cli/sweep': 'cli/sweep.ts' },
     plugins: [
       {
         name: 'edited sources',

@@ -1,6 +1,6 @@
-import { isOwnId, ownIdTime } from '../../src/stories/key.ts'
-import { TOMBSTONES } from '../../src/stories/tombstone.ts'
-import { VARIANTS } from '../../src/variants/variant.ts'
+import { isOwnId, ownIdTime } from '../../src/layout/story.ts'
+import { TOMBSTONES } from '../../src/layout/tombstone.ts'
+import { VARIANTS } from '../../src/layout/variant.ts'
 import type { Content, Entry, Fetched, History, Listing, Look, Removal, RemovalOfAll, Upload } from './history.ts'
 
 /** After this many milliseconds nothing of a request runs any more whose answer did not come. */

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { HugeImage, UnreadableImage } from '../../src/errors.ts'
-import type { Format } from '../../src/variants/variant.ts'
+import type { Format } from '../../src/layout/variant.ts'
 import { WorkerDied, WorkerProcess } from '../../src/variants/worker-process.ts'
 import { inChunks } from '../support/bodies.ts'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import sharp from 'sharp'
 import t from 'tap'
-import type { Format } from '../../src/variants/variant.ts'
+import type { Format } from '../../src/layout/variant.ts'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { Genes } from '../attack/genes.ts'
 import { HOSTILE_IMAGES, png, withSize } from '../attack/hostile-images.ts'

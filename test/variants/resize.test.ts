@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib'
 import sharp from 'sharp'
 import t from 'tap'
+import type { Format } from '../../src/layout/variant.ts'
 import { resize, type Variant } from '../../src/variants/resize.ts'
-import type { Format } from '../../src/variants/variant.ts'
 import { png } from '../attack/hostile-images.ts'
 import { makeImage, NOT_IMAGES } from '../support/images.ts'
 

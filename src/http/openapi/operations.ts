@@ -1,7 +1,7 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import * as failures from '../../errors.ts'
 import { CONTENT_TYPES } from '../../images/types.ts'
-import { REQUEST_FORMATS } from '../../variants/variant.ts'
+import { REQUEST_FORMATS } from '../../layout/variant.ts'
 import {
   deleted,
   errors,

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { addressIn, clientIdOf } from '../client-address.ts'
+import { addressIn, clientIdOf } from '../limits/client-address.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { closeInStages } from '../close-in-stages.ts'
+import { closeInStages } from './close-in-stages.ts'
 
 /** Largest body whose rest is discarded without closing the connection. */
 const SHORT_BODY_BYTES = 256 * 1024

@@ -14,7 +14,7 @@ import {
   RouteNotFound,
   ServiceError,
 } from '../../errors.ts'
-import { closeInStages, isClosing } from '../close-in-stages.ts'
+import { closeInStages, isClosing } from './close-in-stages.ts'
 import { logWhenOver } from './request-log.ts'
 import { SECURITY_HEADERS } from './security-headers.ts'
 

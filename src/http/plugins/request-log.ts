@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { isStoryId } from '../../stories/key.ts'
+import { isStoryId } from '../../layout/story.ts'
 import { clientAddressOf } from './client.ts'
 
 /** Fields that a route adds to the log line of a request. */

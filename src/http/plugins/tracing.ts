@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Tracing } from '../../observability/tracing.ts'
+import type { Tracing } from '../../telemetry/tracing.ts'
 import { pathOf } from './request-log.ts'
 
 /** Makes a span for each request, from its headers to the end of its response, and adds the trace id to its log lines. */

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
-import { PAGES } from '../../package.ts'
-import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../cached-asset.ts'
+import { PAGES } from '../../version.ts'
+import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../send/cached-asset.ts'
 
 const BUILT = new URL('docs/', PAGES)
 

@@ -4,8 +4,8 @@ import { extname } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { listed } from '../../config.ts'
-import { PAGES } from '../../package.ts'
-import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../cached-asset.ts'
+import { PAGES } from '../../version.ts'
+import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../send/cached-asset.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { ShuttingDown } from '../../errors.ts'
-import { cachedCheck } from '../readiness.ts'
 import { errors, noStore } from '../schemas.ts'
+import { cachedCheck } from './readiness.ts'
 
 const health = (status: string) => ({
   ...Type.Object({ status: Type.String() }, { title: 'Health', examples: [{ status }] }),

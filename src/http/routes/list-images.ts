@@ -4,10 +4,10 @@ import { LEFT_OUT, pastUnreadable } from '../../store/past-unreadable.ts'
 import { untilAborted } from '../../store/until-aborted.ts'
 import { listStories } from '../../stories/list.ts'
 import { listNewest } from '../../stories/newest.ts'
-import { storiesReply } from '../list-reply.ts'
 import { listImagesSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
 import { imagesJson } from '../schemas.ts'
+import { storiesReply } from '../send/list-reply.ts'
 
 export const listImagesRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.get(

@@ -2,9 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { LEFT_OUT, pastUnreadable } from '../../store/past-unreadable.ts'
 import { untilAborted } from '../../store/until-aborted.ts'
 import { listStoryIds } from '../../stories/story-ids.ts'
-import { storiesReply } from '../list-reply.ts'
 import { listStoryIdsSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
+import { storiesReply } from '../send/list-reply.ts'
 
 export const listStoryIdsRoute: FastifyPluginAsyncTypebox = async (app) => {
   app.get(

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { sharedRuns } from '../../shared-runs.ts'
+import { sharedRuns } from '../../io/shared-runs.ts'
 import { removeAllStories } from '../../stories/remove.ts'
 import { deleted, errors } from '../schemas.ts'
 

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import { STORY_ID_PATTERN } from '../../stories/key.ts'
-import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
-import { signUrl } from '../access/signed-url.ts'
-import { nowSeconds, timeOf } from '../access/signing.ts'
+import { STORY_ID_PATTERN } from '../../layout/story.ts'
+import { checkedBody, parseJsonBodies, wholeNumber } from '../auth/json-body.ts'
+import { signUrl } from '../auth/signed-url.ts'
+import { nowSeconds, timeOf } from '../auth/signing.ts'
 import { jsonSchema } from '../openapi/operations.ts'
 import { errors, IMAGE_PATHS, noStore } from '../schemas.ts'
 

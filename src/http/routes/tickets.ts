@@ -1,8 +1,8 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import { checkedBody, parseJsonBodies, wholeNumber } from '../access/json-body.ts'
-import { nowSeconds, timeOf } from '../access/signing.ts'
-import { issueTicket } from '../access/ticket.ts'
+import { checkedBody, parseJsonBodies, wholeNumber } from '../auth/json-body.ts'
+import { nowSeconds, timeOf } from '../auth/signing.ts'
+import { issueTicket } from '../auth/ticket.ts'
 import { jsonSchema } from '../openapi/operations.ts'
 import { errors, noStore } from '../schemas.ts'
 

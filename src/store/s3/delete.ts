@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { BuildMiddleware, HttpRequest } from '@smithy/types'
 import { DeleteFailure, ObjectNotFound, StoreFailure } from '../../errors.ts'
-import { forEachConcurrent } from '../../for-each-concurrent.ts'
+import { forEachConcurrent } from '../../io/for-each-concurrent.ts'
 import type { ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { isNotImplemented, storeError } from './store-error.ts'

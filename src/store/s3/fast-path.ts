@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { type Dispatcher, errors } from 'undici'
-import { bufferPool } from '../../buffer-pool.ts'
 import { ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
+import { bufferPool } from '../../io/buffer-pool.ts'
 import type { FoundObject, ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'

@@ -1,5 +1,5 @@
 import { GetBucketVersioningCommand } from '@aws-sdk/client-s3'
-import { callbacksOf } from '../../aborted.ts'
+import { callbacksOf } from '../../io/aborted.ts'
 import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { findEndpoint } from './endpoint.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ObjectExists, StoreFailure } from '../../errors.ts'
+import { oneAtATime } from '../../io/one-at-a-time.ts'
 import type { Body, ObjectStore, PutOptions, PutResult } from '../object-store.ts'
-import { oneAtATime } from '../one-at-a-time.ts'
 import type { S3Bucket } from './bucket.ts'
 import { findHead } from './calls.ts'
 import { putObject } from './put.ts'

@@ -7,9 +7,9 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { bufferPool } from '../../buffer-pool.ts'
 import { ObjectNotFound, StoreFailure } from '../../errors.ts'
-import { hash } from '../../hash.ts'
+import { bufferPool } from '../../io/buffer-pool.ts'
+import { hash } from '../../io/hash.ts'
 import type { Body, PutOptions, PutResult } from '../object-store.ts'
 import { watch } from '../watched-body.ts'
 import type { S3Bucket } from './bucket.ts'

@@ -9,7 +9,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { StoreFailure } from '../../errors.ts'
-import { onStall } from '../../stall.ts'
+import { onStall } from '../../io/stall.ts'
 import type { ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { type Dispatcher, Pool } from 'undici'
-import { callbacksOf } from '../../aborted.ts'
 import { StoreBusy } from '../../errors.ts'
+import { callbacksOf } from '../../io/aborted.ts'
 import { findEndpoint } from './endpoint.ts'
 import { Signer } from './signer.ts'
 

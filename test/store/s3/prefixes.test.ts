@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { openBucket } from '../../../src/store/s3/bucket.ts'
+import { openBucket } from '../../../src/store/s3/open-bucket.ts'
 import { openPrefixCheck } from '../../../src/store/s3/prefixes.ts'
 import type { Fault } from '../../support/s3-stand-in.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'

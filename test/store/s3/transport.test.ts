@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { S3Client } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
 import t, { type Test } from 'tap'
-import { hash } from '../../../src/hash.ts'
+import { hash } from '../../../src/io/hash.ts'
 import { type FastCall, openTransport } from '../../../src/store/s3/transport.ts'
 
 const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' }

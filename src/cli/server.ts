@@ -1,0 +1,3 @@
+import { failToStart, serve } from '../main.ts'
+
+serve().catch(failToStart)

@@ -1,0 +1,45 @@
+import { isStoryId } from './story.ts'
+
+/**
+ * Prefix of the keys of variants: `variants/<story id>/<name of the image>.<width>.<format>`. They are a cache: each can be made again
+ * from its image at any time, and counts only while the image exists.
+ */
+export const VARIANTS = 'variants/'
+
+/** The values of the query parameter `format`. */
+export const REQUEST_FORMATS = ['auto', 'jpeg', 'webp', 'avif'] as const
+export type RequestFormat = (typeof REQUEST_FORMATS)[number]
+
+/** The format of a variant. `plain` is what every client can show: GIF for an animation, PNG where there is transparency, otherwise JPEG. */
+export type Format = Exclude<RequestFormat, 'auto'> | 'plain'
+
+export interface VariantSpec {
+  readonly storyId: string
+  /** Key of the image. */
+  readonly source: string
+  /** At most, in pixels. */
+  readonly width: number
+  readonly format: Format
+}
+
+const VARIANT_NAME = /^[1-9]\d{0,8}\.(jpg|jpeg|png|gif|webp|avif)\.[1-9]\d{0,4}\.(jpeg|webp|avif|plain)$/
+const ID_END = VARIANTS.length + 36
+
+export function variantsPrefix(storyId: string): string {
+  return `${VARIANTS}${storyId}/`
+}
+
+export function variantKey({ storyId, source, width, format }: VariantSpec): string {
+  return `${variantsPrefix(storyId)}${source.slice(source.lastIndexOf('/') + 1)}.${width}.${format}`
+}
+
+/** Returns the story id in a key or prefix below `variants/<uuid>/`, and undefined for any other. */
+export function variantStoryId(key: string): string | undefined {
+  const id = key.slice(VARIANTS.length, ID_END)
+  return key.startsWith(VARIANTS) && key[ID_END] === '/' && isStoryId(id) ? id : undefined
+}
+
+/** Returns whether a key is one that `variantKey` makes. */
+export function isVariantKey(key: string): boolean {
+  return variantStoryId(key) !== undefined && VARIANT_NAME.test(key.slice(ID_END + 1))
+}

@@ -1,3 +1,0 @@
-import { failToStart, serve } from './serve.ts'
-
-serve().catch(failToStart)
