@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import type { ObjectStore } from '../../src/store/object-store.ts'
-import { listNewest } from '../../src/stories/newest.ts'
+import { listNewest } from '../../src/stories/list-newest.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
 import { listStoryIds } from '../../src/stories/story-ids.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
