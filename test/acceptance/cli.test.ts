@@ -25,7 +25,7 @@ import {
 } from './client.ts'
 import { CLI, runCommand } from './command.ts'
 import { aServer, lines, sharedServer, someFiles } from './commands.ts'
-import { diskStore } from './stores.ts'
+import { diskStore, type TestStore } from './stores.ts'
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/cli.md', import.meta.url))
 
@@ -253,14 +253,17 @@ t.test('an upload that is refused is not sent again, however large it is', async
   })
 })
 
+const isStoring = async (store: TestStore) => (await store.content()).some((key) => key.startsWith('.tmp/'))
+
 t.test('an interrupted upload ends at once and leaves no story', async (t) => {
   const { store, server, at } = await sharedServer()
   const [image] = await someImages(1)
   const files = await someFiles(t, [image, image, image, image] as Buffer[])
+  await until('no other upload is stored', async () => !(await isStoring(store)))
   // After their image there are zeros
   for (const path of files) await truncate(path, 48 * 2 ** 20)
   const stopping = runCommand('upload', files, at)
-  await until('it sends', async () => (await store.content()).some((key) => key.startsWith('.tmp/')))
+  await until('it sends', () => isStoring(store))
   stopping.interrupt('SIGINT')
   t.match(await stopping, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
   t.equal((await get(server, STORY_IDS)).json<string[]>().length, 0)
@@ -271,8 +274,9 @@ t.test('a file that becomes shorter while it is sent is named, and leaves no sto
   const [image] = await someImages(1)
   const [first = '', second = ''] = await someFiles(t, [image, image] as Buffer[])
   for (const path of [first, second]) await truncate(path, 48 * 2 ** 20)
+  await until('no other upload is stored', async () => !(await isStoring(store)))
   const uploading = runCommand('upload', [first, second], at)
-  await until('it sends', async () => (await store.content()).some((key) => key.startsWith('.tmp/')))
+  await until('it sends', () => isStoring(store))
   await truncate(second, 100)
   t.match(await uploading, {
     code: 1,

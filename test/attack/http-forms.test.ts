@@ -184,8 +184,9 @@ t.test('while the store is slow the client keeps its files', async (t) => {
   const slow = new Promise<void>((resolve) => {
     proceed = resolve
   })
-  const { put } = target.store
-  target.store.put = async (...args) => {
+  const { store } = target.app
+  const { put } = store
+  store.put = async (...args) => {
     await slow
     return put(...args)
   }
