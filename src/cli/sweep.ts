@@ -41,7 +41,7 @@ export function sweep(
     const more = [
       ...(tombstones > 0 ? [`, ${tombstones} tombstones`] : []),
       ...(idempotencyKeys > 0 ? [`, ${idempotencyKeys} expired Idempotency-Keys`] : []),
-      ...(variants > 0 ? [`, ${variants} smaller images of stories that are no more`] : []),
+      ...(variants > 0 ? [`, ${variants} variants of deleted stories`] : []),
       ...(files > 0 ? [`, ${files} files and folders beside objects`] : []),
     ]
     console.log(

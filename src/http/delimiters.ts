@@ -1,10 +1,10 @@
 import { BrokenMultipart, UnusablePart } from '../errors.ts'
 
-/** What the headers of a part may be. */
+/** Bounds of the headers of a part. */
 export interface PartLimits {
   /** Bytes of all headers, with the line ends between them. */
   readonly maxBytes: number
-  /** Fields, of which one is Content-Disposition; further ones are not looked at. */
+  /** Header fields that are read. Content-Disposition must be one of them. */
   readonly maxFields: number
 }
 
@@ -12,17 +12,17 @@ const CRLF = '\r\n'
 const HEADERS_END = Buffer.from('\r\n\r\n')
 
 /**
- * Reads the delimiters and the headers of the parts of a multipart body beside the parser, which passes over parts and headers that it
- * can't use without a word (RFC 2046 section 5.1.1, RFC 7578 section 4.2). No part of an upload may be lost that way.
+ * Reads the delimiters and part headers of a multipart body (RFC 2046 section 5.1.1, RFC 7578 section 4.2) a second time, besides the
+ * parser. The parser silently skips parts and headers that it can't use, and no part of an upload may be lost that way.
  */
 export class Delimiters {
-  /** Parts that have begun. */
+  /** Number of parts so far. */
   count = 0
   readonly #delimiter: Buffer
   readonly #limits: PartLimits
-  /** Whether the last delimiter was followed by its headers, or by the end of the body. */
+  /** Where the reader is: in a body, in headers, or after the last delimiter. */
   #state: 'body' | 'headers' | 'ended' = 'body'
-  /** What a delimiter may begin in, or the headers so far. The first delimiter may stand at the very start. */
+  /** The last bytes, in which a delimiter may begin, or the headers so far. Starts with a line end, since the first delimiter needs none. */
   #rest = Buffer.from(CRLF)
 
   /** @param boundary as the Content-Type header names it, without quotes */
@@ -32,10 +32,10 @@ export class Delimiters {
   }
 
   /**
-   * Reads on.
+   * Reads the next bytes.
    *
-   * @throws {UnusablePart} for headers that don't say what a part is, or go beyond the limits
-   * @throws {BrokenMultipart} for a delimiter that is none
+   * @throws {UnusablePart} for headers that don't say what a part is, or exceed the limits
+   * @throws {BrokenMultipart} for a delimiter with a single dash after it
    */
   read(chunk: Buffer): void {
     let at = 0
@@ -44,12 +44,12 @@ export class Delimiters {
     }
   }
 
-  /** Looks for the next delimiter; returns where the search goes on. */
+  /** Looks for the next delimiter. Returns where to continue. */
   #skipBody(chunk: Buffer, from: number): number {
     const { length } = this.#delimiter
     const kept = length - 1
     if (this.#rest.length > 0) {
-      // It may begin in what came before
+      // It may begin in the last bytes before
       const seam = Buffer.concat([this.#rest, chunk.subarray(from, from + kept)])
       const found = seam.indexOf(this.#delimiter)
       if (found >= 0) return this.#begin(from + found + length - this.#rest.length)
@@ -71,7 +71,7 @@ export class Delimiters {
 
   #readHeaders(chunk: Buffer, from: number): number {
     const before = this.#rest.length
-    // One byte more than may be, and what ends them
+    // With one byte more than allowed, and the end of the headers
     const most = this.#limits.maxBytes + CRLF.length + HEADERS_END.length
     const text = Buffer.concat([this.#rest, chunk.subarray(from, from + most - before)])
     if (text.length < CRLF.length) {
@@ -97,7 +97,7 @@ export class Delimiters {
     if (!this.#isUsable(text.toString('latin1', CRLF.length, end))) throw unusable()
     this.count = part
     this.#state = 'body'
-    // The line end before the body may be that of a delimiter: the part is empty then
+    // The line end before the body belongs to the next delimiter if the part is empty
     this.#rest = Buffer.from(CRLF)
     return from + end + HEADERS_END.length - before
   }
@@ -105,7 +105,7 @@ export class Delimiters {
   #isUsable(headers: string): boolean {
     const { maxBytes, maxFields } = this.#limits
     if (headers.length > maxBytes) return false
-    // A field goes on in a line that begins with white space
+    // A line that begins with white space continues the field before it
     const fields = headers.replace(/\r\n(?=[ \t])/g, '').split(CRLF)
     if (fields.some((field) => /[\r\n]/.test(field))) return false
     for (const field of fields.slice(0, maxFields)) {

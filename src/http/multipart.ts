@@ -25,24 +25,24 @@ import type { Body } from '../store/object-store.ts'
 import { Delimiters, type PartLimits } from './delimiters.ts'
 import { withoutPadding } from './transport-padding.ts'
 
-/** What a request may hold beside its images. */
+/** Bounds of the text fields of a request. */
 const MAX_FIELDS = 16
 const MAX_FIELD_BYTES = 1024
 const PART_LIMITS: PartLimits = { maxBytes: 8 * 1024, maxFields: 32 }
 
-/** Bytes that the parser may be ahead of whoever reads; then the client has to wait. */
+/** Bytes that the parser may read ahead. Then the client has to wait. */
 const READ_AHEAD = 256 * 1024
 
-/** Bytes of whole files that may wait to be read; the parser alone would take any number of files below `READ_AHEAD`. */
+/** Most bytes of whole files that wait to be read. The parser alone would accept any number of files below `READ_AHEAD`. */
 const WAITING_BYTES = 1024 * 1024
 
-/** What the first chunks of a file are collected in: for a small one that is all. */
+/** Bytes of the buffer for the first chunks of a file. A small file needs no other. */
 const SMALL_BYTES = 16 * 1024
 
-/** The name that file parts have to have; `files[]` and `files[0]` are the same name to PHP and to clients made for it. */
+/** The name of file parts. `files[]` and `files[0]` are the same name to PHP and to clients made for it. */
 const FILES = /^files(?:\[\d*\])?$/
 
-/** What the headers of a part and its boundary can take, at most: busboy reads no more, and a usable boundary has 70 characters. */
+/** Most bytes of the headers of a part and its boundary: busboy reads no more, and a boundary has at most 70 characters. */
 const MAX_PART_OVERHEAD = 2 * PART_LIMITS.maxBytes + 1024
 
 export interface UploadLimits {
@@ -52,7 +52,7 @@ export interface UploadLimits {
 }
 
 /**
- * Checks the headers of an upload, which can refuse it before its body is read.
+ * Checks the headers of an upload before its body is read.
  *
  * @throws {NoFiles} @throws {NotMultipart} @throws {CompressedBody} @throws {NoBoundary} @throws {UploadTooLarge} @throws {TicketTooManyBytes}
  */
@@ -70,9 +70,9 @@ export function checkHeaders(request: FastifyRequest, { maxFiles, maxFileSize }:
 }
 
 /**
- * Reads the parameter of multipart types that parts are told apart by (RFC 2046 section 5.1.1).
+ * Returns the boundary parameter of the Content-Type (RFC 2046 section 5.1.1).
  *
- * @throws {NoBoundary} also for an empty one, which the parser would take
+ * @throws {NoBoundary} also for an empty one, which the parser would accept
  */
 function boundaryOf({ headers }: FastifyRequest): string {
   const [, quoted, token] = BOUNDARY.exec(headers['content-type'] ?? '') ?? []
@@ -84,8 +84,8 @@ function boundaryOf({ headers }: FastifyRequest): string {
 const BOUNDARY = /;\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/i
 
 /**
- * The images of an upload, each the body of a file part, in the order of the parts. Names and types that the client sends along
- * are not looked at. Each body has to be read to its end before the next one is asked for.
+ * Yields the images of an upload, each the body of a file part, in the order of the parts. Ignores the file names and types that the
+ * client sends. Each body has to be read to its end before the next one is requested.
  *
  * @param signal ends the wait for the first bytes
  * @throws {ServiceError} for a request that is not as the contract says
@@ -101,10 +101,10 @@ export async function* readImages(
   const source: FastifyRequest = raw === request.raw ? request : Object.create(request, { raw: { value: raw } })
   const parts = source.parts({
     isPartAFile(name?: string, type?: string, filename?: string) {
-      if (name !== undefined || filename !== undefined) body.shown += 1
+      if (name !== undefined || filename !== undefined) body.reported += 1
       return filename !== undefined || type === 'application/octet-stream'
     },
-    // With less the parser would stop and start the connection for every chunk of it
+    // With less the parser would pause and resume the connection for every chunk
     highWaterMark: READ_AHEAD,
     fileHwm: READ_AHEAD,
     limits: {
@@ -114,7 +114,7 @@ export async function* readImages(
       fieldSize: MAX_FIELD_BYTES,
       parts: limits.maxFiles + MAX_FIELDS + 1,
       headerPairs: PART_LIMITS.maxFields,
-      // What is longer gets cut, so that one too long is still to be seen
+      // The parser cuts longer headers. With twice the limit, headers that are too long can still be seen
       headerSize: 2 * PART_LIMITS.maxBytes,
     },
   })
@@ -128,12 +128,12 @@ export async function* readImages(
         if (part.valueTruncated) throw new FieldTooLarge(MAX_FIELD_BYTES)
         continue
       }
-      const blocks = blocksOf(part, number + 1, limits.maxFileSize, body)
-      // What browsers send of a file input in which nothing was chosen
-      if (part.filename === '' && (await blocks.isEmpty())) continue
+      const image = bodyOf(part, number + 1, limits.maxFileSize, body)
+      // Browsers send such a part for a file input in which nothing was chosen
+      if (part.filename === '' && (await image.isEmpty())) continue
       number++
       if (!FILES.test(part.fieldname)) throw new WrongPartName(number)
-      yield blocks
+      yield image
     }
     body.checkParts()
   } catch (error) {
@@ -144,17 +144,17 @@ export async function* readImages(
 }
 
 /**
- * The raw bytes of a multipart body, beside the parser. Finds what the parser passes over, and lets the client wait while whole files
- * wait for their reader: the parser alone would take any number of small ones.
+ * Watches the raw bytes of a multipart body. Finds parts that the parser skips, and pauses the client while whole files wait for their
+ * reader: the parser alone would accept any number of small ones.
  */
 class MultipartBody {
-  /** Parts that the parser has shown, with a name. */
-  shown = 0
+  /** Number of parts with a name that the parser has reported. */
+  reported = 0
   readonly #raw: Readable
   readonly #delimiters: Delimiters
   #failure: { readonly error: unknown } | undefined
   #endWait: ((error: unknown) => void) | undefined
-  /** Bytes since the reader was last ready for more; undefined while it is. */
+  /** Bytes since the reader was last ready for more, or undefined while it is ready. */
   #unread: number | undefined = 0
   #isHeld = false
 
@@ -164,12 +164,12 @@ class MultipartBody {
     raw.on('data', this.#onData)
   }
 
-  /** Waits for the parser, and lets it go on meanwhile. Rejects when the body turns out to be broken. */
+  /** Waits for the parser, which continues meanwhile. Rejects if the body turns out to be broken. */
   async wait<T>(work: Promise<T>): Promise<T> {
     this.#unread = undefined
     this.#release()
     try {
-      // Not Promise.race: a promise that lives as long as the upload would keep something of every chunk
+      // Not Promise.race: a promise that lives as long as the upload would hold memory for every chunk
       return await new Promise<T>((resolve, reject) => {
         this.#endWait = reject
         work.then(resolve, reject)
@@ -181,12 +181,12 @@ class MultipartBody {
     }
   }
 
-  /** @throws {BrokenMultipart} when there were parts that the parser has not shown */
+  /** @throws {BrokenMultipart} if there were parts that the parser has not reported */
   checkParts(): void {
-    if (this.shown !== this.#delimiters.count) throw new BrokenMultipart()
+    if (this.reported !== this.#delimiters.count) throw new BrokenMultipart()
   }
 
-  /** Leaves the rest of the body to others. */
+  /** Stops watching the rest of the body. */
   stop(): void {
     this.#raw.off('data', this.#onData)
     this.#release()
@@ -213,41 +213,41 @@ class MultipartBody {
   }
 }
 
-interface Blocks extends AsyncIterableIterator<Uint8Array> {
+interface FileBody extends AsyncIterableIterator<Uint8Array> {
   /** Returns whether no byte is left. Waits for the next byte or the end of the file. */
   isEmpty(): Promise<boolean>
 }
 
 /**
- * The bytes of a file in blocks, each of them full but for the last one; a file that came in one chunk is that chunk.
+ * Collects the bytes of a file in buffers of the pool, all of them full except the last one. A file that came in one chunk is that chunk.
  *
- * Chunks that are kept as they come can hold far more memory than their own length, each being a window on a buffer of the socket:
- * 300,000 of one byte were seen to hold 157 MB. And what is done for each of them is done seldom for blocks.
+ * A chunk can hold far more memory than its length, because it is a view of a buffer of the socket: 300,000 chunks of one byte held
+ * 157 MB. Full buffers also make work that is done for each of them rare.
  */
-function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number, body: MultipartBody): Blocks {
+function bodyOf({ file }: MultipartFile, number: number, maxFileSize: number, body: MultipartBody): FileBody {
   const full: Uint8Array[] = []
-  let alone: Uint8Array | undefined
-  let block: Buffer | undefined
+  let onlyChunk: Uint8Array | undefined
+  let buffer: Buffer | undefined
   let filled = 0
   let end: { error: unknown } | undefined
   let wake = () => {}
 
   function collect(chunk: Uint8Array): void {
-    if (filled + chunk.length <= SMALL_BYTES) block ??= Buffer.allocUnsafeSlow(SMALL_BYTES)
-    else if (block?.length === SMALL_BYTES) {
-      const small = block
-      block = bufferPool.acquire()
-      block.set(small)
+    if (filled + chunk.length <= SMALL_BYTES) buffer ??= Buffer.allocUnsafeSlow(SMALL_BYTES)
+    else if (buffer?.length === SMALL_BYTES) {
+      const small = buffer
+      buffer = bufferPool.acquire()
+      buffer.set(small)
     }
     for (let at = 0; at < chunk.length; ) {
-      block ??= bufferPool.acquire()
-      const count = Math.min(chunk.length - at, block.length - filled)
-      block.set(count === chunk.length ? chunk : chunk.subarray(at, at + count), filled)
+      buffer ??= bufferPool.acquire()
+      const count = Math.min(chunk.length - at, buffer.length - filled)
+      buffer.set(count === chunk.length ? chunk : chunk.subarray(at, at + count), filled)
       filled += count
       at += count
       if (filled < BUFFER_BYTES) continue
-      full.push(block)
-      block = undefined
+      full.push(buffer)
+      buffer = undefined
       filled = 0
     }
   }
@@ -255,34 +255,34 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number, 
   function finish(error?: () => unknown): void {
     if (end) return
     end = { error: error?.() }
-    if (alone) full.push(alone)
-    else if (block) full.push(block.subarray(0, filled))
+    if (onlyChunk) full.push(onlyChunk)
+    else if (buffer) full.push(buffer.subarray(0, filled))
     wake()
   }
 
   file.on('data', (chunk: Uint8Array) => {
-    if (!alone && !block && full.length === 0) {
-      alone = chunk
+    if (!onlyChunk && !buffer && full.length === 0) {
+      onlyChunk = chunk
       return
     }
-    if (alone) collect(alone)
-    alone = undefined
+    if (onlyChunk) collect(onlyChunk)
+    onlyChunk = undefined
     collect(chunk)
     if (full.length === 0) return
     file.pause()
     wake()
   })
-  // Long before the end of the file, which nobody has to send
+  // At once, since the client need not send the rest of the file
   const refuse = () => finish(() => new FileTooLarge(number, maxFileSize))
   file.once('limit', refuse)
   if (file.truncated) refuse()
   file.once('end', () => finish())
   file.on('error', (error) => finish(() => multipartError(error, 0)))
   file.once('close', () => finish(() => new ClientGone()))
-  // One that broke while the image before it was stored says so no more
+  // A file that broke while the image before it was stored emits nothing any more
   if (file.destroyed) finish(() => (file.errored ? multipartError(file.errored, 0) : new ClientGone()))
 
-  /** Waits for the next block, or for the end. */
+  /** Waits for the next full buffer, or for the end. */
   async function ready(): Promise<void> {
     while (full.length === 0 && !end) {
       if (file.isPaused()) file.resume()
@@ -295,7 +295,7 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number, 
     if (end?.error !== undefined) throw end.error
   }
 
-  const blocks: Blocks = {
+  const fileBody: FileBody = {
     async isEmpty() {
       await ready()
       return full.length === 0
@@ -309,9 +309,9 @@ function blocksOf({ file }: MultipartFile, number: number, maxFileSize: number, 
       file.destroy()
       return { done: true, value: undefined }
     },
-    [Symbol.asyncIterator]: () => blocks,
+    [Symbol.asyncIterator]: () => fileBody,
   }
-  return blocks
+  return fileBody
 }
 
 function multipartError(error: unknown, maxFiles: number): unknown {
@@ -322,7 +322,7 @@ function multipartError(error: unknown, maxFiles: number): unknown {
       return new TooManyFiles(maxFiles)
     case 'FST_FIELDS_LIMIT':
       return new TooManyFields(MAX_FIELDS)
-    // The parser keeps fields in an object and takes no name of a member that every object has, and reads JSON by itself
+    // The parser keeps fields in an object, so it refuses names that every object has. It also parses JSON fields
     case 'FST_PROTO_VIOLATION':
       return new ReservedName()
     case 'FST_INVALID_JSON_FIELD_ERROR':

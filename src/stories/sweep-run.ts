@@ -54,7 +54,7 @@ export interface SweepReport {
 /** The steps of one sweep. */
 export class SweepRun {
   readonly report: SweepReport = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
-  /** Ids that are old enough, have keys, and are no stories; one more than `MAX_EXCEPTIONS` if there are more. */
+  /** Ids that are old enough and have keys but are not stories; one more than `MAX_EXCEPTIONS` if there are more. */
   readonly exceptions = new Set<string>()
   /** Time of the first id of ours. */
   first: number | undefined
