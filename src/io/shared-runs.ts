@@ -1,13 +1,18 @@
 /**
- * Runs `work` one at a time. Calls that come while it runs share the next run: the one that runs may be past what they are about.
+ * Returns a function that runs `work`, one run at a time. Calls during a run share the next one, because the run may be past what they
+ * are about.
+ *
+ * @param onIdle is called after a run that no other follows
  */
-export function sharedRuns(work: () => Promise<void>): () => Promise<void> {
+export function sharedRuns(work: () => Promise<void>, onIdle = () => {}): () => Promise<void> {
   let running: Promise<void> | undefined
   let next: Promise<void> | undefined
   function start(): Promise<void> {
     next = undefined
     running = work().finally(() => {
-      if (!next) running = undefined
+      if (next) return
+      running = undefined
+      onIdle()
     })
     return running
   }

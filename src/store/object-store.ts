@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { ObjectNotFound } from '../errors.ts'
 
 /**
  * The bytes of an object to store. If the iteration throws, the object is not stored. A chunk belongs to the store once it is yielded.
@@ -147,6 +148,16 @@ export interface ObjectStore {
   ready(): Promise<void>
   /** Closes every connection and file. */
   close(): Promise<void>
+}
+
+/** Returns what a call of the store finds, or undefined if there is no such object. */
+export async function ifThere<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return undefined
+    throw error
+  }
 }
 
 const ABOVE_SURROGATES = /[\uE000-\uFFFF]/

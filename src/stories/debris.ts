@@ -2,10 +2,10 @@ import { LONGEST_UPLOAD_MS } from '../config.ts'
 import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import { stopwatch } from '../io/stopwatch.ts'
 import { isWrittenByUs, ownIdTime, type StoryKeys } from '../layout/story.ts'
-import type { ObjectStore } from '../store/object-store.ts'
+import { ifThere, type ObjectStore } from '../store/object-store.ts'
 import { keysOfStory } from './list.ts'
 import type { Removal } from './removal.ts'
-import { CLOCK_MARGIN_MS, ifThere } from './story-store.ts'
+import { CLOCK_MARGIN_MS } from './story-store.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
 /*

@@ -2,8 +2,8 @@ import { text } from 'node:stream/consumers'
 import { KeyInUse, ObjectExists, StoreFailure, StoreFull } from '../errors.ts'
 import { endKey, IDEMPOTENCY, IDEMPOTENCY_NAME } from '../layout/idempotency.ts'
 import { ownIdTime, type StoryKeys, WRITTEN_BY_US } from '../layout/story.ts'
-import type { ObjectStore } from '../store/object-store.ts'
-import { ifThere, mayBeSwept } from './story-store.ts'
+import { ifThere, type ObjectStore } from '../store/object-store.ts'
+import { mayBeSwept } from './story-store.ts'
 
 /** No record of either kind is longer, in bytes: the commit record of 10,000 images has 1.8 MB. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -1,4 +1,3 @@
-import { ObjectNotFound } from '../errors.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 
 /** The object store of a process, with what all work on its stories has in common. */
@@ -11,16 +10,6 @@ export interface StoryStore extends ObjectStore {
 
 export function storyStore(store: ObjectStore, uploadTimeout: number): StoryStore {
   return { ...store, uploadTimeout, withoutTombstone: new Set() }
-}
-
-/** Returns what a call of the store finds, or undefined if there is no such object. */
-export async function ifThere<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return undefined
-    throw error
-  }
 }
 
 /** Clocks of servers differ, and an upload may end a little after its time. Milliseconds. */

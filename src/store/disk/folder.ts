@@ -1,5 +1,6 @@
 import { mkdir, open, rmdir, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { sharedRuns } from '../../io/shared-runs.ts'
 import { errorCode, isMissing } from './store-error.ts'
 
 /** Folders that are being created. A second call waits until the first has made them durable. */
@@ -33,11 +34,8 @@ async function create(path: string): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-interface Syncs {
-  readonly running: Promise<void>
-  next?: Promise<void>
-}
-const syncs = new Map<string, Syncs>()
+/** By path, while a folder is synced. */
+const syncs = new Map<string, () => Promise<void>>()
 
 /**
  * Makes the names in a folder durable, and the folder itself if it is being created: fsync(2) of a file does not promise that its name
@@ -45,20 +43,14 @@ const syncs = new Map<string, Syncs>()
  */
 export async function syncFolder(path: string): Promise<void> {
   await underWay.get(path)
-  const current = syncs.get(path)
-  if (!current) return startSync(path)
-  const start = () => startSync(path)
-  current.next ??= current.running.then(start, start)
-  return current.next
-}
-
-function startSync(path: string): Promise<void> {
-  const running = sync(path).finally(() => {
-    if (current.next === undefined) syncs.delete(path)
-  })
-  const current: Syncs = { running }
-  syncs.set(path, current)
-  return running
+  const run =
+    syncs.get(path) ??
+    sharedRuns(
+      () => sync(path),
+      () => syncs.delete(path),
+    )
+  syncs.set(path, run)
+  return run()
 }
 
 async function sync(path: string): Promise<void> {

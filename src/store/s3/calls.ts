@@ -1,5 +1,5 @@
-import { ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
-import type { ByteRange, FoundObject, ObjectHead, ObjectStore, PutOptions } from '../object-store.ts'
+import { RangeNotSatisfiable } from '../../errors.ts'
+import type { ByteRange, FoundObject, ObjectStore, PutOptions } from '../object-store.ts'
 import type { ListPage } from './list-xml.ts'
 
 /** The calls that uploads, downloads and lists are made of: by the fast path, by the SDK, or by one after the other. */
@@ -22,16 +22,6 @@ export interface ListCall {
   /** Most keys of the page; by default the store's own limit, which is 1,000. */
   readonly keys?: number | undefined
   readonly signal?: AbortSignal | undefined
-}
-
-/** Reads the head of an object. Returns undefined if there is no such object. */
-export async function findHead({ head }: S3Calls, key: string): Promise<ObjectHead | undefined> {
-  try {
-    return await head(key)
-  } catch (error) {
-    if (error instanceof ObjectNotFound) return undefined
-    throw error
-  }
 }
 
 /** The error of a body whose bytes no longer come. */

@@ -2,9 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { buffer, text } from 'node:stream/consumers'
 import { GetBucketLifecycleConfigurationCommand, GetBucketVersioningCommand } from '@aws-sdk/client-s3'
 import { ObjectExists, ServiceError } from '../../errors.ts'
-import { compareKeys, type ListedObject, type ObjectStore, type PutOptions } from '../object-store.ts'
+import { compareKeys, ifThere, type ListedObject, type ObjectStore, type PutOptions } from '../object-store.ts'
 import type { S3Bucket, S3Settings, StoreLimit } from './bucket.ts'
-import { findHead } from './calls.ts'
 import { openDelete } from './delete.ts'
 import { openLists } from './list.ts'
 import { openBucket } from './open-bucket.ts'
@@ -103,7 +102,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       if ((await read(bucket, key)) !== text) return failed('a read after a write returned an older object')
       if (!(await keysOf(list, prefix)).includes(key)) return failed('a list after a write does not have the object')
       await remove([key])
-      if (await findHead(bucket.calls, key)) return failed('a read after a deletion found the object')
+      if (await ifThere(bucket.calls.head(key))) return failed('a read after a deletion found the object')
       if ((await keysOf(list, prefix)).length > 0) return failed('a list after a deletion has the object')
     }
     return { result: 'ok', found: 'each read and list saw the write before it' }
@@ -149,7 +148,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
 
   'conditional put': async ({ bucket, prefix }) => {
     const results = [await putNew(bucket, `${prefix}1`, 'first'), await putNew(bucket, `${prefix}1`, 'second')]
-    const kept = (await findHead(bucket.calls, `${prefix}1`)) ? await read(bucket, `${prefix}1`) : undefined
+    const kept = (await ifThere(bucket.calls.head(`${prefix}1`))) ? await read(bucket, `${prefix}1`) : undefined
     if (results.join() === 'stored,exists' && kept === 'first')
       return { result: 'ok', found: 'If-None-Match: * is honoured' }
     const found = results[0] === 'stored' ? 'If-None-Match: * is ignored' : `If-None-Match: * is refused: ${results[0]}`

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { ObjectExists, StoreFailure } from '../../errors.ts'
 import { oneAtATime } from '../../io/one-at-a-time.ts'
-import type { Body, ObjectStore, PutOptions, PutResult } from '../object-store.ts'
+import { type Body, ifThere, type ObjectStore, type PutOptions, type PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { findHead } from './calls.ts'
 import { putObject } from './put.ts'
 
 /**
@@ -50,7 +49,7 @@ export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): Put
   }
 
   async function putAfterLook(key: string, body: Body, { ifNoneMatch, ...options }: PutOptions): Promise<PutResult> {
-    if (await findHead(bucket.calls, key)) throw new ObjectExists()
+    if (await ifThere(bucket.calls.head(key))) throw new ObjectExists()
     return putObject(bucket, key, body, options)
   }
 

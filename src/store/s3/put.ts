@@ -10,10 +10,9 @@ import { Upload } from '@aws-sdk/lib-storage'
 import { ObjectNotFound, StoreFailure } from '../../errors.ts'
 import { bufferPool } from '../../io/buffer-pool.ts'
 import { hash } from '../../io/hash.ts'
-import type { Body, PutOptions, PutResult } from '../object-store.ts'
+import { type Body, ifThere, type PutOptions, type PutResult } from '../object-store.ts'
 import { watch } from '../watched-body.ts'
 import type { S3Bucket } from './bucket.ts'
-import { findHead } from './calls.ts'
 import { errorName, storeError } from './store-error.ts'
 
 /**
@@ -136,7 +135,7 @@ async function putInParts(
     } catch (error) {
       // The second try finds the upload completed if the response to the first was lost
       const isRepeated = command instanceof CompleteMultipartUploadCommand && errorName(error) === 'NoSuchUpload'
-      if (isRepeated && (await findHead(bucket.calls, key))?.size === size) return {}
+      if (isRepeated && (await ifThere(bucket.calls.head(key)))?.size === size) return {}
       throw error
     }
   }
