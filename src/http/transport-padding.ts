@@ -62,7 +62,9 @@ function peek(raw: IncomingMessage, length: number, signal: AbortSignal): Promis
       reject(signal.reason)
     }
     if (signal.aborted) return reject(signal.reason)
-    if (raw.destroyed && !raw.readableEnded) return reject(new ClientGone())
+    // An empty body may have ended while the upload waited for memory
+    if (raw.readableEnded) return resolve(Buffer.alloc(0))
+    if (raw.destroyed) return reject(new ClientGone())
     signal.addEventListener('abort', onAbort)
     raw.on('data', onData).on('end', onEnd).on('close', onClose)
   })

@@ -410,6 +410,32 @@ t.test('an upload that stalls in its first boundary is discarded when it goes on
   await leavesNothing(t, server)
 })
 
+t.test('an empty body that waits for memory is an upload without files once there is room', async (t) => {
+  const server = await startApp(t, { UPLOAD_MEMORY: '48MiB' })
+  const large = await Promise.all(Array.from({ length: 4 }, () => server.connect()))
+  for (const client of large) {
+    await client.write(uploadHead(30_000_000))
+    await client.write(multipart([filePart(Buffer.concat([image, Buffer.alloc(20_000)]))], { last: false }))
+  }
+  const queued = async () =>
+    /story_images_queue_length\{queue="large_uploads"\} [1-9]/.test(await (await fetch(`${server.url}/metrics`)).text())
+  const empty = await server.connect()
+  let sent = false
+  t.ok(
+    await eventually(async () => {
+      if (!sent) await empty.write(uploadHead('chunked'))
+      if (!sent) await empty.write(LAST_CHUNK)
+      sent = true
+      return queued()
+    }),
+    'it waits',
+  )
+  for (const client of large) client.socket.destroy()
+  const { status, body } = await empty.answer()
+  t.equal(status, 400)
+  t.match(body, /No files provided/)
+})
+
 t.test('an upload that drips goes on until UPLOAD_TIMEOUT, and no longer', async (t) => {
   const server = await startApp(t, { CLIENT_TIMEOUT: '400ms', UPLOAD_TIMEOUT: '1s' })
   const client = await server.connect()
