@@ -2,6 +2,7 @@ import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import { isOwnId, ownIdTime, STORIES, type StoryKeys, storyIdOf } from '../layout/story.ts'
 import { TOMBSTONES } from '../layout/tombstone.ts'
 import { VARIANTS, variantStoryId } from '../layout/variant.ts'
+import type { ObjectStore } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantRange } from '../variants/remove.ts'
 import { debrisOf, HEADS_AT_ONCE, isOurs, removeDebris } from './debris.ts'
@@ -81,12 +82,8 @@ export class SweepRun {
 
   /** Removes debris of uploads and deletions, page after page, so that nothing is held longer than its page. */
   async sweepStories(): Promise<void> {
-    const { signal, onUnreadable } = this.#options
-    const store = pastUnreadable(this.#store, (folder, error) => {
-      const id = storyIdOf(folder)
-      if (id !== undefined) this.#except(id)
-      onUnreadable?.(folder, error)
-    })
+    const { signal } = this.#options
+    const store = this.#readable()
     for (const span of this.#times.spans) {
       // Without a key space: one page at a time, so that others get at the store
       for await (const found of readStoryKeys(store, { prefix: STORIES, ...rangeOf(span) })) {
@@ -124,10 +121,11 @@ export class SweepRun {
   /** Removes variants of stories that are gone: those that we wrote, and that are old enough. */
   async sweepVariants(): Promise<void> {
     const { before, spans } = this.#times
+    const store = this.#readable()
     for (const [from, to] of spans) {
       // Most imported ids are above every one of ours
       const range = rangeOf([from, to === before ? Number.POSITIVE_INFINITY : to])
-      for await (const page of orphanedVariants(this.#store, range)) {
+      for await (const page of orphanedVariants(store, range)) {
         for (const { storyId, objects } of page) {
           this.#options.signal?.throwIfAborted()
           const keys: string[] = []
@@ -159,6 +157,15 @@ export class SweepRun {
         if (part.prefix === STORIES || name.startsWith(part.prefix)) onDebris?.(name)
       }
     }
+  }
+
+  /** Returns the store with lists that go on without a folder that can't be read. */
+  #readable(): ObjectStore {
+    return pastUnreadable(this.#store, (folder, error) => {
+      const id = storyIdOf(folder)
+      if (id !== undefined) this.#except(id)
+      this.#options.onUnreadable?.(folder, error)
+    })
   }
 
   /** Removes debris. Returns the ids that are old enough, and are now neither stories nor without any key. */

@@ -123,6 +123,22 @@ t.test('a story that can not be read fails by itself', async (t) => {
   t.same(await idsOf(listStoryIds(store, sweeper.watermark)), [broken])
 })
 
+t.test('variants of a deleted story that can not be read are left alone, and the sweep goes on', async (t) => {
+  const { store, close } = await openAsNobody(t)
+  const [whole, broken, gone] = [v7(), v7(), v7()] as const
+  await putStory(store, whole, ['1.jpg'])
+  for (const id of [broken, gone]) await putOurs(store, `variants/${id}/1.jpg.320.webp`)
+  const folder = `variants/${broken}/`
+  await close(folder)
+  const sweeper = lateSweeper(store)
+  const leftAlone: string[] = []
+  t.match(await sweeper.sweep({ onUnreadable: (name) => leftAlone.push(name) }), { variants: 1 })
+  t.same(new Set(leftAlone), new Set([folder]))
+  t.same(await listKeys(store, { prefix: `variants/${gone}/` }), [])
+  t.same(await idsOf(listStoryIds(store, sweeper.watermark)), [whole])
+  t.ok(sweeper.watermark, 'what a sweep has found is kept')
+})
+
 t.test('files that can not be looked at take their story away, and no other', async (t) => {
   const { root, store } = await openAsNobody(t)
   const [broken, whole] = [v7(), v7()] as const
