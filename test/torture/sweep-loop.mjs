@@ -8,7 +8,7 @@ const { now } = Date
 Date.now = () => now() + Number(AHEAD_MS)
 console.log = () => {}
 
-const { sweep } = await import(pathToFileURL(join(FOLDER, 'dist', 'commands', 'sweep.js')).href)
+const { sweep } = await import(pathToFileURL(join(FOLDER, 'dist', 'cli', 'sweep.js')).href)
 for (;;) {
   await sweep({ all: true }, new AbortController().signal)
   process.stdout.write('.')
