@@ -75,8 +75,6 @@ export async function buildApp(
       // The multipart plugin would log the headers of each upload with its options
       serializers: { err: errorSerializer(config.S3_ENDPOINT), busboyOptions: () => undefined },
     },
-    // Else each start compiles the schema of schemas first, which takes as long as all of ours
-    ajv: { customOptions: { validateSchema: false } },
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     exposeHeadRoutes: false,
