@@ -12,7 +12,7 @@ import {
 import { TOMBSTONES } from '../layout/tombstone.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { lookUp, storiesAfter, storiesIn } from './list.ts'
-import { readTombstones, type Tombstone } from './tombstone.ts'
+import { MAX_TOMBSTONES, readTombstones, type Tombstone } from './tombstone.ts'
 
 /** Time up to which sweeps have looked at every id. */
 export interface Watermark {
@@ -25,9 +25,6 @@ export interface Watermark {
 /** With more look-ups for a page of the store, reading all keys of its ids takes fewer calls. */
 const MAX_LOOKUPS_A_PAGE = 64
 const LOOKUPS_AT_ONCE = 16
-
-/** With more tombstones, ids are read from keys. */
-const MAX_TOMBSTONES = 1000
 
 /**
  * Yields the ids of the stories of `listStories`, in the same order. Ids below the watermark take no keys: with 8 images in each story

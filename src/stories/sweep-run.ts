@@ -11,13 +11,10 @@ import { keysOfStory, readStoryKeys } from './list.ts'
 import { Removal } from './removal.ts'
 import type { StoryStore } from './story-store.ts'
 import { isIn, keyAt, rangeOf, type Span } from './sweep-schedule.ts'
-import { putTombstone, type Tombstone } from './tombstone.ts'
+import { MAX_TOMBSTONES, putTombstone, type Tombstone } from './tombstone.ts'
 
 /** With more exceptions there is no watermark. */
 export const MAX_EXCEPTIONS = 10_000
-
-/** Most exceptions that get tombstones of their own in place of that of a deletion of all. */
-const MAX_TOMBSTONES = 1000
 
 export interface SweepOptions {
   /** Ends the sweep before the next page; it rejects with the signal's reason. */

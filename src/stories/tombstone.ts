@@ -3,6 +3,9 @@ import { isStoryId, ownIdTime, WRITTEN_BY_US } from '../layout/story.ts'
 import { TOMBSTONES, tombstoneKey } from '../layout/tombstone.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 
+/** With more tombstones, lists read ids from keys. So a sweep that would put more puts none. */
+export const MAX_TOMBSTONES = 1000
+
 export interface Tombstone {
   readonly key: string
   /** The story's, or "all". */

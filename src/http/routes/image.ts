@@ -40,53 +40,40 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
 
   const widths = listed(config.VARIANT_WIDTHS)
   const pixels = widths.map(Number)
-  // Images have CORS headers of their own
-  const routeConfig = { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', altAuth: 'signature' } as const)) }
+  const route = {
+    // `readVariant` checks the query, after the path
+    validatorCompiler: () => () => true,
+    // Images have CORS headers of their own
+    config: { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', altAuth: 'signature' } as const)) },
+  }
 
-  app.get<Route>(
-    URL,
-    {
-      schema: getImageSchema(pixels),
-      // `readVariant` checks the query, after the path
-      validatorCompiler: () => () => true,
-      config: routeConfig,
-    },
-    async (request, reply) => {
-      const image = imageOf(request)
-      const signal = goneSignal(request.raw)
-      if (isConditional(request)) {
-        // A second call is needed only if the client's copy is out of date, and images never change
-        const head = await find(image, (key) => store.head(key, { signal }), request, signal)
-        const headers = headersOf(image, head, request)
-        if (isNotModified(request, headers)) return reply.code(304).headers(headers).send()
-      }
-      const found = await find(image, (key) => open(key, request, signal), request, signal)
-      const headers = headersOf(image, found, request)
-      if (!found.range) return deliver(reply, headers, found.body, found.size)
-      const { start, end } = found.range
-      headers['content-range'] = `bytes ${start}-${end}/${found.size}`
-      return deliver(reply.code(206), headers, found.body, end - start + 1)
-    },
-  )
-
-  app.head<Route>(
-    URL,
-    {
-      schema: headImageSchema(pixels),
-      validatorCompiler: () => () => true,
-      config: routeConfig,
-    },
-    async (request, reply) => {
-      const image = imageOf(request)
-      const signal = goneSignal(request.raw)
+  app.get<Route>(URL, { ...route, schema: getImageSchema(pixels) }, async (request, reply) => {
+    const image = imageOf(request)
+    const signal = goneSignal(request.raw)
+    if (isConditional(request)) {
+      // A second call is needed only if the client's copy is out of date, and images never change
       const head = await find(image, (key) => store.head(key, { signal }), request, signal)
       const headers = headersOf(image, head, request)
-      const notModified = isNotModified(request, headers)
-      reply.headers(headers)
-      if (notModified) return reply.code(304).send()
-      return reply.header('content-length', head.size).send()
-    },
-  )
+      if (isNotModified(request, headers)) return reply.code(304).headers(headers).send()
+    }
+    const found = await find(image, (key) => open(key, request, signal), request, signal)
+    const headers = headersOf(image, found, request)
+    if (!found.range) return deliver(reply, headers, found.body, found.size)
+    const { start, end } = found.range
+    headers['content-range'] = `bytes ${start}-${end}/${found.size}`
+    return deliver(reply.code(206), headers, found.body, end - start + 1)
+  })
+
+  app.head<Route>(URL, { ...route, schema: headImageSchema(pixels) }, async (request, reply) => {
+    const image = imageOf(request)
+    const signal = goneSignal(request.raw)
+    const head = await find(image, (key) => store.head(key, { signal }), request, signal)
+    const headers = headersOf(image, head, request)
+    const notModified = isNotModified(request, headers)
+    reply.headers(headers)
+    if (notModified) return reply.code(304).send()
+    return reply.header('content-length', head.size).send()
+  })
 
   function imageOf(request: FastifyRequest<Route>): RequestedImage {
     const { story_id: storyId, name } = request.params
