@@ -9,7 +9,7 @@ import { BUCKET, newFolder } from './setup.ts'
 
 export interface Body {
   readonly path: string
-  /** Of the images in it. */
+  /** Digests of the images in the body, in their order. */
   readonly digests: readonly string[]
 }
 

@@ -65,7 +65,7 @@ export const variants: Row = {
 interface Entrant {
   readonly contender: Contender
   readonly process: Running
-  /** Of the images to request, each once. */
+  /** Paths of the images, in the order of the requests. */
   paths: string[]
   readonly samples: number[][]
 }
