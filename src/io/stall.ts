@@ -8,13 +8,17 @@ export interface MinRate {
   readonly milliseconds: number
 }
 
+/** Looks at a message in each timeout. With few of them a look could find a reader that has only just caught up. */
+const LOOKS = 16
+
 /**
  * Watches an HTTP message for a sender that stops sending, or sends too slowly. Only time in which the sender alone was waited for
  * counts: a timeout on the socket could not tell it from a message whose own reader is slow.
  *
- * @param timeout milliseconds without a byte, found with a quarter of them to spare
+ * @param timeout milliseconds without a byte; found with a sixteenth of them to spare
  * @param stalled gets the rate that the sender has missed, or undefined if no byte came at all
- * @param minRate asked in each quarter of the timeout
+ * @param minRate asked at each look. Its time must be much longer than a sixteenth of the timeout: a sender is too slow when each look
+ *   of that time has found it waited for
  * @returns a function that ends the watch; it ends by itself when the message closes
  */
 export function onStall(
@@ -59,7 +63,7 @@ export function onStall(
   }
 
   // A timer that is late comes before the bytes that have arrived meanwhile
-  const timer = setInterval(() => setImmediate(judge), timeout / 4)
+  const timer = setInterval(() => setImmediate(judge), timeout / LOOKS)
   timer.unref()
   message.once('close', stop)
   return stop

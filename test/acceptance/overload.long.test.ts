@@ -87,7 +87,8 @@ t.test(
     for (const [what, outcomes] of Object.entries({ uploads, lists })) {
       const { done, refused, text } = summary(outcomes)
       t.comment(`${what}: ${text}`)
-      t.equal(done + refused, outcomes.length, `${what}: each one finishes or is refused`)
+      const others = outcomes.filter(({ status }) => status !== 200 && status !== 503)
+      t.same(others, [], `${what}: each one finishes or is refused`)
       t.ok(done >= 14, `${what}: those that there is room for finish`)
       t.ok(refused > 0, `${what}: the others are refused`)
       for (const { status, retryAfter, body } of outcomes) {
@@ -107,7 +108,12 @@ t.test(
 )
 
 t.test('senders that open uploads and drip by the thousand do not keep the others out', async (t) => {
-  const server = await serverOn(t, await openDisk(t), { UPLOAD_WAIT: '5s', MAX_EVENT_LOOP_DELAY: '5s' })
+  // On a busy machine this takes longer than a minute, and a byte a second is below the least rate
+  const server = await serverOn(t, await openDisk(t), {
+    UPLOAD_WAIT: '5s',
+    MAX_EVENT_LOOP_DELAY: '5s',
+    CLIENT_TIMEOUT: '10m',
+  })
   const images = await someImages(2)
   const timed = async () => {
     const start = performance.now()

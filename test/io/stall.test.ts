@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -157,6 +157,43 @@ t.test('a reader that takes chunk by chunk is no stall', async (t) => {
   }
   t.equal(size, 300_000)
   t.equal(watched.stalls, 0)
+})
+
+t.test('a reader that has only just caught up is not taken for a sender that is slow', (t) => {
+  const message = Object.assign(new EventEmitter(), { socket: { bytesRead: 0 }, readableLength: 1, complete: false })
+  let clock = 0
+  t.intercept(performance, 'now', { value: () => clock })
+  let look = () => {}
+  let period = 0
+  t.intercept(globalThis, 'setInterval', {
+    value: (callback: () => void, milliseconds: number) => {
+      look = callback
+      period = milliseconds
+      return { unref() {} }
+    },
+  })
+  t.intercept(globalThis, 'setImmediate', { value: (callback: () => void) => callback() })
+  const missed: (MinRate | undefined)[] = []
+  const found = (rate?: MinRate) => missed.push(rate)
+  t.teardown(onStall(message as unknown as IncomingMessage, 400, found, () => ({ rate: 1000, milliseconds: 100 })))
+  const pass = (milliseconds: number) => {
+    for (let n = 0; n < milliseconds; n++) {
+      clock++
+      if (clock % period === 0) look()
+    }
+  }
+  // The reader catches up a moment before each quarter of the timeout, and then more has come
+  for (let n = 0; n < 8; n++) {
+    pass(80)
+    message.readableLength = 0
+    pass(20)
+    message.readableLength = 1
+  }
+  t.same(missed, [])
+  message.readableLength = 0
+  pass(200)
+  t.same(missed, [{ rate: 1000, milliseconds: 100 }], 'once it waits for the sender, the sender counts')
+  t.end()
 })
 
 t.test('a message that came to its end, or whose connection closed, is watched no longer', async (t) => {
