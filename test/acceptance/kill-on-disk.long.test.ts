@@ -12,7 +12,6 @@ import { diskStore } from './stores.ts'
 import { wholeStories } from './whole-stories.ts'
 
 // A server is started for each kill
-t.setTimeout(600_000)
 
 /** Older than any upload can run, so that its deletion has a tombstone. */
 const OLD = '018f0000-0000-7000-8000-000000000000'

@@ -10,7 +10,6 @@ import { standInStore, type TestStore } from './stores.ts'
 import { threeImages, wholeStories } from './whole-stories.ts'
 
 // A server is started for each kill
-t.setTimeout(600_000)
 
 /** A moment to kill the server: before its nth call of the store is carried out, or after that and before the answer. */
 interface Moment {

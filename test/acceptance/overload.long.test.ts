@@ -8,8 +8,6 @@ import type { ServerProcess } from '../support/server-process.ts'
 import { get, IMAGES, listImages, MULTIPART, multipart, post, STORY_IDS, someImages, UPLOAD, upload } from './client.ts'
 import { openers, serverOn } from './stores.ts'
 
-t.setTimeout(180_000)
-
 const MIB = 1024 * 1024
 const [, openDisk] = openers[0] ?? []
 if (!openDisk) throw new Error('no disk')

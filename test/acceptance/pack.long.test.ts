@@ -8,8 +8,6 @@ import { someImages, until } from './client.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-t.setTimeout(240_000)
-
 t.test('the package, installed into an empty folder without a warning, runs there', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'story-images-pack-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))

@@ -7,8 +7,6 @@ import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { get, IMAGES, remove, type Uploaded, upload } from './client.ts'
 import { diskStore, onEachStore } from './stores.ts'
 
-t.setTimeout(120_000)
-
 const photo = await makeImage({ type: 'jpg', width: 2000, height: 1500, orientation: 6 })
 const animation = await makeImage({ type: 'gif', width: 400, height: 300, animated: true })
 

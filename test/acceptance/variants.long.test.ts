@@ -6,8 +6,6 @@ import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { get, type Uploaded, upload } from './client.ts'
 import { diskStore } from './stores.ts'
 
-t.setTimeout(120_000)
-
 const photo = await makeImage({ type: 'jpg', width: 2000, height: 1500, orientation: 6 })
 
 const uploaded = (server: ServerProcess, ...images: Buffer[]): Promise<Uploaded> => upload(server, images)

@@ -20,8 +20,6 @@ import { ALLOWED_HOSTS } from '../support/hosts.ts'
 import { openMemoryStore } from './memory-store.ts'
 import { Wire, type WireAnswer } from './wire.ts'
 
-t.setTimeout(120_000)
-
 const image = readImage()
 const FILE = filePart(image)
 const UPLOAD = '/api/v1/images/upload'

@@ -7,7 +7,7 @@ import { ALL } from '../support/extent.ts'
 
 const BODIES = Number(process.env.FUZZ_BODIES ?? (ALL ? 2000 : 40))
 
-t.setTimeout(60_000 + BODIES * 20)
+t.setTimeout(900_000 + BODIES * 20)
 
 t.test(
   `of ${BODIES} mutated uploads each is answered, none is taken that is not whole, and nothing leaks`,

@@ -7,7 +7,7 @@ import { fuzzResets } from './resets.ts'
 
 const RESETS = Number(process.env.RESETS ?? (ALL ? 200 : 20))
 
-t.setTimeout(120_000 + RESETS * 100)
+t.setTimeout(900_000 + RESETS * 100)
 
 /** Sends requests together, and resets the connection as soon as they have left. */
 function reset(port: number, requests: string): Promise<void> {

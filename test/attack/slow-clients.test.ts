@@ -2,8 +2,6 @@ import t from 'tap'
 import { ALL, sample } from '../support/extent.ts'
 import { describe, slowClients } from './slow-clients.ts'
 
-t.setTimeout(120_000)
-
 t.test('slow clients by the hundred keep nobody else out, and nothing is left of them', async (t) => {
   const outcome = await slowClients({
     connections: 200,

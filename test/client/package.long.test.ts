@@ -8,8 +8,6 @@ import { diskStore, serverOn } from '../acceptance/stores.ts'
 import { ROOT } from '../support/examples.ts'
 import { makeImage } from '../support/images.ts'
 
-t.setTimeout(120_000)
-
 const run = promisify(execFile)
 
 t.test('the package of the client brings openapi-fetch alone, and works in both kinds of modules', async (t) => {

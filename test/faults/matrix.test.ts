@@ -20,8 +20,6 @@ import { type Fault, type Match, type Operation, type S3StandIn, startS3StandIn 
  * written down 500 times but follows from the rules in `expectedStatus`.
  */
 
-t.setTimeout(240_000)
-
 /** So long that a busy machine does not reach it by chance: three tries and the SDK's pauses have three times as long. */
 const TIMEOUT = 2000
 /** Servers that go through the cells side by side, each with a store of its own. */

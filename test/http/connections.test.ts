@@ -21,7 +21,6 @@ import { startStandIn } from '../support/stores.ts'
 
 /** Only a safety net: nothing here waits for a time to pass. */
 const LONG = 60_000
-t.setTimeout(2 * LONG)
 
 /** Requests on one connection. The last ones wait for a place. */
 const TOGETHER = 120

@@ -10,7 +10,6 @@ import { deliver } from '../../src/http/send/deliver.ts'
 import { MIB, until } from '../support/bodies.ts'
 
 const TIMEOUT = 300
-t.setTimeout(30_000)
 
 const CHUNK = Buffer.alloc(64 * 1024, 'x')
 

@@ -23,8 +23,6 @@ const DELETE_ALL = `DELETE /api/v1/images HTTP/1.1\r\nHost: test\r\n${WITH_KEY}\
 const startApp = (t: Test, options: Record<string, string> = {}) =>
   startTestApp(t, { API_KEYS, MAX_FILE_SIZE: '1MiB', MAX_FILES: '50', ...options })
 
-t.setTimeout(120_000)
-
 const image = await smallImage()
 
 interface Refused {

@@ -4,8 +4,6 @@ import { eventually, isDetail, placeStory, smallImage, startApp, storyId, type T
 import { bigImage } from '../support/images.ts'
 import { startS3StandIn } from '../support/s3-stand-in.ts'
 
-t.setTimeout(60_000)
-
 const small = await smallImage()
 const path = `/images/stories/${storyId(1)}/1.png`
 

@@ -3,8 +3,6 @@ import t from 'tap'
 import { eventually, startApp } from '../support/app.ts'
 import { filled, GET } from './long-lists.ts'
 
-t.setTimeout(90_000)
-
 t.test('a list of 20,000 stories needs no more memory than its pages', async (t) => {
   const standIn = await filled(t, 20_000, 1000)
   const server = await startApp(t, { S3_TIMEOUT: '20s' }, standIn)

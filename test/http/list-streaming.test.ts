@@ -3,8 +3,6 @@ import t from 'tap'
 import { eventually, startApp, storyId } from '../support/app.ts'
 import { filled, GET } from './long-lists.ts'
 
-t.setTimeout(90_000)
-
 t.test('a list goes out while the store is read', async (t) => {
   const standIn = await filled(t, 50, 10)
   const server = await startApp(t, {}, standIn)

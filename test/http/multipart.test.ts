@@ -14,8 +14,6 @@ import {
 } from '../support/app.ts'
 import { sample } from '../support/extent.ts'
 
-t.setTimeout(120_000)
-
 const image = await smallImage()
 const FILE = filePart(image)
 const disposition = (value: string, body: string | Uint8Array = image): Part => ({

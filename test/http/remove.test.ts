@@ -5,7 +5,6 @@ import { startStandIn } from '../support/stores.ts'
 
 /** Only a safety net: nothing here waits for a time to pass. */
 const LONG = 60_000
-t.setTimeout(2 * LONG)
 
 /** A server on a bucket with a story, and a way to hold the calls of the bucket. */
 async function serverOf(t: Test) {

@@ -6,8 +6,6 @@ import { putOurs } from '../support/recording-store.ts'
 import type { S3StandIn } from '../support/s3-stand-in.ts'
 import { startStandIn } from '../support/stores.ts'
 
-t.setTimeout(120_000)
-
 const photo = await makeImage({ type: 'jpg', width: 400, height: 300 })
 const animation = await makeImage({ type: 'gif', width: 400, height: 300, animated: true })
 

@@ -2,8 +2,6 @@ import t from 'tap'
 import { isInstalled, PROXIES } from './proxies.ts'
 import { refusals } from './refusals.ts'
 
-t.setTimeout(240_000)
-
 /** Whose configurations are run. */
 const DOCUMENT = 'docs/deployment.md'
 const EXAMPLES = ['nginx', 'httpd', 'haproxy', 'caddy', 'varnish']

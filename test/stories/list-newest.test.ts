@@ -15,8 +15,6 @@ const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const YEAR = 365 * DAY
 
-t.setTimeout(120_000)
-
 /** The order as it is defined, made from the list of all stories. */
 async function sortedReference(store: ObjectStore): Promise<Story[]> {
   const stories: Story[] = []

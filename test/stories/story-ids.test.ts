@@ -20,8 +20,6 @@ import { openOnStandIn, startStandIn, storesUnderTest } from '../support/stores.
 const HOUR = 3_600_000
 const LONG_AGO = Date.UTC(2024, 0, 1)
 
-t.setTimeout(280_000)
-
 for (const { name, open } of storesUnderTest) {
   t.test(`ids are the same from common prefixes as from keys (${name})`, async (t) => {
     const store = await open(t)

@@ -5,9 +5,6 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PATIENCE } from './patience.ts'
 
-/** For the tests of one file, unless it sets another limit; in milliseconds. */
-const TIMEOUT = 300_000
-
 /**
  * Runs the test files of a folder one after another in this process. What takes the most time of a small test is to load the server's
  * packages, and so they are loaded once. Each file also runs by itself.
@@ -18,7 +15,6 @@ const TIMEOUT = 300_000
 export async function runFolder(url: string, pattern = /\.test\.ts$/): Promise<void> {
   const folder = fileURLToPath(new URL('.', url))
   for (const name of readdirSync(folder).filter((name) => pattern.test(name) && !/\.long\./.test(name))) {
-    t.setTimeout(TIMEOUT)
     t.jobs = 1
     const { total } = t.counts
     const loaded = import(new URL(name, url).href)

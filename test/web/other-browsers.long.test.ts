@@ -8,8 +8,6 @@ import { bigImage } from '../support/images.ts'
 import { OTHER_BROWSERS } from '../support/other-browsers.ts'
 import { landscape } from './landscapes.ts'
 
-t.setTimeout(300_000)
-
 for (const { name, packages, isInstalled, open } of OTHER_BROWSERS) {
   const skip = !isInstalled && !process.env.CI && `${name} is not installed (apt-get install ${packages})`
   t.test(`the gallery in ${name}: a list, an upload, a story, a deletion`, { skip }, async (t) => {

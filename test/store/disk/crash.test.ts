@@ -23,8 +23,6 @@ import { makeFolder } from '../../support/stores.ts'
  * the journals of ext4, XFS, Btrfs and APFS keep them. A rename from one folder to another counts as two changes.
  */
 
-t.setTimeout(300_000)
-
 /** Further states of each moment, beside those that are enumerated. */
 const SAMPLES = 6
 const SEED = 20260101

@@ -13,8 +13,6 @@ import type { Order } from '../../support/second-process.ts'
 import { fillDisk, mount, mountOf, whyNoMount } from '../../support/small-disk.ts'
 import { makeFolder } from '../../support/stores.ts'
 
-t.setTimeout(180_000)
-
 const PROCESS = fileURLToPath(new URL('../../support/second-process.ts', import.meta.url))
 
 /** Where fsync(2) costs nothing, since many small files are written. */

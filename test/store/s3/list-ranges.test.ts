@@ -109,8 +109,6 @@ function prefixesOf(keys: readonly string[]): string[] {
   return [...new Set(keys.map((key) => key.slice(0, key.indexOf('/', 8) + 1)).filter((prefix) => prefix !== ''))]
 }
 
-t.setTimeout(280_000)
-
 t.test('a list in ranges is the list of the keys, whatever they are and however the answers come', async (t) => {
   const wrong: unknown[] = []
   let most = 0
