@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { sample } from '../support/extent.ts'
@@ -95,6 +96,9 @@ for (const [name, open] of openers) {
   }
 }
 
+/** An upload whose body does not come. The server answers the header `Expect` as soon as the upload runs. */
+const STALLED = `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: 9\r\n\r\n`
+
 /** Waited for once, and several times what a busy machine needs for some requests; in milliseconds. */
 const DELAY = 5000
 
@@ -118,26 +122,23 @@ t.test('the server is not ready first, and still serves; then it drains, then it
   await until('new connections are refused', () => refused(server.port))
   t.ok(Date.now() - begin >= DELAY - 50, 'not before')
   t.same(await exit, { code: 0, signal: null })
-  t.ok(Date.now() - begin < 2 * DELAY)
 })
 
 t.test('a second signal ends the server at once, in the delay and while it drains', async (t) => {
   const [, openDisk] = openers[0] ?? []
   if (!openDisk) throw new Error('no disk')
   const store = await openDisk(t)
-  for (const delay of sample(['30s', '0s'], 1)) {
-    const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: delay, SHUTDOWN_TIMEOUT: '30s' })
+  for (const delay of sample(['2m', '0s'], 1)) {
+    const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: delay, SHUTDOWN_TIMEOUT: '2m' })
     const socket = connect(server.port, '127.0.0.1').on('error', () => {})
-    socket.write(
-      `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: 9\r\n\r\n`,
-    )
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    socket.write(STALLED)
+    await once(socket, 'data')
     const exit = server.stop()
     await until('the shutdown has begun', () => server.log().some(({ msg }) => msg.startsWith('shutting down')))
     const begin = Date.now()
     await server.stop()
     t.same(await exit, { code: 1, signal: null }, delay)
-    t.ok(Date.now() - begin < 2000, 'at once')
+    t.ok(Date.now() - begin < 60_000, 'at once')
     socket.destroy()
   }
 })
@@ -150,17 +151,15 @@ t.test('an idle server stops at once, one that still has a stalled request after
   await get(idle, IMAGES)
   let begin = Date.now()
   t.same(await idle.stop(), { code: 0, signal: null })
-  t.ok(Date.now() - begin < 3000)
+  t.ok(Date.now() - begin < 60_000, 'not after SHUTDOWN_TIMEOUT, which is five minutes')
 
   const busy = await startServer({ ...store.environment, SHUTDOWN_TIMEOUT: '1s' })
   const socket = connect(busy.port, '127.0.0.1').on('error', () => {})
-  socket.write(
-    `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: 9\r\n\r\n`,
-  )
-  await new Promise((resolve) => setTimeout(resolve, 200))
+  socket.write(STALLED)
+  await once(socket, 'data')
   begin = Date.now()
   const { signal } = await busy.stop()
   t.equal(signal, null, 'it ends by itself')
-  t.ok(Date.now() - begin >= 900 && Date.now() - begin < 8000)
+  t.ok(Date.now() - begin >= 900)
   socket.destroy()
 })

@@ -321,7 +321,7 @@ t.test('a signal ends an upload, and the wait for another try', async (t) => {
   }
   const begin = performance.now()
   await t.rejects(createClient({ baseUrl: url, fetch: busy }).upload(await blobs(1), { signal: waiting.signal }), why)
-  t.ok(performance.now() - begin < 5000)
+  t.ok(performance.now() - begin < 29_000, 'not after Retry-After')
 })
 
 t.test('the stories of all pages come one by one', async (t) => {

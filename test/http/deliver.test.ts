@@ -14,7 +14,7 @@ const TIMEOUT = 300
 const CHUNK = Buffer.alloc(64 * 1024, 'x')
 
 /** A server of as many bytes as the path says, `pause` milliseconds apart. */
-async function serve(t: Test, pause = 0, missing = 0) {
+async function serve(t: Test, { pause = 0, missing = 0, timeout = TIMEOUT } = {}) {
   const app = Fastify({ forceCloseConnections: true })
   const seen = { mostWaiting: 0, open: 0 }
   app.get<{ Params: { size: string } }>('/:size', async (request, reply) => {
@@ -32,7 +32,7 @@ async function serve(t: Test, pause = 0, missing = 0) {
     })
     seen.open++
     body.once('close', () => seen.open--)
-    return deliver(reply, {}, body, left + missing, TIMEOUT)
+    return deliver(reply, {}, body, left + missing, timeout)
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
@@ -40,13 +40,14 @@ async function serve(t: Test, pause = 0, missing = 0) {
   return { port, seen }
 }
 
+/** Reads a body, with a pause after each 6 MiB. */
 async function read(answer: IncomingMessage, pause = 0): Promise<number> {
   let size = 0
-  let next = MIB
+  let next = 6 * MIB
   for await (const chunk of answer) {
     size += chunk.length
     if (pause === 0 || size < next) continue
-    next += MIB
+    next += 6 * MIB
     await sleep(pause)
   }
   return size
@@ -82,20 +83,20 @@ t.test('a client that stops reading loses its connection, and takes little memor
 })
 
 t.test('a client that reads slowly gets every byte', async (t) => {
-  const { port, seen } = await serve(t)
+  const { port, seen } = await serve(t, { timeout: 4000 })
   const [answer] = (await once(get({ port, path: `/${24 * MIB}` }), 'response')) as [IncomingMessage]
-  t.equal(await read(answer, TIMEOUT / 3), 24 * MIB)
+  t.equal(await read(answer, 1200), 24 * MIB, 'which takes longer than the timeout')
   t.ok(seen.mostWaiting > 256 * 1024 - CHUNK.length, 'and the server had to wait for it')
 })
 
 t.test('a body that comes slowly is not taken for a client that reads slowly', async (t) => {
-  const { port } = await serve(t, TIMEOUT * 2)
+  const { port } = await serve(t, { pause: TIMEOUT * 2 })
   const [answer] = (await once(get({ port, path: `/${CHUNK.length + 1}` }), 'response')) as [IncomingMessage]
   t.equal(await read(answer), CHUNK.length + 1)
 })
 
 t.test('a body that is shorter than was said breaks the connection off', async (t) => {
-  const { port } = await serve(t, 0, 5)
+  const { port } = await serve(t, { missing: 5 })
   for (const size of [0, 100, MIB]) {
     const answered = once(get({ port, path: `/${size}` }), 'response') as Promise<[IncomingMessage]>
     await t.rejects(

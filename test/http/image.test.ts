@@ -142,7 +142,7 @@ t.test('a client that goes away in the middle of an image frees the connection t
 })
 
 t.test('a client that goes away before the store answers frees the connection to the store', async (t) => {
-  const { standIn, server } = await serve(t, small, { S3_TIMEOUT: '20s' })
+  const { standIn, server } = await serve(t, small)
   standIn.fail({ operation: 'GetObject' }, 'stall')
   const client = await server.connect()
   await client.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
@@ -153,7 +153,7 @@ t.test('a client that goes away before the store answers frees the connection to
 
 t.test('a slow reader gets the whole image, however short S3_TIMEOUT is', async (t) => {
   const image = await bigImage(24 * 1024 * 1024)
-  const { server } = await serve(t, image, { S3_TIMEOUT: '200ms' })
+  const { server } = await serve(t, image, { S3_TIMEOUT: '500ms' })
   const response = await fetch(server.url + path)
   const chunks: Uint8Array[] = []
   let next = 8 * 1024 * 1024
@@ -163,13 +163,13 @@ t.test('a slow reader gets the whole image, however short S3_TIMEOUT is', async 
     size += chunk.length
     if (size < next) continue
     next += 8 * 1024 * 1024
-    await sleep(1000)
+    await sleep(2500)
   }
   t.ok(Buffer.concat(chunks).equals(image))
 })
 
 t.test('an image that breaks off in the store breaks off at the client', async (t) => {
-  const { standIn, server } = await serve(t, await bigImage(1024 * 1024))
+  const { standIn, server } = await serve(t, await bigImage(1024 * 1024), { S3_TIMEOUT: '300ms' })
   for (const fault of ['reset-mid-response-body', 'stall-mid-body'] as const) {
     standIn.fail({ operation: 'GetObject' }, fault)
     await t.rejects(

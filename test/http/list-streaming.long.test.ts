@@ -5,7 +5,7 @@ import { filled, GET } from './long-lists.ts'
 
 t.test('a list of 20,000 stories needs no more memory than its pages', async (t) => {
   const standIn = await filled(t, 20_000, 1000)
-  const server = await startApp(t, { S3_TIMEOUT: '20s' }, standIn)
+  const server = await startApp(t, {}, standIn)
   let peak = 0
   for (let n = 0; n < 2; n++) {
     global.gc?.()
@@ -23,7 +23,7 @@ t.test('a list of 20,000 stories needs no more memory than its pages', async (t)
 
 t.test('a reader who stops reading stops the calls to the store', async (t) => {
   const standIn = await filled(t, 36_000, 1000)
-  const server = await startApp(t, { S3_TIMEOUT: '20s' }, standIn)
+  const server = await startApp(t, {}, standIn)
   const client = await server.connect()
   client.socket.pause()
   await client.write(GET)

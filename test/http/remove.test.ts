@@ -10,7 +10,7 @@ const LONG = 60_000
 async function serverOf(t: Test) {
   const standIn = await startStandIn(t)
   placeStory(standIn, storyId(1), await smallImage())
-  const server = await startApp(t, { S3_TIMEOUT: '50s' }, standIn)
+  const server = await startApp(t, {}, standIn)
   const hold = () => {
     let go = () => {}
     const gate = new Promise<void>((resolve) => {

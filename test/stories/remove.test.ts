@@ -10,6 +10,7 @@ import { storyStore } from '../../src/stories/story-store.ts'
 import { putTombstone, readTombstones } from '../../src/stories/tombstone.ts'
 import { listKeys, putBytes } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
+import { closedGate } from '../support/gate.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -159,9 +160,12 @@ t.test('debris is looked at side by side, and the stories beside them go', async
   await putStory(disk, v7(), ['1.jpg'])
   let running = 0
   let most = 0
+  const gate = closedGate()
   const store = recordCalls(disk, {
     head: async (key) => {
       most = Math.max(most, ++running)
+      if (running === 8) gate.open()
+      await gate.opened
       await sleep(5)
       running--
       return disk.head(key)

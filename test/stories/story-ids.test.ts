@@ -104,7 +104,7 @@ t.test('many exceptions on a page are looked up by its keys', async (t) => {
 
 t.test('a store that fails on a look fails the list', async (t) => {
   const standIn = await startStandIn(t)
-  const store = await openOnStandIn(t, standIn, { timeout: 500 })
+  const store = await openOnStandIn(t, standIn)
   standIn.place('stories/00000000-0000-4000-8000-000000000001/1.jpg', '')
   const sweeper = lateSweeper(store)
   await sweeper.sweep()

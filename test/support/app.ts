@@ -32,7 +32,7 @@ export interface TestApp {
 }
 
 /**
- * The server in this process, on a free port: on disk in a new folder, or on an S3 stand-in with a short `S3_TIMEOUT`.
+ * The server in this process, on a free port: on disk in a new folder, or on an S3 stand-in.
  *
  * @param options any environment variable of the server
  */
@@ -47,7 +47,7 @@ export async function startApp(
     // Of a machine that runs several tests at once
     MAX_EVENT_LOOP_DELAY: '1m',
     ALLOWED_HOSTS,
-    ...(standIn && { S3_BUCKET: standIn.bucket, S3_TIMEOUT: '300ms' }),
+    ...(standIn && { S3_BUCKET: standIn.bucket }),
     ...options,
   })
   const folder = standIn ? undefined : mkdtempSync(join(tmpdir(), 'story-images-'))

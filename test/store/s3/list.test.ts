@@ -25,7 +25,7 @@ async function openListing(t: Test, answer: (query: URLSearchParams, n: number) 
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     region: 'us-east-1',
     forcePathStyle: true,
-    timeout: 1000,
+    timeout: 20_000,
   })
   t.teardown(async () => {
     await store.close()

@@ -45,7 +45,7 @@ for (const ifNoneMatch of ['ignored', 'refused'] as const) {
 
 t.test('a store that is away, or full, is asked again', async (t) => {
   const standIn = await startStandIn(t)
-  const store = await openOnStandIn(t, standIn, { timeout: 500 })
+  const store = await openOnStandIn(t, standIn)
   standIn.fail({ operation: 'PutObject' }, 'status-500')
   await t.rejects(store.put('a', inChunks('one'), NEW), StoreUnavailable)
   standIn.clearFaults()
