@@ -80,6 +80,8 @@ export async function buildApp(
     exposeHeadRoutes: false,
     // Requests during the shutdown are served like any other
     return503OnClosing: false,
+    // By default 10 seconds, in which a busy machine may not have read the files of the gallery
+    pluginTimeout: 0,
     http: {
       requireHostHeader: false,
       headersTimeout,

@@ -40,7 +40,7 @@ async function setUp(
   {
     change,
     atOnce = 2,
-    timeoutMs = 10_000,
+    timeoutMs = 120_000,
   }: { change?: (store: ObjectStore) => Changes; atOnce?: number; timeoutMs?: number } = {},
 ): Promise<Setting> {
   const bare = await open(t)
