@@ -3,10 +3,17 @@ import { delimiter, join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
 import tap from 'tap'
 import type { Teardown } from './app.ts'
+import { ALL } from './extent.ts'
 
-/** Chromium, or a browser made of it; nothing where there is none. */
+const SHELLS = ['chromium-headless-shell', 'chrome-headless-shell']
+const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome']
+
+/**
+ * Chromium without windows, which takes half the processor time, or a whole browser, which `npm run test:all` prefers; nothing where there
+ * is none.
+ */
 function findChromium(): string | undefined {
-  const names = ['chromium', 'chromium-browser', 'google-chrome']
+  const names = ALL ? [...BROWSERS, ...SHELLS] : [...SHELLS, ...BROWSERS]
   const paths = names.flatMap((name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)))
   return paths.find((path) => {
     try {
