@@ -42,7 +42,7 @@ import type { Tracing } from './telemetry/tracing.ts'
 const HEADERS_MS = 20_000
 
 /** Most connections, each of which costs some 30 KiB, and most lists of all stories at once: more lists end no sooner. */
-const LIMITS = { connections: 10_000, lists: 64 }
+export const LIMITS = { connections: 10_000, lists: 64 }
 export type Limits = Readonly<typeof LIMITS>
 
 interface AppOptions {
