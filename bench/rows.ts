@@ -2,6 +2,7 @@ import { bare, fastapi, libStorage, multerS3, ours, parseOnly } from './contende
 import type { Row } from './row.ts'
 import { getRow } from './rows/delivery.ts'
 import { deleteAll, farListRow, listMinio, listOne, storyIds } from './rows/lists.ts'
+import { startRow } from './rows/start.ts'
 import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadRow } from './rows/uploads.ts'
 import { variants } from './rows/variants.ts'
 
@@ -22,4 +23,5 @@ export const ROWS: readonly Row[] = [
   getRow('get-200kb', 200_000),
   getRow('get-20kb', 20_000),
   variants,
+  startRow,
 ]

@@ -26,15 +26,22 @@ const LICENSES = 'LICENSES.txt'
 /** Some packages are CommonJS, and ask for modules of Node.js while they run. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
+interface ServerBuild {
+  readonly entries?: Readonly<Record<string, string>>
+  readonly plugins?: Plugin[]
+  readonly packages?: 'bundle' | 'external'
+}
+
 /**
  * Bundles the server and its packages into few files, so that a process starts in half the time. What is loaded only at need (an S3 client,
  * tracing, a command) is in files of its own. Nearly all names are kept, for stack traces and profiles, and maps have the lines of the sources.
  *
  * @param out the folder; what is there already stays until the new server is complete
+ * @param packages `external` leaves every package out of the bundle
  */
 export async function buildServer(
   out: string,
-  { entries = ENTRIES, plugins = [] }: { entries?: Readonly<Record<string, string>>; plugins?: Plugin[] } = {},
+  { entries = ENTRIES, plugins = [], packages = 'bundle' }: ServerBuild = {},
 ): Promise<void> {
   const { outputFiles, metafile } = await build({
     entryPoints: Object.entries(entries).map(([out, source]) => ({ in: join(SOURCES, source), out })),
@@ -47,6 +54,7 @@ export async function buildServer(
     mainFields: ['module', 'main'],
     target: 'node20.19',
     format: 'esm',
+    packages,
     external: [...EXTERNAL],
     banner: { js: REQUIRE },
     sourcemap: true,
