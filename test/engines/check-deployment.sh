@@ -63,7 +63,7 @@ const instructions = (path) =>
     .split('\n')
     .filter((line) => line.trim() !== '')
 
-const { scripts } = JSON.parse(read('package.json'))
+const { scripts, name, description, license } = JSON.parse(read('package.json'))
 const ignored = read('.dockerignore').split('\n')
 for (const [path, context] of [
   ['Dockerfile', '.'],
@@ -88,15 +88,28 @@ for (const [path, context] of [
       check(existsSync(`${context}/${source}`), `${path}: ${source} does not exist`)
       check(context !== '.' || ignored.includes(`!${source.split('/')[0]}`), `.dockerignore keeps ${source} out of the image`)
     }
-    const from = line.match(/^FROM\s+(\S+)/)?.[1]
-    check(from === undefined || /:\d+\.\d+/.test(from), `${path}: ${from} is not pinned to major.minor`)
+    const from = line.match(/^FROM\s+(?:--\S+\s+)?(\S+)/)?.[1]
+    // The tag is for people and renovate.json, the digest for the engine
+    check(from === undefined || /:\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}$/.test(from), `${path}: ${from} is not pinned by digest`)
   }
-  check(lines.findLast((line) => line.startsWith('USER'))?.split(/\s+/)[1] !== 'root', `${path}: runs as root`)
-  check(lines.some((line) => line.startsWith('USER')), `${path}: runs as root`)
+  // A name can be root in /etc/passwd, so Kubernetes' runAsNonRoot refuses it
+  const user = lines.findLast((line) => line.startsWith('USER'))?.split(/\s+/)[1]
+  check(/^[1-9]\d*:[1-9]\d*$/.test(user), `${path}: runs as ${user}, not as the number of a user and a group other than root`)
 }
 const dockerfile = instructions('Dockerfile')
 const entry = JSON.parse(dockerfile.findLast((line) => line.startsWith('CMD')).replace(/^CMD\s+/, '')).join(' ')
 check(scripts.start === entry, `Dockerfile starts "${entry}", npm start "${scripts.start}"`)
+// What runs is copied from the build as a whole; what build/image.ts puts there is checked by test/deploy/image.long.test.ts.
+const stage = dockerfile.slice(dockerfile.findLastIndex((line) => line.startsWith('FROM')))
+const copies = stage.filter((line) => /^(COPY|ADD)/.test(line)).join()
+check(copies === 'COPY --from=build /image ./', `Dockerfile: the image has more than what runs: ${copies}`)
+
+check(dockerfile[0].startsWith('FROM --platform=$BUILDPLATFORM '), 'Dockerfile: the build would be emulated for another platform')
+const labels = { title: name, description, licenses: license }
+for (const [label, value] of Object.entries(labels)) {
+  const line = `org.opencontainers.image.${label}="${value}"`
+  check(stage.some((line) => line.startsWith('LABEL')) && stage.join().includes(line), `Dockerfile: no label ${line}`)
+}
 const program = entry.split(' ').at(-1)
 if (existsSync('dist')) check(existsSync(program), `the build makes no ${program}`)
 
