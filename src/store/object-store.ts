@@ -10,6 +10,8 @@ export interface PutOptions {
   readonly contentType: string
   /** Short ASCII values under lower-case ASCII names; S3 allows 2 KB in all (AWS, "Working with object metadata"). */
   readonly metadata: Readonly<Record<string, string>>
+  /** What caches that read the store themselves are told with the object. Means nothing to a store that only the server reads. */
+  readonly caching?: Caching | undefined
   /**
    * Stores only a new object (RFC 9110 section 13.1.2): rejects with `ObjectExists` if the key has one. Only for bodies below 5 MiB, since
    * not every S3 server checks it at the end of a multipart upload.
@@ -17,6 +19,13 @@ export interface PutOptions {
   readonly ifNoneMatch?: '*'
   /** Whether the store may read ahead in the body while it writes earlier bytes. Takes more memory, see `putMemory`. */
   readonly readAhead?: boolean
+}
+
+export interface Caching {
+  /** The header `Cache-Control` of the object. */
+  readonly cacheControl: string
+  /** The tag by which a CDN forgets the object. */
+  readonly tag: string
 }
 
 /** A part of an object: from `start` to `end` (both inclusive), or its last `suffix` bytes. */

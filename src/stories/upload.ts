@@ -5,7 +5,7 @@ import { CONTENT_TYPES, type ImageInfo } from '../images/types.ts'
 import { hashBody } from '../io/hash.ts'
 import { stopwatch } from '../io/stopwatch.ts'
 import { imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from '../layout/story.ts'
-import type { Body } from '../store/object-store.ts'
+import type { Body, Caching } from '../store/object-store.ts'
 import { isLasting } from './debris.ts'
 import { committedUpload, IdempotencyRecord, recordUpload } from './idempotency.ts'
 import type { RecordedUpload } from './idempotency-record.ts'
@@ -23,6 +23,8 @@ export interface UploadOptions {
   readonly readAhead: boolean
   /** Ends the upload, of which nothing is listed then. Has no effect once every image is stored and the record is being written. */
   readonly signal: AbortSignal
+  /** `Cache-Control` of images that caches may read from the store themselves; undefined if only the server may serve them. */
+  readonly cacheControl?: string | undefined
   /** SHA-256 of an idempotency key and of its sender, in hexadecimal. Only one upload with this name makes a story. */
   readonly idempotencyName?: string | undefined
   /** Gets why a failed upload could not remove all of its images. No list shows them. */
@@ -91,6 +93,8 @@ class RunningUpload {
   readonly #id: string
   readonly #age = stopwatch()
   readonly #options: UploadOptions
+  /** One object for all images of the story. */
+  readonly #caching: Caching | undefined
   readonly #stores = new Map<string, Promise<void>>()
   /** Rejects each wait for the client or the store when the upload fails. */
   readonly #waits = new Set<(error: unknown) => void>()
@@ -102,6 +106,7 @@ class RunningUpload {
     this.#store = store
     this.#id = id
     this.#options = options
+    this.#caching = options.cacheControl === undefined ? undefined : { cacheControl: options.cacheControl, tag: id }
     // While the first image arrives
     this.#earlier =
       options.idempotencyName === undefined
@@ -176,6 +181,7 @@ class RunningUpload {
             ...WRITTEN_BY_US,
             ...(info && { width: String(info.width), height: String(info.height) }),
           },
+          caching: this.#caching,
           readAhead: this.#options.readAhead,
         })
       : hashBody(bytes())

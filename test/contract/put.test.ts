@@ -72,6 +72,23 @@ for (const { name, open, inspect } of storesUnderTest) {
       t.same(await listKeys(store), ['o'])
     })
 
+    t.test('an object says to caches of the bucket what it was put with, in one call and in parts', async (t) => {
+      const { store, cacheHeaders } = await inspect(t)
+      const caching = { cacheControl: 'public, max-age=86400, immutable', tag: '2acfa514-2915-4a9d-8a3a-338d52bd0d9e' }
+      const bytes = randomBytes(6 * MIB)
+      for (const [key, size] of [
+        ['small', 100],
+        ['large', bytes.length],
+      ] as const) {
+        await store.put(key, inChunks(bytes.subarray(0, size), 65_536), { ...IMAGE, caching })
+        const { contentType, metadata } = await store.head(key)
+        t.match({ contentType, metadata }, IMAGE, `${key} has the rest too`)
+        if (cacheHeaders) t.same(await cacheHeaders(key), caching, key)
+        await store.put(key, inChunks(bytes.subarray(0, size), 65_536), IMAGE)
+        if (cacheHeaders) t.same(await cacheHeaders(key), { cacheControl: undefined, tag: undefined }, `${key} without`)
+      }
+    })
+
     t.test('each content of one size has an entity tag of its own', async (t) => {
       const store = await open(t)
       const seen = new Set<string>()

@@ -14,6 +14,41 @@ async function serve(t: Teardown, image: Buffer, options: Record<string, string>
   return { standIn, server: await startApp(t, options, standIn) }
 }
 
+t.test(
+  'public images in a bucket say how long to cache them and by what tag; private ones and records do not',
+  async (t) => {
+    for (const [options, expected] of [
+      [{}, 'public, max-age=86400, immutable'],
+      [{ CACHE_CONTROL: 'public, max-age=300, s-maxage=86400' }, 'public, max-age=300, s-maxage=86400'],
+      [{ PRIVATE_IMAGES: 'true', SIGNING_SECRETS: 'x'.repeat(32) }, undefined],
+      [{ PRIVATE_IMAGES: 'true', SIGNING_SECRETS: 'x'.repeat(32), CACHE_CONTROL: 'public, max-age=1' }, undefined],
+    ] as const) {
+      const { standIn, server } = await serve(t, small, options)
+      standIn.objects.clear()
+      const form = new FormData()
+      // Larger than a part too
+      for (const bytes of [small, await bigImage(6_000_000)]) form.append('files', new Blob([Uint8Array.from(bytes)]))
+      const uploaded = await fetch(`${server.url}/api/v1/images/upload`, { method: 'POST', body: form })
+      const { story_id: id } = (await uploaded.json()) as { story_id: string }
+      const found = [...standIn.objects].map(([key, { cacheControl, metadata }]) => [
+        key.slice(key.lastIndexOf('/') + 1),
+        cacheControl,
+        metadata['cache-tag'],
+      ])
+      const tag = expected === undefined ? undefined : id
+      t.same(
+        found.sort(),
+        [
+          ['0.2.json', undefined, undefined],
+          ['1.png', expected, tag],
+          ['2.png', expected, tag],
+        ],
+        JSON.stringify(options),
+      )
+    }
+  },
+)
+
 t.test('HEAD reads no body from the store, and says what GET says', async (t) => {
   const { standIn, server } = await serve(t, small)
   const head = await fetch(server.url + path, { method: 'HEAD' })

@@ -20,6 +20,7 @@ export interface StoredObject {
   contentType: string
   /** without `x-amz-meta-`, names in lower case */
   metadata: Record<string, string>
+  cacheControl?: string | undefined
   lastModified: Date
   /** with its quotes */
   etag: string
@@ -29,6 +30,7 @@ export interface MultipartUpload {
   readonly key: string
   readonly contentType: string
   readonly metadata: Record<string, string>
+  readonly cacheControl?: string | undefined
   readonly parts: Map<number, { body: Buffer; etag: string }>
 }
 
@@ -256,7 +258,7 @@ export const keysToDelete = ({ body }: Pick<Request, 'body'>): string[] =>
 function getObject(bucket: Bucket, { key, headers }: Request): Answer {
   const object = bucket.objects.get(key)
   if (object === undefined) return failure('NoSuchKey', { Key: key })
-  const { body, etag, contentType, lastModified, metadata } = object
+  const { body, etag, contentType, lastModified, metadata, cacheControl } = object
   const validators = { etag, 'last-modified': lastModified.toUTCString() }
   const unmet = unmetCondition(headers, object)
   if (unmet === 304) return { ...answer(validators), status: 304 }
@@ -265,7 +267,13 @@ function getObject(bucket: Bucket, { key, headers }: Request): Answer {
   if (range === 'unsatisfiable') {
     return failure('InvalidRange', { RangeRequested: headers.range ?? '', ActualObjectSize: `${body.length}` })
   }
-  const described = { ...validators, 'content-type': contentType, 'accept-ranges': 'bytes', ...prefixed(metadata) }
+  const described = {
+    ...validators,
+    'content-type': contentType,
+    'accept-ranges': 'bytes',
+    ...(cacheControl !== undefined && { 'cache-control': cacheControl }),
+    ...prefixed(metadata),
+  }
   if (range === undefined) return { status: 200, headers: described, body }
   const contentRange = { 'content-range': `bytes ${range.first}-${range.last}/${body.length}` }
   return { status: 206, headers: { ...described, ...contentRange }, body: body.subarray(range.first, range.last + 1) }
@@ -273,9 +281,14 @@ function getObject(bucket: Bucket, { key, headers }: Request): Answer {
 
 export function newObject(
   body: Buffer,
-  { contentType = 'binary/octet-stream', metadata = {}, lastModified = new Date() }: Partial<StoredObject> = {},
+  {
+    contentType = 'binary/octet-stream',
+    metadata = {},
+    cacheControl,
+    lastModified = new Date(),
+  }: Partial<StoredObject> = {},
 ): StoredObject {
-  return { body, contentType, metadata, lastModified, etag: `"${md5(body).toString('hex')}"` }
+  return { body, contentType, metadata, cacheControl, lastModified, etag: `"${md5(body).toString('hex')}"` }
 }
 
 /** A version stays where there is versioning, and a delete marker on it. */
@@ -287,11 +300,12 @@ const md5 = (bytes: Buffer) => createHash('md5').update(bytes).digest()
 
 const META = 'x-amz-meta-'
 
-function described(headers: IncomingHttpHeaders): Pick<StoredObject, 'contentType' | 'metadata'> {
+function described(headers: IncomingHttpHeaders): Pick<StoredObject, 'contentType' | 'metadata' | 'cacheControl'> {
   const metadata = Object.entries(headers).filter(([name]) => name.startsWith(META))
   return {
     contentType: headers['content-type'] ?? 'binary/octet-stream',
     metadata: Object.fromEntries(metadata.map(([name, value]) => [name.slice(META.length), String(value)])),
+    cacheControl: headers['cache-control'],
   }
 }
 

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
+import { HeadObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import type { Test } from 'tap'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
@@ -18,6 +18,8 @@ export interface InspectedStore {
   readonly store: ObjectStore
   /** Names of what was begun and is neither an object nor cleaned up, the upload of `key` above all. */
   leftovers(key: string): Promise<string[]>
+  /** The headers by which a cache goes that reads the object from the bucket itself; undefined on disk. */
+  readonly cacheHeaders?: (key: string) => Promise<{ cacheControl: string | undefined; tag: string | undefined }>
   /** Files or requests that the store holds now; nothing where that can't be seen. */
   held(): Promise<number | undefined>
   /** Stores many objects of one byte, past the store where that is faster. */
@@ -102,6 +104,10 @@ async function inspectStandIn(
   const standIn = await startStandIn(t, options)
   return {
     store: await openOnStandIn(t, standIn, { prefix, fastPath }),
+    cacheHeaders: async (key) => {
+      const object = standIn.objects.get(prefix + key)
+      return { cacheControl: object?.cacheControl, tag: object?.metadata['cache-tag'] }
+    },
     leftovers: async () => [...standIn.multipartUploads.values()].map((upload) => upload.key),
     held: async () => standIn.runningRequests,
     fill: async (keys) => {
@@ -138,6 +144,10 @@ async function inspectEngine(t: Test, engine: Engine, fastPath = true): Promise<
   const store = await openOnEngine(t, engine, Bucket, '', fastPath)
   return {
     store,
+    async cacheHeaders(Key) {
+      const { CacheControl, Metadata } = await client.send(new HeadObjectCommand({ Bucket, Key }))
+      return { cacheControl: CacheControl, tag: Metadata?.['cache-tag'] }
+    },
     // MinIO lists multipart uploads by exact key only
     leftovers: async (key) => {
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: key }))

@@ -1824,6 +1824,8 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
+                    /** @description A UUID in lower case */
+                    "x-amz-meta-cache-tag"?: string;
                     /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
@@ -1870,6 +1872,8 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
+                    /** @description A UUID in lower case */
+                    "x-amz-meta-cache-tag"?: string;
                     /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
@@ -1918,6 +1922,8 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
+                    /** @description A UUID in lower case */
+                    "x-amz-meta-cache-tag"?: string;
                     /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
@@ -2171,6 +2177,8 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
+                    /** @description A UUID in lower case */
+                    "x-amz-meta-cache-tag"?: string;
                     /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */
@@ -2206,6 +2214,8 @@ export interface operations {
                     "Cache-Control"?: string;
                     /** @description A UUID in lower case */
                     "Cache-Tag"?: string;
+                    /** @description A UUID in lower case */
+                    "x-amz-meta-cache-tag"?: string;
                     /** @description For a variant whose format is `auto` */
                     Vary?: string;
                     /** @description Pages of any origin may read the pixels */

@@ -180,6 +180,7 @@ const imageHeaders = {
   'Last-Modified': header('When the image was stored', DATE),
   'Cache-Control': header('How long the image may be cached', 'public, max-age=86400, immutable'),
   'Cache-Tag': StoryId,
+  'x-amz-meta-cache-tag': StoryId,
   Vary: header('For a variant whose format is `auto`', 'Accept'),
   'Access-Control-Allow-Origin': header('Pages of any origin may read the pixels', '*', '^\\*$'),
   'Access-Control-Expose-Headers': header(

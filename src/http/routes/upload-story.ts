@@ -26,6 +26,8 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, store } = app
   const budget = new UploadBudget(config.UPLOAD_MEMORY, store.putMemory, config.UPLOAD_WAIT, config.MAX_WAITING)
   const limits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
+  // A CDN may read public images from the bucket itself
+  const cacheControl = config.PRIVATE_IMAGES ? undefined : config.CACHE_CONTROL
   app.metrics.watchQueue('small_uploads', budget.queues.small, 'bytes')
   app.metrics.watchQueue('large_uploads', budget.queues.large, 'bytes')
 
@@ -58,6 +60,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
             readAhead: reservation.readAhead,
             signal,
             idempotencyName,
+            cacheControl,
             onDebris: (err) => request.log.warn({ err }, 'a failed upload left objects behind, which no list shows'),
           })
           const { length: count } = story.keys

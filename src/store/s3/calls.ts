@@ -24,6 +24,18 @@ export interface ListCall {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Name in an object's metadata of the tag by which CloudFront finds it (AWS, "Invalidating content by cache tags"). */
+export const CACHE_TAG = 'cache-tag'
+
+/** Returns the parts of a PutObject or CreateMultipartUpload of the SDK that describe the object. */
+export function describedFor({ contentType, metadata, caching }: PutOptions) {
+  return {
+    ContentType: contentType,
+    Metadata: { ...metadata, ...(caching && { [CACHE_TAG]: caching.tag }) },
+    ...(caching && { CacheControl: caching.cacheControl }),
+  }
+}
+
 /** The error of a body whose bytes no longer come. */
 export const STALLED = 'The store stopped sending'
 

@@ -4,7 +4,7 @@ import { ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.
 import { bufferPool } from '../../io/buffer-pool.ts'
 import type { FoundObject, ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'
+import { CACHE_TAG, parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'
 import { scanList } from './list-xml.ts'
 import type { FastCall, FastHandler, FastResponse, Transport } from './transport.ts'
 
@@ -27,9 +27,13 @@ export function fastPath(
   downloads: Transport,
 ): S3Calls {
   return {
-    async put(key, chunks, sha256, { contentType, metadata, ifNoneMatch }) {
+    async put(key, chunks, sha256, { contentType, metadata, caching, ifNoneMatch }) {
       const headers: Record<string, string> = { 'content-type': contentType }
       for (const [name, value] of Object.entries(metadata)) headers[META + name] = value
+      if (caching) {
+        headers['cache-control'] = caching.cacheControl
+        headers[META + CACHE_TAG] = caching.tag
+      }
       if (ifNoneMatch) headers['if-none-match'] = ifNoneMatch
       const { status } = await transport.request({ method: 'PUT', key: full(key), headers, body: chunks, sha256 })
       if (status === 412) throw new ObjectExists()

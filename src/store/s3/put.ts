@@ -13,6 +13,7 @@ import { hash } from '../../io/hash.ts'
 import { type Body, ifThere, type PutOptions, type PutResult } from '../object-store.ts'
 import { watch } from '../watched-body.ts'
 import type { S3Bucket } from './bucket.ts'
+import { describedFor } from './calls.ts'
 import { errorName, storeError } from './store-error.ts'
 
 /**
@@ -73,7 +74,7 @@ async function putInParts(
   bucket: S3Bucket,
   key: string,
   next: () => Promise<Uint8Array | undefined>,
-  { contentType, metadata, readAhead }: PutOptions,
+  options: PutOptions,
 ): Promise<PutResult> {
   // Not in the hash worker: a message for each chunk costs more than its hash
   const whole = createHash('sha256')
@@ -145,11 +146,10 @@ async function putInParts(
     const params = {
       Bucket: bucket.settings.bucket,
       Key: bucket.full(key),
-      ContentType: contentType,
-      Metadata: { ...metadata },
+      ...describedFor(options),
       Body: stream,
     }
-    const queueSize = readAhead === false ? 1 : PARTS_AT_ONCE
+    const queueSize = options.readAhead === false ? 1 : PARTS_AT_ONCE
     await new Upload({ client, params, partSize: PART_BYTES, queueSize }).done()
     return { size, sha256: whole.digest('hex') }
   } catch (error) {

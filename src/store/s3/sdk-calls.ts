@@ -12,7 +12,7 @@ import { StoreFailure } from '../../errors.ts'
 import { onStall } from '../../io/stall.ts'
 import type { ObjectHead } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
-import { parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'
+import { describedFor, parseContentRange, rangeHeader, type S3Calls, STALLED } from './calls.ts'
 import { decodeName } from './list-xml.ts'
 import { storeError } from './store-error.ts'
 
@@ -28,13 +28,12 @@ export function sdkCalls(
   const { bucket: Bucket, timeout } = settings
   return {
     /** Rejects with errors of the SDK. */
-    async put(key, chunks, _sha256, { contentType, metadata, ifNoneMatch }) {
+    async put(key, chunks, _sha256, options) {
       const command = new PutObjectCommand({
         Bucket,
         Key: full(key),
-        ContentType: contentType,
-        Metadata: { ...metadata },
-        IfNoneMatch: ifNoneMatch,
+        ...describedFor(options),
+        IfNoneMatch: options.ifNoneMatch,
         Body: Buffer.concat(chunks),
       })
       await client.send(command, bounded())
