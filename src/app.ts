@@ -1,6 +1,8 @@
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { openPurger } from './cdn/open-purger.ts'
+import type { PurgeEvents, Purger } from './cdn/purger.ts'
 import { type Config, listed } from './config.ts'
 import { accessPlugin } from './http/auth/plugin.ts'
 import { proxyMatcher } from './http/limits/client-address.ts'
@@ -59,6 +61,8 @@ declare module 'fastify' {
     /** Sweeps only when its methods are called. */
     readonly sweeper: Sweeper
     readonly metrics: Metrics
+    /** Tells a CDN of deleted stories; undefined without `PURGE_URL`. */
+    readonly purger: Purger | undefined
   }
 }
 
@@ -96,7 +100,13 @@ export async function buildApp(
   app.setValidatorCompiler(validateQuery)
   app.decorate('config', config)
   app.decorate('limits', { ...LIMITS, ...limits })
-  const stories = storyStore(store, config.UPLOAD_TIMEOUT)
+  const purger = openPurger(config, purgeEvents(app.log, metrics))
+  if (purger) {
+    metrics.watchPurges(purger)
+    app.addHook('onClose', () => purger.close())
+  }
+  app.decorate('purger', purger)
+  const stories = storyStore(store, config.UPLOAD_TIMEOUT, purger?.add)
   app.decorate('store', stories)
   app.decorate('sweeper', new Sweeper(stories))
   app.decorate('metrics', metrics)
@@ -137,4 +147,24 @@ export async function buildApp(
   await app.register(galleryRoutes)
   await app.register(docsRoutes)
   return app
+}
+
+/** Most stories that a line of the log names. */
+const LOGGED_STORIES = 100
+
+function purgeEvents(log: FastifyBaseLogger, metrics: Metrics): PurgeEvents {
+  return {
+    onPurged: (count) => metrics.purged('ok', count),
+    onFailed(err, delay) {
+      metrics.purgeFailed()
+      log.warn({ err, retryIn: Math.round(delay) }, 'the CDN could not be told of deleted stories')
+    },
+    onLost(ids, err) {
+      metrics.purged('lost', ids.length)
+      log.error(
+        { err, count: ids.length, stories: ids.slice(0, LOGGED_STORIES) },
+        'the CDN was not told of deleted stories, and may serve their images until they expire',
+      )
+    },
+  }
 }

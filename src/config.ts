@@ -234,6 +234,36 @@ export const ConfigSchema = Type.Object({
       must: 'one line of ASCII',
     },
   ),
+  PUBLIC_IMAGE_URL: optionalText(
+    'URL of the CDN that serves `/images/`, without a slash at the end. The gallery, signed URLs and `/openapi.json` name images below it',
+    {
+      example: 'https://img.example.org',
+      pattern: '^https?://[a-z0-9.:\\[\\]-]+(/[A-Za-z0-9._~-]+)*$',
+      must: 'an http or https URL with a host in lower case, without user, query, and slash at the end',
+      isGood: (value) => URL.canParse(value) && !/\/\.{1,2}(\/|$)/.test(value),
+    },
+  ),
+  PURGE_URL: optionalText(
+    'Tells a CDN of deleted stories: `cloudfront-tags:` or `cloudfront-paths:` with the id of a distribution, or a URL to POST to, with `{tag}` for the id of one story or without it for a list',
+    {
+      example: 'cloudfront-tags:E1EXAMPLE',
+      pattern: '^(cloudfront-(tags|paths):[A-Z0-9]{5,32}|https?://[^/?#@\\s{}]+(/([^#\\s{}]|\\{tag\\})*)?)$',
+      must: 'cloudfront-tags: or cloudfront-paths: and the id of a distribution, or an http or https URL without user and fragment, whose only braces are those of {tag}',
+      isGood: (value) => value.startsWith('cloudfront-') || URL.canParse(value),
+    },
+  ),
+  PURGE_BODY: text('Body of that request, in JSON, where `{tags}` is the list of the ids of stories', {
+    default: '{"tags":{tags}}',
+    example: '{"surrogate_keys":{tags}}',
+    must: 'JSON with {tags} in the place of a list',
+    isGood: (value) => value.includes('{tags}') && isJson(value.replaceAll('{tags}', '[]')),
+  }),
+  PURGE_HEADER: optionalText('A header of that request, which authorizes it', {
+    example: 'Authorization: Bearer the-token-of-the-cdn',
+    pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ ]*[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
+    must: 'the name of a header, a colon, and its value in ASCII',
+    isSecret: true,
+  }),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
     { description: 'Lowest level that is logged', default: 'info', example: 'debug' },
@@ -274,6 +304,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (config.S3_BUCKET === undefined && idle !== undefined) {
     throw new ConfigError(`${idle} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`)
   }
+  const unused = ['PURGE_BODY', 'PURGE_HEADER'].find((name) => environment[name])
+  if (unused !== undefined && !config.PURGE_URL?.startsWith('http')) {
+    throw new ConfigError(
+      `${unused} is set, but PURGE_URL is not a URL; for example PURGE_URL=https://cdn.example.org/purge`,
+    )
+  }
   if (listed(config.API_KEYS).some((key) => HASHES_OF_NOTHING.has(key.slice(-64)))) {
     throw new ConfigError(
       'API_KEYS has the SHA-256 of an empty text or an empty line, which is not a key; make a key as docs/security.md says, and take its hash',
@@ -293,6 +329,15 @@ export const REMOVED_SETTINGS =
 
 /** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */
 const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** Returns whether the text is an address, or a network as `address/bits`, except the network of all addresses. */
 function isNetwork(text: string): boolean {

@@ -75,6 +75,8 @@ export async function serve(): Promise<void> {
     }
     if (!err) app.log.info({ signal }, 'shutting down: running requests may finish')
     await Promise.all([app.close(), sweepsStopped])
+    // A sweep may have ended after the app
+    await app.purger?.close()
     await Promise.all([store.close(), tracing?.close()])
     await lock?.release()
   })

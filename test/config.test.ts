@@ -10,7 +10,7 @@ const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 const HASH = 'ab'.repeat(32)
 const OTHER_HASH = 'cd'.repeat(32)
-const SECRETS = ['API_KEYS', 'SIGNING_SECRETS']
+const SECRETS = ['API_KEYS', 'SIGNING_SECRETS', 'PURGE_HEADER']
 const NAMES = Object.keys(ConfigSchema.properties)
 
 /** Each option: default, values that are taken and what they come to, values that are refused. */
@@ -281,6 +281,58 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     valid: [['no-cache', 'no-cache']],
     invalid: ['a\nb', 'a\r\nSet-Cookie: b', 'ä'],
   },
+  PUBLIC_IMAGE_URL: {
+    valid: [
+      ['https://img.example.org', 'https://img.example.org'],
+      ['http://localhost:8080/app', 'http://localhost:8080/app'],
+      ['http://[::1]:8080', 'http://[::1]:8080'],
+    ],
+    invalid: [
+      'img.example.org',
+      'https://img.example.org/',
+      'https://IMG.example.org',
+      'https://user:secret@img.example.org',
+      'https://img.example.org?a',
+      'https://img.example.org/#a',
+      'https://img.example.org; script-src *',
+      'https://img.example.org/a/../b',
+      'ftp://img.example.org',
+      'https://:80',
+    ],
+  },
+  PURGE_URL: {
+    valid: [
+      ['cloudfront-tags:E1EXAMPLE', 'cloudfront-tags:E1EXAMPLE'],
+      ['cloudfront-paths:E1EXAMPLE', 'cloudfront-paths:E1EXAMPLE'],
+      ['http://varnish:6081/purge/{tag}', 'http://varnish:6081/purge/{tag}'],
+      ['https://cdn.example/purge?tag={tag}', 'https://cdn.example/purge?tag={tag}'],
+    ],
+    invalid: [
+      'cloudfront:E1EXAMPLE',
+      'cloudfront-tags:',
+      'cloudfront-tags:e1example',
+      'cloudfront-tags:E1/../EXAMPLE',
+      'varnish:6081/purge/{tag}',
+      'http://cdn.example/{tags}',
+      'http://{tag}.cdn.example/',
+      'http://user:secret@cdn.example/',
+      'http://cdn.example/#{tag}',
+      'http://cdn.example/a b',
+      'http://cdn.example:99999/',
+    ],
+  },
+  PURGE_BODY: {
+    default: '{"tags":{tags}}',
+    valid: [['{"surrogate_keys":{tags}}', '{"surrogate_keys":{tags}}']],
+    invalid: ['{}', '{tags', '{"tags":["{tags}"', '{tags: {tags}}', 'tags={tags}'],
+  },
+  PURGE_HEADER: {
+    valid: [
+      ['Fastly-Key: secret', 'Fastly-Key: secret'],
+      ['Authorization:Bearer secret', 'Authorization:Bearer secret'],
+    ],
+    invalid: ['secret', 'Authorization Bearer: ', ': secret', 'A: b\r\nC: d', 'A: ä', 'A: b '],
+  },
   LOG_LEVEL: {
     default: 'info',
     valid: [
@@ -297,6 +349,7 @@ t.test('every option has its default, takes what is valid, and refuses the rest 
   for (const [name, { default: fallback, valid, invalid }] of Object.entries(OPTIONS)) {
     // The options of the bucket are refused without one
     const beside: Record<string, string> = name.startsWith('S3_') && name !== 'S3_BUCKET' ? { S3_BUCKET: 'abc' } : {}
+    if (name === 'PURGE_BODY' || name === 'PURGE_HEADER') beside.PURGE_URL = 'https://cdn.example/purge'
     if (name === 'PRIVATE_IMAGES') beside.SIGNING_SECRETS = 'x'.repeat(32)
     t.ok(NAMES.includes(name), name)
     t.equal(defaults[name], fallback, `${name} by default`)
@@ -332,7 +385,7 @@ function refusal(environment: Record<string, string>): unknown {
 
 t.test('the example and the default of every option are valid themselves', async (t) => {
   const schemas = ConfigSchema.properties as unknown as Record<string, { example: string }>
-  const bucket = { S3_BUCKET: 'abc', SIGNING_SECRETS: 'x'.repeat(32) }
+  const bucket = { S3_BUCKET: 'abc', SIGNING_SECRETS: 'x'.repeat(32), PURGE_URL: 'https://cdn.example/purge' }
   for (const { name, default: fallback } of describeConfig()) {
     t.doesNotThrow(() => readConfig({ ...bucket, [name]: schemas[name]?.example }), `${name}=${schemas[name]?.example}`)
     if (fallback === '') continue
@@ -347,6 +400,17 @@ t.test('an option of the bucket is refused without a bucket, unless it is empty'
     const sentence = `${name} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`
     t.throws(() => readConfig({ [name]: schemas[name]?.example }), new ConfigError(sentence), name)
     t.doesNotThrow(() => readConfig({ [name]: '' }), name)
+  }
+})
+
+t.test('what belongs to a webhook is refused without one', async (t) => {
+  for (const PURGE_URL of ['', 'cloudfront-tags:E1EXAMPLE']) {
+    t.throws(
+      () => readConfig({ PURGE_URL, PURGE_HEADER: 'X-Key: secret' }),
+      /^PURGE_HEADER is set, but PURGE_URL is not/,
+    )
+    t.throws(() => readConfig({ PURGE_URL, PURGE_BODY: '{"a":{tags}}' }), /^PURGE_BODY is set, but PURGE_URL is not/)
+    t.doesNotThrow(() => readConfig({ PURGE_URL, PURGE_BODY: '', PURGE_HEADER: '' }))
   }
 })
 

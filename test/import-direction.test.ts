@@ -13,7 +13,7 @@ const FLOORS = [
   ['app'],
   ['http'],
   ['stories'],
-  ['variants'],
+  ['variants', 'cdn'],
   ['layout'],
   ['store'],
   ['images', 'telemetry'],
@@ -25,7 +25,7 @@ const FLOORS = [
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   fastify: ['main', 'app', 'http'],
   'node:http': ['http', 'store/s3', 'io/stall.ts'],
-  '@aws-sdk/client-s3': ['store/s3'],
+  '@aws-sdk/client-s3': ['store/s3', 'cdn/cloudfront.ts'],
   undici: ['store/s3'],
   sharp: ['variants'],
   commander: ['cli'],

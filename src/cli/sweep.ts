@@ -1,3 +1,4 @@
+import { openPurger } from '../cdn/open-purger.ts'
 import { TOMBSTONES } from '../layout/tombstone.ts'
 import { storyStore } from '../stories/story-store.ts'
 import { Sweeper } from '../stories/sweep.ts'
@@ -16,26 +17,37 @@ export function sweep(
     let tombstones = 0
     let files = 0
     let unreadable = 0
-    const report = await new Sweeper(storyStore(store, config.UPLOAD_TIMEOUT)).sweep({
-      signal,
-      dryRun,
-      byHour: !all,
-      onRemoved(what, keys) {
-        tombstones += keys.filter((key) => key.startsWith(TOMBSTONES)).length
-        console.log(
-          json ? JSON.stringify({ removed: what, keys }) : [what, ...keys.map((key) => `  ${key}`)].join('\n'),
-        )
+    let lost = 0
+    const purger = openPurger(config, {
+      onPurged() {},
+      onFailed() {},
+      onLost(ids, error) {
+        lost += ids.length
+        console.error(`The CDN was not told of ${ids.join(', ')}: ${(error as Error).message}`)
       },
-      onDebris(name) {
-        files += 1
-        console.log(json ? JSON.stringify({ debris: name }) : `Beside objects: ${name}`)
-      },
-      onUnreadable(folder) {
-        unreadable += 1
-        console.error(`${folder} can't be read, and is left alone`)
-      },
-      onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
     })
+    const report = await new Sweeper(storyStore(store, config.UPLOAD_TIMEOUT, purger?.add))
+      .sweep({
+        signal,
+        dryRun,
+        byHour: !all,
+        onRemoved(what, keys) {
+          tombstones += keys.filter((key) => key.startsWith(TOMBSTONES)).length
+          console.log(
+            json ? JSON.stringify({ removed: what, keys }) : [what, ...keys.map((key) => `  ${key}`)].join('\n'),
+          )
+        },
+        onDebris(name) {
+          files += 1
+          console.log(json ? JSON.stringify({ debris: name }) : `Beside objects: ${name}`)
+        },
+        onUnreadable(folder) {
+          unreadable += 1
+          console.error(`${folder} can't be read, and is left alone`)
+        },
+        onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
+      })
+      .finally(() => purger?.close())
     const { stories, keys, idempotencyKeys, variants, kept } = report
     const summary = `${dryRun ? 'Would remove' : 'Removed'} ${keys} keys of ${stories} stories`
     const more = [
@@ -58,6 +70,6 @@ export function sweep(
           })
         : `${summary}${more.join('')}${kept > 0 ? `; the store kept ${kept} keys` : ''}`,
     )
-    return kept + unreadable === 0
+    return kept + unreadable + lost === 0
   })
 }

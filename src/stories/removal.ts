@@ -3,6 +3,7 @@ import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import type { StoryKeys } from '../layout/story.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { commitBeforeDeletion } from './idempotency-record.ts'
+import type { StoryStore } from './story-store.ts'
 
 const ENDS_AT_ONCE = 16
 
@@ -10,10 +11,13 @@ const ENDS_AT_ONCE = 16
 export class Removal {
   readonly kept = new Set<string>()
   readonly #store: ObjectStore
+  readonly #onImagesRemoved: StoryStore['onImagesRemoved'] | undefined
   #cause: unknown
 
-  constructor(store: ObjectStore) {
+  /** @param onImagesRemoved that of the `StoryStore`; undefined for images that nobody could read */
+  constructor(store: ObjectStore, onImagesRemoved?: StoryStore['onImagesRemoved']) {
     this.#store = store
+    this.#onImagesRemoved = onImagesRemoved
   }
 
   /**
@@ -33,7 +37,12 @@ export class Removal {
     const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.kept.has(key))
     if (open.size === 0) await onRoom?.()
     const hidden = stories.filter(isHidden)
-    await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))
+    try {
+      await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))
+    } finally {
+      // After a failure some of them may be gone
+      if (hidden.length > 0) this.#onImagesRemoved?.(hidden.map(({ id }) => id))
+    }
     if (open.size > 0) await onRoom?.()
     const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
     const waiting = open.size > 0 ? await this.#withoutEnd(gone.filter((keys) => open.has(keys))) : open

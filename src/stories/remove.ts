@@ -38,7 +38,9 @@ export async function removeStory(store: StoryStore, id: string): Promise<void> 
     return tombstone !== undefined
   }
   const isBuried = !isOld || !keys?.story() || (await bury())
-  const removal = new Removal(store)
+  const removal = new Removal(store, store.onImagesRemoved)
+  // Of an earlier call, which may have ended before caches were told
+  if (!keys) store.onImagesRemoved([id])
   const gone = keys ? await removal.remove([keys], isBuried ? undefined : bury) : []
   removal.throwIfFailed()
   const variants = await variantsOf(store, id)
@@ -76,7 +78,7 @@ async function tryToBury(store: StoryStore, id: string): Promise<string | undefi
 export async function removeAllStories(store: StoryStore): Promise<void> {
   const earlier = await readTombstones(store)
   const isRepetition = earlier.some(({ id }) => id === 'all')
-  const removal = new Removal(store)
+  const removal = new Removal(store, store.onImagesRemoved)
   const own: Promise<string | undefined>[] = []
   let sinceTombstone: (() => number) | undefined
   /** Stories of which a key of our layout is left without a failure: for want of room, or since their upload turned out to run. */

@@ -6,10 +6,16 @@ export interface StoryStore extends ObjectStore {
   readonly uploadTimeout: number
   /** Ids that this process deletes, or has begun to delete, without a tombstone, since the store had no room for one. */
   readonly withoutTombstone: Set<string>
+  /** Is told of stories whose images are gone, perhaps more than once, so that caches can forget them. Never throws. */
+  readonly onImagesRemoved: (ids: readonly string[]) => void
 }
 
-export function storyStore(store: ObjectStore, uploadTimeout: number): StoryStore {
-  return { ...store, uploadTimeout, withoutTombstone: new Set() }
+export function storyStore(
+  store: ObjectStore,
+  uploadTimeout: number,
+  onImagesRemoved: StoryStore['onImagesRemoved'] = () => {},
+): StoryStore {
+  return { ...store, uploadTimeout, withoutTombstone: new Set(), onImagesRemoved }
 }
 
 /** Clocks of servers differ, and an upload may end a little after its time. Milliseconds. */

@@ -101,6 +101,9 @@ export class SweepRun {
       this.#options.signal?.throwIfAborted()
       if (await this.#isFinished(tombstone.id)) done.push(tombstone)
     }
+    // The process that deleted them may have ended before it told caches
+    const unsure = done.filter(({ id }) => id !== 'all').map(({ id }) => id)
+    if (unsure.length > 0 && !this.#options.dryRun) this.#store.onImagesRemoved(unsure)
     const gone = new Set(await this.#delete(done.map(({ key }) => key)))
     for (const { id, key } of done) if (gone.has(key)) this.#options.onRemoved?.(id, [key])
   }
@@ -171,7 +174,7 @@ export class SweepRun {
     const broken = found.filter((keys) => isOwnId(keys.id) && ownIdTime(keys.id) < before && !keys.story())
     const suspects = broken.filter(({ records, images }) => records.length > 0 !== images.length > 0)
     const debris = await debrisOf(this.#store, suspects, before)
-    const removal = new Removal(this.#store)
+    const removal = new Removal(this.#store, this.#store.onImagesRemoved)
     const gone = new Set(this.#options.dryRun ? debris : await removeDebris(this.#store, removal, debris, now))
     for (const story of gone) {
       const keys = story.keys()

@@ -65,6 +65,9 @@ export class Metrics {
     'When the last successful sweep ended or, before that, the first one began; 0 without sweeps',
   )
   readonly #removed = this.#counter('sweep_removed_keys_total', 'Keys that sweeps have removed')
+  readonly #purges = this.#counter('purged_stories_total', 'Deleted stories, by whether the CDN was told', 'outcome')
+  readonly #purgeFailures = this.#counter('purge_failures_total', 'Requests to the CDN that failed')
+  readonly #purgesWaiting = this.#gauge('purge_waiting_stories', 'Deleted stories of which the CDN is still to be told')
   readonly #variants = this.#counter('variants_total', 'Requests for variants, by outcome', 'outcome')
   readonly #variantDurations = this.#histogram('variant_duration_seconds', 'How long making a variant took')
   readonly #build = this.#gauge('build_info', 'Always 1', 'version', 'store')
@@ -159,6 +162,19 @@ export class Metrics {
     if (!report) return
     this.#swept.setToCurrentTime()
     this.#removed.inc(report.keys)
+  }
+
+  watchPurges(purger: { readonly waiting: number }): void {
+    this.#queues.push(() => this.#purgesWaiting.set(purger.waiting))
+  }
+
+  /** @param outcome `lost`: the CDN was not told */
+  purged(outcome: 'ok' | 'lost', stories: number): void {
+    this.#purges.inc({ outcome }, stories)
+  }
+
+  purgeFailed(): void {
+    this.#purgeFailures.inc()
   }
 
   /**

@@ -1,0 +1,34 @@
+import { type PurgeTarget, refusalOf } from './purger.ts'
+
+/** Cloudflare takes 100 tags at once, and Fastly 256. */
+const BATCH = 100
+
+/**
+ * Purges by a POST request: one for each story if its URL has the tag in it, and otherwise one with a list of them in its body.
+ *
+ * @param url with `{tag}` for the id of a story, or without
+ * @param body with `{tags}` for a JSON array of ids
+ * @param header as `Name: value`
+ */
+export function webhook(url: string, body: string, header: string | undefined): PurgeTarget {
+  const isSingle = url.includes('{tag}')
+  const headers: Record<string, string> = isSingle ? {} : { 'content-type': 'application/json' }
+  if (header !== undefined) {
+    const colon = header.indexOf(':')
+    headers[header.slice(0, colon)] = header.slice(colon + 1).trim()
+  }
+  return {
+    batch: isSingle ? 1 : BATCH,
+    async send(ids, signal) {
+      const response = await fetch(url.replaceAll('{tag}', ids[0] ?? ''), {
+        method: 'POST',
+        headers,
+        redirect: 'manual',
+        signal,
+        ...(!isSingle && { body: body.replaceAll('{tags}', JSON.stringify(ids)) }),
+      })
+      await response.body?.cancel()
+      if (!response.ok) throw refusalOf(response)
+    },
+  }
+}
