@@ -43,8 +43,15 @@ import type { Tracing } from './telemetry/tracing.ts'
 /** Longest time for the headers of a request, in milliseconds. */
 const HEADERS_MS = 20_000
 
-/** Most connections, each of which costs some 30 KiB, and most lists of all stories at once: more lists end no sooner. */
-export const LIMITS = { connections: 10_000, lists: 64 }
+/** What nobody has a reason to set, except tests. */
+export const LIMITS = {
+  /** Most connections; each costs some 30 KiB. */
+  connections: 10_000,
+  /** Most lists of all stories at once. More of them end no sooner. */
+  lists: 64,
+  /** Most waiting requests in each queue. Further ones are refused at once: a long queue only makes its clients wait for nothing. */
+  waiting: 1000,
+}
 export type Limits = Readonly<typeof LIMITS>
 
 interface AppOptions {

@@ -202,10 +202,6 @@ export const ConfigSchema = Type.Object({
     minimum: 1,
     maximum: 100_000,
   }),
-  MAX_WAITING: count(
-    'Most waiting requests in each queue: small uploads, large uploads, lists, images, variants. Further ones are refused at once',
-    { default: 1000, minimum: 0, maximum: 1_000_000 },
-  ),
   MAX_EVENT_LOOP_DELAY: duration('Delay of the event loop, over two seconds, above which requests are refused', {
     default: 500,
     minimum: 10,
@@ -325,7 +321,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 
 /** Settings of earlier versions, which are ignored. */
 export const REMOVED_SETTINGS =
-  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS'.split(' ')
+  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING'.split(' ')
 
 /** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */
 const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))

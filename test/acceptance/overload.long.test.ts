@@ -59,51 +59,48 @@ function summary(outcomes: readonly Outcome[]) {
   }
 }
 
-t.test(
-  'under four times the uploads and lists that there is room for, who is let in finishes and the others soon read a 503',
-  async (t) => {
-    const UPLOAD_MEMORY = 64 * MIB
-    // Six large uploads run and 10 wait, and 64 lists run and 10 wait
-    const server = await serverOn(t, await openDisk(t), {
-      UPLOAD_MEMORY: `${UPLOAD_MEMORY}`,
-      MAX_WAITING: '10',
-      // Others share the machine
-      MAX_EVENT_LOOP_DELAY: '5s',
-    })
-    for (let n = 0; n < 40; n++) await upload(server, await someImages(20))
-    const image = await bigImage(12 * MIB)
-    const body = multipart([{ body: image }])
-    const pieces = Array.from({ length: 24 }, (_, n) =>
-      body.subarray((n * body.length) / 24, ((n + 1) * body.length) / 24),
-    )
-    const before = await server.peakMemory()
-    const [uploads, lists] = await Promise.all([
-      Promise.all(Array.from({ length: 64 }, () => ask(server, UPLOAD, pieces, 20))),
-      Promise.all(Array.from({ length: 300 }, (_, n) => ask(server, n % 2 ? IMAGES : `${STORY_IDS}?limit=1000`))),
-    ])
-    const peak = await server.peakMemory()
-    for (const [what, outcomes] of Object.entries({ uploads, lists })) {
-      const { done, refused, text } = summary(outcomes)
-      t.comment(`${what}: ${text}`)
-      const others = outcomes.filter(({ status }) => status !== 200 && status !== 503)
-      t.same(others, [], `${what}: each one finishes or is refused`)
-      t.ok(done >= 14, `${what}: those that there is room for finish`)
-      t.ok(refused > 0, `${what}: the others are refused`)
-      for (const { status, retryAfter, body } of outcomes) {
-        if (status !== 503) continue
-        t.equal(retryAfter, '5')
-        t.match(JSON.parse(body), { detail: /try again in a few seconds$/ })
-      }
+t.test('under more uploads and lists than there is room for, each one finishes or reads a 503', async (t) => {
+  const UPLOAD_MEMORY = 64 * MIB
+  // Six large uploads run and some of the others get their turn, and 64 lists run and the others wait
+  const server = await serverOn(t, await openDisk(t), {
+    UPLOAD_MEMORY: `${UPLOAD_MEMORY}`,
+    UPLOAD_WAIT: '2s',
+    // Others share the machine
+    MAX_EVENT_LOOP_DELAY: '5s',
+  })
+  for (let n = 0; n < 40; n++) await upload(server, await someImages(20))
+  const image = await bigImage(12 * MIB)
+  const body = multipart([{ body: image }])
+  const pieces = Array.from({ length: 24 }, (_, n) =>
+    body.subarray((n * body.length) / 24, ((n + 1) * body.length) / 24),
+  )
+  const before = await server.peakMemory()
+  const [uploads, lists] = await Promise.all([
+    Promise.all(Array.from({ length: 64 }, () => ask(server, UPLOAD, pieces, 20))),
+    Promise.all(Array.from({ length: 300 }, (_, n) => ask(server, n % 2 ? IMAGES : `${STORY_IDS}?limit=1000`))),
+  ])
+  const peak = await server.peakMemory()
+  for (const [what, outcomes] of Object.entries({ uploads, lists })) {
+    const { done, refused, text } = summary(outcomes)
+    t.comment(`${what}: ${text}`)
+    const others = outcomes.filter(({ status }) => status !== 200 && status !== 503)
+    t.same(others, [], `${what}: each one finishes or is refused`)
+    t.ok(done >= 6, `${what}: those that there is room for finish`)
+    if (what === 'uploads') t.ok(refused > 0, 'uploads: the others are refused')
+    for (const { status, retryAfter, body } of outcomes) {
+      if (status !== 503) continue
+      t.equal(retryAfter, '5')
+      t.match(JSON.parse(body), { detail: /try again in a few seconds$/ })
     }
-    t.ok(summary(uploads).medianRefusal < 6000, 'soon')
-    const listed = await listImages(server)
-    t.equal(listed.length, 40 * 20 + summary(uploads).done, 'what was acknowledged is there')
-    // Sockets, the heap's slack and the copies of the operating system's buffers on top
-    const rise = peak - before
-    t.ok(rise < UPLOAD_MEMORY + 100 * MIB, `memory rose by ${Math.round(rise / MIB)} MiB`)
-    t.comment(`memory: ${Math.round(before / MIB)} MiB before, ${Math.round(peak / MIB)} MiB at most`)
-  },
-)
+  }
+  t.ok(summary(uploads).medianRefusal >= 2000, 'not before UPLOAD_WAIT')
+  const listed = await listImages(server)
+  t.equal(listed.length, 40 * 20 + summary(uploads).done, 'what was acknowledged is there')
+  // Sockets, the heap's slack and the copies of the operating system's buffers on top
+  const rise = peak - before
+  t.ok(rise < UPLOAD_MEMORY + 100 * MIB, `memory rose by ${Math.round(rise / MIB)} MiB`)
+  t.comment(`memory: ${Math.round(before / MIB)} MiB before, ${Math.round(peak / MIB)} MiB at most`)
+})
 
 t.test('senders that open uploads and drip by the thousand do not keep the others out', async (t) => {
   // On a busy machine this takes longer than a minute, and a byte a second is below the least rate

@@ -30,7 +30,6 @@ const TEMPORARY = 'a-secret-of-the-tests-with-48-characters-in-all-0'
 /** So that no request is refused for what this machine is busy with, and every route is there. */
 const SETTINGS = {
   MAX_EVENT_LOOP_DELAY: '1m',
-  MAX_WAITING: '10000',
   UPLOAD_WAIT: '5m',
   CLIENT_TIMEOUT: '5m',
   SIGNING_SECRETS: TEMPORARY,

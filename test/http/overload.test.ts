@@ -101,7 +101,7 @@ t.test('while the event loop is late requests are refused at once, but for /live
 
 t.test('lists beyond those that may run wait for their turn, and are refused beyond those that may wait', async (t) => {
   const { state, list } = heldLists()
-  const { app, port } = await serve(t, { MAX_WAITING: '1' }, () => ({ list }), { lists: 2 })
+  const { app, port } = await serve(t, {}, () => ({ list }), { lists: 2, waiting: 1 })
   const waits = async (count: number) => (await app.metrics.text()).includes(`queue_length{queue="lists"} ${count}\n`)
   const running = [get({ port }, IMAGES), get({ port }, `${STORY_IDS}?limit=5`)]
   t.ok(await eventually(() => state.running === 2))
@@ -124,13 +124,14 @@ t.test('lists beyond those that may run wait for their turn, and are refused bey
 t.test('images beyond those that may be on their way wait, and are refused beyond those that may wait', async (t) => {
   const asked = closedGate()
   const gate = closedGate()
-  const { port } = await serve(t, { MAX_DOWNLOADS: '1', MAX_WAITING: '0' }, (disk) => ({
-    get: async (...args) => {
+  const held = (disk: ObjectStore) => ({
+    get: async (...args: Parameters<ObjectStore['get']>) => {
       asked.open()
       await gate.opened
       return disk.get(...args)
     },
-  }))
+  })
+  const { port } = await serve(t, { MAX_DOWNLOADS: '1' }, held, { waiting: 0 })
   const path = `/images/stories/${storyId(1)}/1.png`
   const first = get({ port }, path)
   await asked.opened

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import type { Limits } from '../../src/app.ts'
 import { isDetail, startApp, storyId, type TestApp } from '../support/app.ts'
 import { listKeys, putBytes, until } from '../support/bodies.ts'
 import { makeImage, NOT_IMAGES } from '../support/images.ts'
@@ -16,8 +17,14 @@ async function upload(server: TestApp, ...images: Buffer[]): Promise<string[]> {
   return ((await answer.json()) as { image_paths: string[] }).image_paths
 }
 
-async function serve(t: Test, images: Buffer[], options: Record<string, string> = {}, standIn?: S3StandIn) {
-  const server = await startApp(t, options, standIn)
+async function serve(
+  t: Test,
+  images: Buffer[],
+  options: Record<string, string> = {},
+  standIn?: S3StandIn,
+  limits?: Partial<Limits>,
+) {
+  const server = await startApp(t, options, standIn, limits)
   const paths = await upload(server, ...images)
   const get = (query: string, headers: Record<string, string> = {}, method = 'GET', path = paths[0]) =>
     fetch(server.url + path + query, { method, headers })
@@ -196,9 +203,9 @@ t.test('lists, ids and deletions know nothing of variants', async (t) => {
 })
 
 t.test('requests for variants are bounded, and keep neither images nor uploads waiting', async (t) => {
-  const limits = { VARIANT_CONCURRENCY: '1', MAX_DOWNLOADS: '4', MAX_WAITING: '1', S3_TIMEOUT: '1m' }
+  const options = { VARIANT_CONCURRENCY: '1', MAX_DOWNLOADS: '4', S3_TIMEOUT: '1m' }
   const standIn = await startStandIn(t)
-  const { server, get } = await serve(t, [photo], limits, standIn)
+  const { server, get } = await serve(t, [photo], options, standIn, { waiting: 1 })
   let goOn = () => {}
   const told = new Promise<void>((resolve) => {
     goOn = resolve

@@ -61,7 +61,7 @@ export const overloadPlugin = fp(
 
     const options = {
       timeoutMs: QUEUE_TIMEOUT_MS,
-      maxQueued: config.MAX_WAITING,
+      maxQueued: limits.waiting,
       refusal: () => new ServerBusy(),
     }
     const limit = (name: string, capacity: number) => {

@@ -23,9 +23,9 @@ const BUSY_RATE = 32 * 1024
 const STARTED_BYTES = 8 * 1024
 
 export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
-  const { config, store } = app
-  const budget = new UploadBudget(config.UPLOAD_MEMORY, store.putMemory, config.UPLOAD_WAIT, config.MAX_WAITING)
-  const limits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
+  const { config, limits, store } = app
+  const budget = new UploadBudget(config.UPLOAD_MEMORY, store.putMemory, config.UPLOAD_WAIT, limits.waiting)
+  const fileLimits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
   // A CDN may read public images from the bucket itself
   const cacheControl = config.PRIVATE_IMAGES ? undefined : config.CACHE_CONTROL
   app.metrics.watchQueue('small_uploads', budget.queues.small, 'bytes')
@@ -39,7 +39,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'write', altAuth: 'ticket' },
     },
     async (request, reply) => {
-      checkHeaders(request, limits)
+      checkHeaders(request, fileLimits)
       const idempotencyName = idempotencyNameOf(request)
       askForBody(request.raw)
       const deadline = uploadDeadline(request)
@@ -54,7 +54,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
         request.logFields.waited = Math.round(performance.now() - asked)
         try {
           const { ticket } = request.access
-          const images = readImages(request, limits, signal)
+          const images = readImages(request, fileLimits, signal)
           const story = await uploadStory(store, ticket ? withinTicket(images, ticket) : images, {
             maxPixels: config.MAX_PIXELS,
             readAhead: reservation.readAhead,
