@@ -31,9 +31,9 @@ function isReady(path: string): boolean {
   return !settings.privateImages || (signed.get(path)?.until ?? 0) > Date.now()
 }
 
-/** Returns the URL of an image as it was uploaded, relative because a proxy may serve the page below a prefix. */
+/** Returns the URL of an image as it was uploaded: that of a CDN, or a relative one because a proxy may serve the page below a prefix. */
 export function imageUrl(path: string): string {
-  return (signed.get(path)?.url ?? path).replace(/^\//, '')
+  return (signed.get(path)?.url ?? settings.imageUrl + path).replace(/^\//, '')
 }
 
 /** Returns the URL of a variant, in the best format that the browser accepts. @param width the least that is enough */

@@ -7,6 +7,8 @@ interface Settings {
   readonly maxFiles: number
   /** Whether images need a signed URL. */
   readonly privateImages: boolean
+  /** What goes before the path of an image; empty if this server serves them. */
+  readonly imageUrl: string
   /** The widths of variants, the smallest first. */
   readonly widths: readonly number[]
 }

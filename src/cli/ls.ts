@@ -16,11 +16,12 @@ export async function ls(id: string | undefined, options: Options, signal: Abort
   )
 }
 
-async function listImages(client: Client, id: string, { server, json }: Options, signal: AbortSignal): Promise<true> {
+async function listImages(client: Client, id: string, options: Options, signal: AbortSignal): Promise<true> {
   const { images } = await client.getStory(id, { signal })
+  const { json } = options
   if (!json) console.log('IMAGE  CREATED               URL')
   for (const image of images) {
-    const columns = [image.id.padEnd(5), image.created_at, urlOf(image.path, server)]
+    const columns = [image.id.padEnd(5), image.created_at, urlOf(image.path, options)]
     console.log(json ? JSON.stringify(image) : columns.join('  '))
   }
   return true

@@ -7,6 +7,8 @@ export interface ServerOptions {
   /** Ends with a slash. */
   readonly server: URL
   readonly keyFile?: string
+  /** Ends with a slash. By default the server. */
+  readonly imageUrl?: URL
   readonly json?: boolean
 }
 
@@ -60,9 +62,9 @@ export function isBroken({ cause }: Error): boolean {
   return cause instanceof Error && ((cause as NodeJS.ErrnoException).code ?? '') in BROKEN
 }
 
-/** Returns the URL of a path that a response has named. */
-export function urlOf(path: string, server: URL): string {
-  return new URL(path.replace(/^\//, ''), server).href
+/** Returns the URL of an image, whose path a response has named. */
+export function urlOf(path: string, { server, imageUrl = server }: ServerOptions): string {
+  return new URL(path.replace(/^\//, ''), imageUrl).href
 }
 
 function openClient(server: URL, key: string | undefined): Client {

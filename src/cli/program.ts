@@ -63,6 +63,12 @@ function onServer(command: Command): Command {
     .addHelpText('after', EXIT_CODES)
 }
 
+/** Of a command that prints URLs of images. */
+const imageUrl = () =>
+  new Option('--image-url <url>', 'URL of the CDN that serves images, to print; by default the server')
+    .env('PUBLIC_IMAGE_URL')
+    .argParser(serverUrl)
+
 /** Refuses `npm run sweep --dry-run`: npm takes the option for itself, so it would not be a dry run. */
 function refuseOptionsOfNpm(command: Command): void {
   if (process.env.npm_lifecycle_event !== command.name()) return
@@ -130,11 +136,13 @@ program
 onServer(program.command('upload'))
   .description('upload one story')
   .argument('<files...>', 'its images, in their order; - is standard input')
+  .addOption(imageUrl())
   .action(run(async (files, options) => (await import('./upload.ts')).upload(files, options, signal)))
 
 onServer(program.command('ls'))
   .description('list stories, the newest first, or the images of one')
   .argument('[id]', 'a story', storyId)
+  .addOption(imageUrl())
   .option('--limit <count>', 'list at most this many stories', count)
   .action(run(async (id, options) => (await import('./ls.ts')).ls(id, options, signal)))
 

@@ -36,9 +36,10 @@ export async function upload(paths: readonly string[], options: ServerOptions, s
 async function send(
   client: Client,
   files: readonly ImageFile[],
-  { server, json }: ServerOptions,
+  options: ServerOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  const { server, json } = options
   let line = new StatusLine()
   let begun = 0
   const total = files.reduce((sum, { size }) => sum + size, 0)
@@ -66,7 +67,7 @@ async function send(
     line.end()
     if (!process.stderr.isTTY) console.error(`Sent ${files.length} of ${files.length}`)
     if (json) console.log(JSON.stringify(story))
-    else console.log([story.story_id, ...story.image_paths.map((path) => `  ${urlOf(path, server)}`)].join('\n'))
+    else console.log([story.story_id, ...story.image_paths.map((path) => `  ${urlOf(path, options)}`)].join('\n'))
   } catch (error) {
     if (error instanceof ImageReadError)
       throw new Error(`${files[error.index]?.path} can't be read`, { cause: error.cause })

@@ -194,6 +194,18 @@ t.test('a server with keys takes the key of the environment, or of a file', asyn
   t.match(await runCommand('ls', ['--key-file', keyFile, '--json'], at), { code: 0, stdout: /"image_count":1/ })
 })
 
+t.test('upload and ls print the URLs of a CDN, from the environment or an option', async (t) => {
+  const { at } = await aServer(t)
+  const [file = ''] = await someFiles(t, await someImages(1))
+  const uploaded = await runCommand('upload', [file], { ...at, PUBLIC_IMAGE_URL: 'https://img.example.org/app' })
+  const [, id = ''] =
+    /^([0-9a-f-]{36})\n {2}https:\/\/img\.example\.org\/app\/images\/stories\/\1\/1\.\w+\n$/.exec(uploaded.stdout) ?? []
+  t.not(id, '', uploaded.stdout)
+  const listed = await runCommand('ls', [id, '--image-url', 'https://img.example.org'], at)
+  t.match(listed.stdout, `https://img.example.org/images/stories/${id}/1.`)
+  t.match(await runCommand('ls', [id, '--image-url', 'img.example.org'], at), { code: 2, stderr: /It has to be a URL/ })
+})
+
 /**
  * Starts a proxy to a server.
  *

@@ -45,6 +45,24 @@ async function between(t: Test, url: string, fail: (request: IncomingMessage, tr
   return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, tries }
 }
 
+t.test('the URL of an image is that of the server or of the CDN, of a variant too', (t) => {
+  const path = '/images/stories/2acfa514-2915-4a9d-8a3a-338d52bd0d9e/1.jpg'
+  const { imageUrl } = createClient({ baseUrl: 'https://api.example.org/app/' })
+  t.equal(imageUrl(path), `https://api.example.org/app${path}`)
+  t.equal(createClient({ baseUrl: '' }).imageUrl(path), path)
+  const cdn = createClient({ baseUrl: '', imageUrl: 'https://img.example.org' })
+  t.equal(cdn.imageUrl(path), `https://img.example.org${path}`)
+  t.equal(cdn.imageUrl(path, { width: 320 }), `https://img.example.org${path}?w=320&format=auto`)
+  const signed = `https://img.example.org${path}?expires=1&signature=a`
+  t.equal(cdn.imageUrl(signed), signed)
+  t.equal(cdn.imageUrl(signed, { width: 640, format: 'webp' }), `${signed}&w=640&format=webp`)
+  t.equal(
+    cdn.imageUrl(`${path}?expires=1`, { width: 320 }),
+    `https://img.example.org${path}?expires=1&w=320&format=auto`,
+  )
+  t.end()
+})
+
 t.test('an upload of files makes one story, and reports the progress of each', async (t) => {
   const server = await startApp(t)
   const client = createClient({ baseUrl: `${server.url}/` })

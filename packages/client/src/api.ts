@@ -279,7 +279,7 @@ export interface components {
             bytes: number;
         };
         SignedUrls: {
-            /** @description In the order of the paths, relative to the root of the server */
+            /** @description In the order of the paths; below `PUBLIC_IMAGE_URL`, or relative to the root of the server without it */
             urls: string[];
             /**
              * Format: date-time

@@ -15,6 +15,8 @@ export type Image = Schemas['Image']
 export interface ClientOptions {
   /** The URL of the server; empty for the origin of the page. */
   readonly baseUrl: string
+  /** The URL of the CDN that serves images, the server's `PUBLIC_IMAGE_URL`; by default `baseUrl`. */
+  readonly imageUrl?: string | undefined
   /** An API key, where the server has some. Not for public pages: whoever can read a page can read the key. */
   readonly key?: string | undefined
   /** Replaces the platform's `fetch`, for a proxy or a test. Browsers report no progress to one. */
@@ -41,6 +43,14 @@ export interface PageOptions extends ListOptions {
 export interface SignOptions extends CallOptions {
   /** Seconds that the URLs are valid; 3600 by default. */
   readonly expiresIn?: number | undefined
+}
+
+/** Another size or format of an image. */
+export interface Variant {
+  /** The most pixels; one of the server's `VARIANT_WIDTHS`. */
+  readonly width: number
+  /** `auto` by default. */
+  readonly format?: 'auto' | 'jpeg' | 'webp' | 'avif' | undefined
 }
 
 /** A story in a list, with its images in order. */
@@ -74,6 +84,8 @@ export interface Client extends FetchClient<paths> {
   getStory(id: string, options?: CallOptions): Promise<ListedStory>
   deleteStory(id: string, options?: CallOptions): Promise<void>
   deleteAllStories(options?: CallOptions): Promise<void>
+  /** Returns the URL of an image, or of a variant of it, for its path, or for a URL that `signUrls` has returned. */
+  imageUrl(path: string, variant?: Variant): string
   /** Signs URLs of private images, each for the path at the same place. */
   signUrls(paths: readonly string[], options?: SignOptions): Promise<readonly string[]>
 }
@@ -83,7 +95,7 @@ export interface Client extends FetchClient<paths> {
  *
  * @throws {TypeError} for a key that can't be sent
  */
-export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
+export function createClient({ baseUrl, imageUrl = baseUrl, key, fetch }: ClientOptions): Client {
   // `fetch` would quote it in its error
   if (key !== undefined && !/^[!-~]+$/.test(key))
     throw new TypeError('The API key has to be visible ASCII characters, without spaces or a line end')
@@ -124,6 +136,12 @@ export function createClient({ baseUrl, key, fetch }: ClientOptions): Client {
     },
     async deleteAllStories({ signal } = {}) {
       read(await client.DELETE('/api/v1/images', asText(signal)), isDeleted)
+    },
+    imageUrl(path, variant) {
+      const url = /^https?:\/\//.test(path) ? path : imageUrl.replace(/\/$/, '') + path
+      if (!variant) return url
+      const { width, format = 'auto' } = variant
+      return `${url}${url.includes('?') ? '&' : '?'}w=${width}&format=${format}`
     },
     async signUrls(paths, { expiresIn = 3600, signal } = {}) {
       const body = { paths: [...paths], expires_in: expiresIn }

@@ -39,6 +39,8 @@ const TAGS = [
   { path: '/', name: 'server', description: 'For operators' },
 ]
 
+const IMAGE_PATH = '/images/stories/{story_id}/{name}'
+
 const SECURITY = {
   bearer: { type: 'http', scheme: 'bearer' },
   key: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
@@ -54,7 +56,8 @@ interface OpenApiDocument {
 /** The OpenAPI 3.1 document at `/openapi.json`, made once from the schemas of the routes (https://spec.openapis.org/oas/v3.1.1). */
 export const openapiPlugin = fp(
   async (app) => {
-    const hasKeys = app.config.API_KEYS !== undefined
+    const { API_KEYS, PUBLIC_IMAGE_URL } = app.config
+    const hasKeys = API_KEYS !== undefined
     const always = hasKeys ? OF_EVERY_ROUTE : OF_EVERY_OPEN_ROUTE
     await app.register(swagger, {
       openapi: {
@@ -85,6 +88,12 @@ export const openapiPlugin = fp(
         const { openapiObject } = document
         const upload = openapiObject.paths?.['/api/v1/images/upload']?.post?.requestBody
         const form = upload && 'content' in upload ? upload.content['multipart/form-data'] : undefined
+        const images = openapiObject.paths?.[IMAGE_PATH]
+        if (images && PUBLIC_IMAGE_URL !== undefined)
+          images.servers = [
+            { url: PUBLIC_IMAGE_URL, description: 'The CDN' },
+            { url: '.', description: 'This server' },
+          ]
         if (form) form.encoding = { files: { contentType: MEDIA_TYPES.join(', ') } }
         return openapiObject
       },

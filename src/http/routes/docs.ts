@@ -8,17 +8,8 @@ import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../send/cached
 
 const BUILT = new URL('docs/', PAGES)
 
-/** Swagger UI has images in its style sheet, and shows an image of a response as a blob. */
-const HTML = pageHeaders('data:', 'blob:')
 const SCRIPT = { 'content-type': 'text/javascript; charset=utf-8' }
 const STYLE = { 'content-type': 'text/css; charset=utf-8' }
-
-const FILES: readonly (readonly [url: string, name: string, headers: Readonly<Record<string, string>>])[] = [
-  ['/docs', 'index.html', HTML],
-  ['/docs/start.js', 'start.js', SCRIPT],
-  ['/docs/swagger-ui-bundle.js', 'swagger-ui-bundle.js', SCRIPT],
-  ['/docs/swagger-ui.css', 'swagger-ui.css', STYLE],
-]
 
 /**
  * Serves Swagger UI at `/docs`, which reads `/openapi.json`. Reads its files when they are first requested, so that they do not delay the
@@ -26,6 +17,8 @@ const FILES: readonly (readonly [url: string, name: string, headers: Readonly<Re
  */
 export const docsRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(BUILT)) return
+  // Swagger UI has images in its style sheet, and shows an image of a response as a blob
+  const html = pageHeaders(['data:', 'blob:'], app.config.PUBLIC_IMAGE_URL)
   // The page names its files relative to `/docs`
   app.route({
     method: ['GET', 'HEAD'],
@@ -34,7 +27,12 @@ export const docsRoutes: FastifyPluginAsync = async (app) => {
     config: { cors: false },
     handler: (_request, reply) => reply.code(308).header('location', '../docs').send(),
   })
-  for (const [url, name, headers] of FILES) {
+  for (const [url, name, headers] of [
+    ['/docs', 'index.html', html],
+    ['/docs/start.js', 'start.js', SCRIPT],
+    ['/docs/swagger-ui-bundle.js', 'swagger-ui-bundle.js', SCRIPT],
+    ['/docs/swagger-ui.css', 'swagger-ui.css', STYLE],
+  ] as const) {
     let asset: Promise<CachedAsset> | undefined
     app.route({
       method: ['GET', 'HEAD'],

@@ -20,11 +20,12 @@ const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }
 /** Serves the gallery at `/` and its files, a few hundred kilobytes, from memory. Adds no route if the pages are not built. */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(new URL('index.html', PAGES))) return
-  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, VARIANT_WIDTHS } = app.config
+  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, VARIANT_WIDTHS } = app.config
   const settings = {
     maxFileSize: MAX_FILE_SIZE,
     maxFiles: MAX_FILES,
     privateImages: PRIVATE_IMAGES,
+    imageUrl: PUBLIC_IMAGE_URL ?? '',
     widths: listed(VARIANT_WIDTHS)
       .map(Number)
       .sort((a, b) => a - b),
@@ -33,7 +34,7 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
   const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))
   serve('/', {
     // Images that are about to be uploaded
-    headers: pageHeaders('blob:'),
+    headers: pageHeaders(['blob:'], PUBLIC_IMAGE_URL),
     etag: etagOf(page),
     plain: page,
     coded: { br: brotliCompressSync(page, FAST), gzip: gzipSync(page) },

@@ -30,7 +30,10 @@ const Wanted = Type.Object(
 
 const Signed = Type.Object(
   {
-    urls: Type.Array(Type.String(), { description: 'In the order of the paths, relative to the root of the server' }),
+    urls: Type.Array(Type.String(), {
+      description:
+        'In the order of the paths; below `PUBLIC_IMAGE_URL`, or relative to the root of the server without it',
+    }),
     expires_at: Type.String({ format: 'date-time', description: 'UTC, to the second' }),
   },
   {
@@ -48,6 +51,8 @@ const Signed = Type.Object(
 export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
   const { config, signer } = app
   if (!signer || !config.PRIVATE_IMAGES) return
+  // The signature is that of the path, as the CDN sends it on
+  const base = config.PUBLIC_IMAGE_URL ?? ''
   parseJsonBodies(app, MAX_BODY_BYTES)
 
   app.post(
@@ -68,7 +73,7 @@ export const signedUrlRoutes: FastifyPluginAsync = async (app) => {
       const { paths, expires_in = DEFAULT_SECONDS } = checkedBody(Wanted, request.body)
       const expires = nowSeconds() + expires_in
       reply.header('cache-control', 'no-store')
-      return { urls: paths.map((path) => signUrl(signer, path, expires)), expires_at: timeOf(expires) }
+      return { urls: paths.map((path) => base + signUrl(signer, path, expires)), expires_at: timeOf(expires) }
     },
   )
 }

@@ -37,15 +37,17 @@ export function sendAsset(
  * (https://www.w3.org/TR/CSP3/).
  *
  * @param images further sources of images
+ * @param imageUrl `PUBLIC_IMAGE_URL`, whose origin the page may load images and their headers from
  */
-export function pageHeaders(...images: string[]): Record<string, string> {
+export function pageHeaders(images: readonly string[], imageUrl: string | undefined): Record<string, string> {
+  const others = imageUrl === undefined ? [] : [new URL(imageUrl).origin]
   const policy = [
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
     "font-src 'self'",
-    `img-src ${["'self'", ...images].join(' ')}`,
-    "connect-src 'self'",
+    `img-src ${["'self'", ...others, ...images].join(' ')}`,
+    `connect-src ${["'self'", ...others].join(' ')}`,
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
