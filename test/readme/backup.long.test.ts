@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
@@ -87,7 +88,7 @@ for (const engine of engines.filter(({ name }) => name === 'MinIO')) {
   }
 
   t.test('copies of a bucket that is in use', { skip: without('aws') || without('rclone') }, async (t) => {
-    const { Bucket: from } = await makeBucket(t, engine)
+    const { Bucket: from, client } = await makeBucket(t, engine)
     const server = await serve(t, onS3(from))
     const key = { 'idempotency-key': randomUUID() }
     const ids = [await server.upload(), await server.upload(key)]
@@ -112,6 +113,12 @@ for (const engine of engines.filter(({ name }) => name === 'MinIO')) {
       await checkCopy(t, onS3(to), ids, '320')
       const verified = await shell.run(example('verify', { 'my-backup': to }), onS3(to))
       t.match(verified, { code: 0, stdout: /, 0 damaged/ }, `the copy by ${tool} is whole`)
+      const head = new HeadObjectCommand({ Bucket: to, Key: `stories/${ids[0]}/1.jpg` })
+      const described = {
+        CacheControl: 'public, max-age=86400, immutable',
+        Metadata: { 'written-by': 'story-images', 'cache-tag': ids[0] },
+      }
+      t.match(await client.send(head), described, `the copy by ${tool} has what a CDN needs`)
     }
 
     const [{ to, names }] = copies
