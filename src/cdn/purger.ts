@@ -100,7 +100,7 @@ export class Purger {
   }
 
   /**
-   * Sends what waits, without delays and further tries. Resolves when nothing waits, at the latest after 10 seconds. What is added later is
+   * Sends what waits, without delays, until a request fails. Resolves when nothing waits, at the latest after 10 seconds. What is added later is
    * sent the same way, and needs another call.
    */
   async close(): Promise<void> {
@@ -134,7 +134,7 @@ export class Purger {
         await this.#target.send(batch, this.#deadline ? AbortSignal.any([timeout, this.#deadline]) : timeout)
         return this.#events.onPurged(batch.length)
       } catch (error) {
-        if (isLast) return this.#events.onLost(batch, error)
+        if (isLast) return this.#lose(batch, error)
         const retryAfter = error instanceof PurgeRefused ? error.retryAfter * 1000 : 0
         // Servers that failed together do not come back together
         const backoff = this.#firstDelay * 2 ** (tries - 1) * (0.5 + Math.random() / 2)
@@ -143,6 +143,13 @@ export class Purger {
         await this.#delay(delay)
       }
     }
+  }
+
+  /** Gives stories up. Once the process ends, so are those that wait: the CDN does not respond, and there is no time. */
+  #lose(batch: readonly string[], error: unknown): void {
+    const rest = this.#closing.signal.aborted ? [...this.#ids] : []
+    for (const id of rest) this.#ids.delete(id)
+    this.#events.onLost([...batch, ...rest], error)
   }
 
   /** Waits, but not while the process ends. */

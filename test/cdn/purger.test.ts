@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -7,6 +8,7 @@ import { MAX_WAITING, PurgeRefused, Purger, type PurgeTarget } from '../../src/c
 import { webhook } from '../../src/cdn/webhook.ts'
 import { storyId } from '../support/app.ts'
 import { until } from '../support/bodies.ts'
+import { engines } from '../support/engines.ts'
 import { isSigned } from '../support/signature.ts'
 
 t.setTimeout(60_000)
@@ -138,7 +140,9 @@ t.test(
     t.equal(slow.told.failed[0]?.delay, 7000)
     slow.purger.add(ids(3).slice(1))
     await slow.purger.close()
-    t.same(slow.told.lost, ids(3), 'a shutdown ends the delay, tries each once more, and says what is lost')
+    t.same(slow.told.lost, ids(3), 'a shutdown ends the delay, tries once more, and says what is lost')
+    t.equal(slow.told.why.length, 1, 'in one line of the log')
+    t.equal(slow.purger.waiting, 0)
   },
 )
 
@@ -239,3 +243,44 @@ t.test('a refusal of CloudFront is named by its code', async (t) => {
     message: 'The CDN responded with status 403 (AccessDenied)',
   })
 })
+
+// A distribution that anybody may have; what matters is that Moto reads the invalidation as AWS would
+for (const engine of engines.filter(({ isAws }) => isAws)) {
+  t.test(`${engine.name} makes the invalidations of a distribution`, async (t) => {
+    const { endpoint, accessKeyId, secretAccessKey } = engine
+    Object.assign(process.env, { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey })
+    process.env.AWS_ENDPOINT_URL_CLOUDFRONT = endpoint
+    t.teardown(() => delete process.env.AWS_ENDPOINT_URL_CLOUDFRONT)
+    const ask = async (path: string, body?: string) => {
+      const response = await fetch(`${endpoint}/2020-05-31/distribution${path}`, {
+        method: body === undefined ? 'GET' : 'POST',
+        // Moto goes by the service in the signature, and does not check it
+        headers: { authorization: 'AWS4-HMAC-SHA256 Credential=id/20261122/us-east-1/cloudfront/aws4_request' },
+        ...(body !== undefined && { body }),
+      })
+      return response.text()
+    }
+    const origin =
+      '<Origin><Id>o</Id><DomainName>a.example</DomainName><CustomOriginConfig><HTTPPort>80</HTTPPort><HTTPSPort>443</HTTPSPort><OriginProtocolPolicy>http-only</OriginProtocolPolicy></CustomOriginConfig></Origin>'
+    const behaviour =
+      '<TargetOriginId>o</TargetOriginId><ViewerProtocolPolicy>allow-all</ViewerProtocolPolicy><MinTTL>0</MinTTL><ForwardedValues><QueryString>false</QueryString><Cookies><Forward>none</Forward></Cookies></ForwardedValues>'
+    const made = await ask(
+      '',
+      `<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><CallerReference>${randomUUID()}</CallerReference><Origins><Quantity>1</Quantity><Items>${origin}</Items></Origins><DefaultCacheBehavior>${behaviour}</DefaultCacheBehavior><Comment></Comment><Enabled>true</Enabled></DistributionConfig>`,
+    )
+    const id = /<Id>([A-Z0-9]+)<\/Id>/.exec(made)?.[1] ?? ''
+    t.not(id, '', made)
+    for (const [by, expected] of [
+      ['tags', `#${storyId(1)}`],
+      ['paths', `/images/stories/${storyId(1)}/*`],
+    ] as const) {
+      const before = await ask(`/${id}/invalidation`)
+      await cloudfront(id, by, '').send(ids(1), signal)
+      const all = [...(await ask(`/${id}/invalidation`)).matchAll(/<Id>([^<]+)<\/Id>/g)].map(([, found = '']) => found)
+      const [added = ''] = all.filter((found) => !before.includes(found))
+      t.match(await ask(`/${id}/invalidation/${added}`), `<Path>${expected}</Path>`, by)
+    }
+    const nowhere = cloudfront('E1NOTHERE', 'tags', '').send(ids(1), signal)
+    await t.rejects(nowhere, { message: 'The CDN responded with status 404 (NoSuchDistribution)' })
+  })
+}
