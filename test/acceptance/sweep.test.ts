@@ -4,7 +4,10 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { v7 } from 'uuid'
+import { openDiskStore } from '../../src/store/disk/disk-store.ts'
+import { freePort, startRecorder } from '../readme/shell.ts'
 import { sample } from '../support/extent.ts'
+import { putOurs } from '../support/recording-store.ts'
 import { startServer } from '../support/server-process.ts'
 import {
   get,
@@ -209,6 +212,28 @@ for (const [name, open] of sample(
     },
   )
 }
+
+t.test('npm run sweep tells the CDN of the stories that it removes, and fails if it can not', async (t) => {
+  const { environment } = await diskStore(t)
+  const store = await openDiskStore(environment.DATA_DIR as string)
+  const recorder = await startRecorder(t)
+  for (const [port, code] of [
+    [recorder.port, 0],
+    [await freePort(), 1],
+  ]) {
+    const id = v7({ msecs: LONG_AGO.getTime() })
+    await putOurs(store, `stories/${id}/1.jpg`)
+    const late = { ...environment, ...ahead(), PURGE_URL: `http://127.0.0.1:${port}/${'{tag}'}` }
+    t.match(await runCommand('sweep', ['--all', '--dry-run'], late), { code: 0, stdout: /^Would remove 1 keys/m })
+    const before = recorder.requests.length
+    const { code: found, stderr, stdout } = await runCommand('sweep', ['--all'], late)
+    t.match(stdout, /^Removed 1 keys of 1 stories$/m)
+    t.equal(found, code, stderr)
+    const told = recorder.requests.slice(before).map(({ path }) => path)
+    t.same(told, code === 0 ? [`/${id}`] : [])
+    if (code === 1) t.match(stderr, `The CDN was not told of ${id}: `)
+  }
+})
 
 t.test('npm run sweep reads the settings of the server, and refuses what it does not understand', async (t) => {
   const store = await diskStore(t)
