@@ -72,6 +72,24 @@ for (const [name, { needs = [], permissions }] of Object.entries(jobs)) {
 const { run } = parse(read('.github/workflows/ci.yml')).jobs.gate.steps.at(-1)
 if (run !== '.ci/run') fail('ci.yml does not run .ci/run')
 JS
+node --input-type=module - <<'JS'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { strict as assert } from 'node:assert'
+import { parse } from 'yaml'
+const read = (path) => readFileSync(path, 'utf8')
+// A pattern that matches nothing raises nothing
+for (const { managerFilePatterns: files, matchStrings, depNameTemplate } of JSON.parse(read('renovate.json')).customManagers)
+  for (const file of files.filter(existsSync))
+    for (const pattern of matchStrings)
+      assert.match(read(file), new RegExp(pattern), `renovate.json finds no version of ${depNameTemplate} in ${file}`)
+const templates = '.github/ISSUE_TEMPLATE'
+for (const file of readdirSync(templates).filter((name) => name !== 'config.yml')) {
+  const { name, description, body } = parse(read(`${templates}/${file}`))
+  assert.ok(name && description, file)
+  const ids = body.filter(({ type }) => type !== 'markdown').map(({ id, attributes }) => attributes.label && id)
+  assert.ok(ids.every(Boolean) && new Set(ids).size === ids.length, `${file}: each field has a name and a label of its own`)
+}
+JS
 if [[ -e test/deploy/helm.sh ]]; then
   tested=$(sed -nE 's/^HELM_VERSION=//p' test/deploy/helm.sh) used=$(sed -nE 's/^ +HELM_VERSION: //p' .github/workflows/release.yml)
   [[ $tested == "$used" ]] || fail "the chart is tested with Helm $tested, and released with $used"
