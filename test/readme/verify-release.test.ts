@@ -66,6 +66,15 @@ t.test('what is asked of the image is what the workflow adds to it', async (t) =
   ])
 })
 
+t.test('the lists of what is inside are verified with the files that the workflow publishes', async (t) => {
+  const list = 'story-images.cdx.json'
+  t.same(await callsOf(t, 'lists'), [['cosign', 'verify-blob', list, '--bundle', `${list}.sigstore.json`, ...IDENTITY]])
+  const { run } = jobs.github.steps.at(-1)
+  t.match(run, 'cosign sign-blob --yes --bundle "$file.sigstore.json" "$file"')
+  t.match(run, '"$RUNNER_TEMP"/story-images*.sigstore.json')
+  t.equal(jobs.github.permissions['id-token'], 'write')
+})
+
 t.test('both packages are published with the provenance that npm checks', async (t) => {
   t.same(await callsOf(t, 'packages'), [['npm', 'audit', 'signatures']])
   for (const folder of ['.', 'packages/client']) {
