@@ -92,8 +92,9 @@ export class Purger {
   readonly add = (ids: readonly string[]): void => {
     const lost: string[] = []
     for (const id of ids) {
-      if (this.#ids.size < MAX_WAITING || this.#ids.has(id)) this.#ids.add(id)
-      else lost.push(id)
+      // A copy: an id that is a slice of the keys of a page would keep all of them
+      if (this.#ids.size < MAX_WAITING) this.#ids.add(Buffer.from(id).toString())
+      else if (!this.#ids.has(id)) lost.push(id)
     }
     if (lost.length > 0) this.#events.onLost(lost, new QueueFull())
     if (this.#ids.size > 0) this.#running ??= this.#run()
