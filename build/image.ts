@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { copyFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { copyLockFile } from './copy-lock-file.mjs'
 import { builtManifest } from './manifest.ts'
 
 /**
@@ -24,7 +25,7 @@ await rm(out, { recursive: true, force: true })
 await mkdir(out, { recursive: true })
 const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
 await writeFile(join(out, 'package.json'), `${JSON.stringify(builtManifest(manifest), null, 2)}\n`)
-for (const name of ['package-lock.json', '.npmrc']) await copyFile(join(ROOT, name), join(out, name))
+copyLockFile(out)
 // Given the whole lock file, npm removes from it what is not needed, and takes the versions of the rest
 const install = ['install', '--omit=dev', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund']
 execFileSync('npm', [...install, '--os=linux', '--libc=glibc', `--cpu=${processor}`], { cwd: out, stdio: 'inherit' })

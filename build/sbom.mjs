@@ -3,10 +3,11 @@
 //
 //   node build/sbom.mjs FOLDER
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { copyLockFile } from './copy-lock-file.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const { overrides } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
@@ -28,7 +29,7 @@ try {
       join(alone, 'package.json'),
       JSON.stringify({ name, version, description, license, dependencies, overrides: plain }),
     )
-    for (const file of ['package-lock.json', '.npmrc']) copyFileSync(join(ROOT, file), join(alone, file))
+    copyLockFile(alone)
     const npm = (...args) => execFileSync('npm', args, { cwd: alone, encoding: 'utf8', maxBuffer: 2 ** 26 })
     // Removes from the lock file what is not needed
     npm('install', '--package-lock-only', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund')

@@ -149,7 +149,8 @@ t.test(
       const packages = await packagesIn(app)
       for (const name of ['sharp', 'fs-native-extensions']) t.ok(packages.includes(name), name)
       t.same(
-        packages.filter((name) => /^@img\/sharp/.test(name)),
+        // npm 10, which the image is not built with, installs one for WebAssembly too
+        packages.filter((name) => /^@img\/sharp(?!-wasm32)/.test(name)),
         [`@img/sharp-libvips-linux-${processor}`, `@img/sharp-linux-${processor}`],
       )
       for (const name of packages) {

@@ -108,13 +108,18 @@ const read = (name) => {
   assert.equal(bom.metadata.component.purl, `pkg:npm/${name}@${version}`)
   return bom.components.map((component) => component['bom-ref']).sort()
 }
-// What the lock file has of it. Without what is only for Bare, another runtime, and what only the client needs
+// What the lock file has of it, without what only the client needs
 const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8'))
-const locked = Object.entries(packages)
-  .filter(([path, { dev, devOptional, link }]) => path.startsWith('node_modules/') && !dev && !devOptional && !link)
-  .map(([path, { name, version }]) => `${name ?? path.replace(/.*node_modules\//, '')}@${version}`)
+const named = (isMeant) =>
+  Object.entries(packages)
+    .filter(([path, entry]) => path.startsWith('node_modules/') && !entry.dev && !entry.link && isMeant(entry))
+    .map(([path, { name, version }]) => `${name ?? path.replace(/.*node_modules\//, '')}@${version}`)
+const locked = named(({ devOptional }) => !devOptional)
 const ofClient = locked.filter((name) => /^openapi-(fetch|typescript-helpers)@/.test(name))
-const server = read('story-images')
+// For another runtime than Node.js; npm 10 lists them and npm 11 does not
+const optional = named(({ devOptional }) => devOptional)
+// npm 10 lists a package once for each copy
+const server = [...new Set(read('story-images'))].filter((name) => !optional.includes(name))
 assert.deepEqual(server, [...new Set(locked)].filter((name) => !ofClient.includes(name)).sort())
 assert.deepEqual(read('story-images-client'), ofClient.sort())
 console.log(`the lists of what is inside are complete: ${server.length} packages of the server`)
