@@ -120,7 +120,7 @@ export const ConfigSchema = Type.Object({
     description: 'Prefix of every key; `images/` makes the keys of a bucket behind a CDN match the public paths',
     default: '',
     example: 'images/',
-    pattern: "^((?!\\.{1,2}/)[A-Za-z0-9!_.*'()-]+/)*$",
+    pattern: "^(?!(.*/)?\\.{1,2}/)([A-Za-z0-9!_.*'()-]+/)*$",
     must: 'empty, or names (no "." and "..") each followed by "/"',
   }),
   S3_ENDPOINT: optionalText('URL of an S3 server other than AWS', {
@@ -357,13 +357,14 @@ export function loadEnvFile(path: string, environment: NodeJS.ProcessEnv): void 
   }
 }
 
-type OptionSchema = TSchema & {
+export type OptionSchema = TSchema & {
   readonly type?: string
   readonly unit?: 'count' | 'bytes' | 'milliseconds'
   readonly default?: unknown
   readonly description: string
   readonly example: string
   readonly must?: string
+  readonly pattern?: string
   readonly isGood?: TextOptions['isGood']
   readonly isSecret?: true
   readonly minimum?: number
@@ -397,13 +398,13 @@ function allowed({ type, unit, must, minimum = 0, maximum = 0, anyOf }: OptionSc
   return must ?? 'some text'
 }
 
-function formatBytes(value: number): string {
+export function formatBytes(value: number): string {
   if (value === 0) return '0'
   if (value % GIB === 0) return `${value / GIB}GiB`
   return value % MIB === 0 ? `${value / MIB}MiB` : `${value / KIB}KiB`
 }
 
-function formatDuration(value: number): string {
+export function formatDuration(value: number): string {
   if (value === 0) return '0s'
   if (value % HOUR === 0) return `${value / HOUR}h`
   if (value % MINUTE === 0) return `${value / MINUTE}m`

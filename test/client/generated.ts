@@ -1,4 +1,5 @@
 import openapiTypes, { astToString } from 'openapi-typescript'
+import { chartFiles } from '../../build/chart.ts'
 import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { openMemoryStore } from '../attack/memory-store.ts'
@@ -22,11 +23,12 @@ export async function documentOf(environment: Readonly<Record<string, string>> =
   return body
 }
 
-/** The committed files that are made of the server, by their paths in the repository. */
+/** The committed files that are made of others, by their paths in the repository. */
 export async function generatedFiles(): Promise<Readonly<Record<string, string>>> {
   const document = JSON.parse(await documentOf())
   return {
     'docs/openapi.json': `${JSON.stringify(document, null, 2)}\n`,
     'packages/client/src/api.ts': HEADER + astToString(await openapiTypes(document)),
+    ...(await chartFiles()),
   }
 }
