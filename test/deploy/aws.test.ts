@@ -5,7 +5,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { memoryOf } from '../../build/memory-limit.ts'
 import { ConfigSchema, readConfig } from '../../src/config.ts'
-import { examplesOf, ROOT, run } from '../support/examples.ts'
+import { blocksOf, examplesOf, ROOT, run } from '../support/examples.ts'
 import { isAllowed, readTemplate, resolveTemplate } from './template.ts'
 
 /** The template says the same as the files that it is made of; test/deploy/aws.sh makes its stack. */
@@ -32,7 +32,7 @@ const environmentOf = (stack: Stack): Record<string, string> =>
   Object.fromEntries(
     container(stack).Environment.map(({ Name, Value }: Record<string, unknown>) => [
       Name,
-      `${Value}`.replace('<Bucket>', 'bucket'),
+      `${Value}`.replace('<Bucket>', 'bucket').replace('<Distribution>', 'E1EXAMPLE'),
     ]),
   )
 const attributes = (of: { Key: string; Value: string }[]) =>
@@ -47,7 +47,15 @@ t.test('the role of the tasks may do what deploy/aws-iam-policy.json says', asyn
     allowed({ Prefix: 'images/' }),
     JSON.parse(policy.replaceAll('BUCKET/', 'BUCKET/images/').replaceAll('BUCKET', '<Bucket>')),
   )
-  t.equal(of('TaskRole').Policies.length, 1)
+  t.same(
+    of('TaskRole', resolveTemplate(template, NO_CLOUDFRONT)).Policies.map(
+      ({ PolicyName }: { PolicyName: string }) => PolicyName,
+    ),
+    ['bucket'],
+  )
+  const blocks = blocksOf(await read('docs/cdn.md')).map(({ code }) => code)
+  const purge = blocks.find((code) => code.includes('cloudfront:CreateInvalidation')) ?? ''
+  t.same(of('TaskRole').Policies[1].PolicyDocument, JSON.parse(purge.replace('E1EXAMPLE', '<Distribution>')))
   t.notOk('ManagedPolicyArns' in of('TaskRole'))
 })
 
@@ -286,6 +294,8 @@ t.test('without CloudFront there is nothing of it, and the URL is that of the lo
     [],
   )
   t.notMatch(JSON.stringify(stack), /<Distribution/)
+  t.equal(environmentOf(stack).PURGE_URL, '')
+  t.equal(environmentOf(make()).PURGE_URL, 'cloudfront-tags:E1EXAMPLE')
   t.equal(stack.outputs.Url?.Value, 'http://<LoadBalancer.DNSName>')
 })
 
