@@ -37,13 +37,6 @@ tools() {
     example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml
   crds "sigs.k8s.io/gateway-api@$GATEWAY_API_VERSION" config/crd/standard/gateway.networking.k8s.io_httproutes.yaml
 
-  # Of the package with etcd, without its service
-  if command -v etcd >/dev/null; then
-    ln -s "$(command -v etcd)" "$new/etcd"
-  else
-    (cd "$new" && apt-get download -qq etcd-server && dpkg -x etcd-server_*.deb apt && rm etcd-server_*.deb && ln -s apt/usr/bin/etcd .)
-  fi
-
   GOBIN=$new nice -n 19 go install "helm.sh/helm/v4/cmd/helm@$HELM_VERSION" >&2
   module=k8s.io/kubernetes
   kubernetes=$(cd $PLANE && go list -m -f '{{.Version}}' $module)
@@ -56,6 +49,12 @@ tools() {
   mv "$new" "$BIN"
   # Those of earlier versions
   find "$CACHE" -maxdepth 1 -name 'bin-*' ! -path "$BIN" -exec rm -rf {} +
+}
+
+# Of the package with etcd, without its service
+etcd_server() {
+  PATH=$BIN:$PATH command -v etcd >/dev/null && return
+  (cd "$BIN" && apt-get download -qq etcd-server && dpkg -x etcd-server_*.deb apt && rm etcd-server_*.deb && ln -s apt/usr/bin/etcd .) >&2
 }
 
 crds() { # MODULE@VERSION FILE…
@@ -81,13 +80,13 @@ control_plane() {
     const servers = [0, 0, 0].map(() => require('node:net').createServer().listen(0, '127.0.0.1'))
     setImmediate(() => { console.log(servers.map((s) => s.address().port).join(' ')); servers.forEach((s) => s.close()) })")
   local etcd=http://127.0.0.1:${ports[0]} peer=http://127.0.0.1:${ports[1]} server=https://127.0.0.1:${ports[2]} token
-  "$BIN/etcd" --data-dir "$work/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" --listen-peer-urls "$peer" \
+  etcd --data-dir "$work/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" --listen-peer-urls "$peer" \
     --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer" --unsafe-no-fsync >"$work/etcd.log" 2>&1 &
   pids+=($!)
   token=$(openssl rand -hex 16)
   echo "$token,admin,admin,system:masters" >"$work/tokens.csv"
   openssl genrsa -out "$work/accounts.key" 2048 2>/dev/null
-  "$BIN/kube-apiserver" --etcd-servers "$etcd" --bind-address 127.0.0.1 --secure-port "${ports[2]}" --cert-dir "$work/certificates" \
+  kube-apiserver --etcd-servers "$etcd" --bind-address 127.0.0.1 --secure-port "${ports[2]}" --cert-dir "$work/certificates" \
     --token-auth-file "$work/tokens.csv" --authorization-mode RBAC --service-cluster-ip-range 10.0.0.0/24 \
     --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$work/accounts.key" \
     --service-account-signing-key-file "$work/accounts.key" --endpoint-reconciler-type none >"$work/apiserver.log" 2>&1 &
@@ -115,9 +114,13 @@ YAML
 }
 
 case ${1:-} in
-  tools) tools ;;
+  tools)
+    tools
+    etcd_server
+    ;;
   -* | '')
     tools
+    etcd_server
     trap finish EXIT
     work=$(mktemp -d "${TMPDIR:-/tmp}/story-images-helm-XXXXXX")
     export PATH=$BIN:$PATH PYTHONPATH=$BIN/python HELM_CACHE_HOME=$work/helm HELM_CONFIG_HOME=$work/helm HELM_DATA_HOME=$work/helm
