@@ -51,6 +51,8 @@ export const LIMITS = {
   lists: 64,
   /** Most waiting requests in each queue. Further ones are refused at once: a long queue only makes its clients wait for nothing. */
   waiting: 1000,
+  /** How long a list or an image may wait for its turn, and a variant for a process, in milliseconds. */
+  wait: 10_000,
 }
 export type Limits = Readonly<typeof LIMITS>
 

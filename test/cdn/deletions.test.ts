@@ -7,8 +7,6 @@ import { filePart, multipart, placeStory, smallImage, startApp, storyId } from '
 import { until } from '../support/bodies.ts'
 import { startStandIn } from '../support/stores.ts'
 
-t.setTimeout(60_000)
-
 const image = await smallImage()
 
 /** A CDN that records the tags that it is to purge, and answers by `answer`. */

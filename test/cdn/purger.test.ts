@@ -11,8 +11,6 @@ import { until } from '../support/bodies.ts'
 import { engines } from '../support/engines.ts'
 import { isSigned } from '../support/signature.ts'
 
-t.setTimeout(60_000)
-
 const ids = (count: number) => Array.from({ length: count }, (_, index) => storyId(index + 1))
 
 /** A purger with short delays, and what it has told. */

@@ -10,8 +10,6 @@ import { ROOT } from '../support/examples.ts'
 import { whyNoMount } from '../support/small-disk.ts'
 import { makeFolder } from '../support/stores.ts'
 
-t.setTimeout(240_000)
-
 const run = promisify(execFile)
 const dockerfile = (await readFile(join(ROOT, 'Dockerfile'), 'utf8')).replace(/^#.*\n/gm, '').replace(/\\\n/g, ' ')
 const stage = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '))

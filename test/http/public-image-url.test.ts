@@ -2,8 +2,6 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import t from 'tap'
 import { filePart, multipart, smallImage, startApp } from '../support/app.ts'
 
-t.setTimeout(60_000)
-
 const CDN = 'https://img.example.org/app'
 const image = await smallImage()
 

@@ -52,7 +52,8 @@ export async function startApp(
   })
   const folder = standIn ? undefined : mkdtempSync(join(tmpdir(), 'story-images-'))
   const store = folder ? await openDiskStore(folder) : await openStandIn(standIn as S3StandIn, config.S3_TIMEOUT)
-  const app = await buildApp(config, store, { limits })
+  // Nobody waits too long on a machine that runs several tests at once
+  const app = await buildApp(config, store, { limits: { wait: 600_000, ...limits } })
   const clients = new Set<RawClient>()
   let closing: Promise<void> | undefined
   const close = () => {

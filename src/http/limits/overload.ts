@@ -9,9 +9,6 @@ import { endWhenUnread } from '../send/deliver.ts'
 import { requestsVariant } from '../variant-request.ts'
 import { FairQueue } from './fair-queue.ts'
 
-/** How long a list or an image may wait for its turn, in milliseconds. */
-const QUEUE_TIMEOUT_MS = 10_000
-
 /**
  * Most responses with a variant at once. They are counted apart from images, since a variant may have to be made first. Each makes two
  * calls to the store at a time, so some connections to the store are left for uploads and images.
@@ -60,7 +57,7 @@ export const overloadPlugin = fp(
     })
 
     const options = {
-      timeoutMs: QUEUE_TIMEOUT_MS,
+      timeoutMs: limits.wait,
       maxQueued: limits.waiting,
       refusal: () => new ServerBusy(),
     }

@@ -22,14 +22,11 @@ interface Route {
 
 const URL = '/images/stories/:story_id/:name'
 
-/** Longest wait for a worker, in milliseconds. How many wait is bounded by the requests that run: see overload.ts. */
-const QUEUE_TIMEOUT_MS = 10_000
-
 /** Serves images and their variants. */
 export const imageRoutes: FastifyPluginAsync = async (app) => {
   const { config, store } = app
   const queue = new FairQueue(config.VARIANT_CONCURRENCY, {
-    timeoutMs: QUEUE_TIMEOUT_MS,
+    timeoutMs: app.limits.wait,
     maxQueued: Number.POSITIVE_INFINITY,
     refusal: () => new ServerBusy(),
   })
