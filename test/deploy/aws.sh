@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 # The environment of the caller must not lead the command line to AWS
 unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
 export AWS_ACCESS_KEY_ID=admin AWS_SECRET_ACCESS_KEY=admin-secret AWS_DEFAULT_REGION=eu-central-1
+export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
 export AWS_REGION=$AWS_DEFAULT_REGION AWS_PAGER='' AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=/dev/null
 region=$AWS_DEFAULT_REGION
 
@@ -44,6 +45,12 @@ wait_for() { # WHAT COMMAND…
   fail "$what does not start"
 }
 json() { node -p "((_) => $2)(JSON.parse(require('fs').readFileSync('$1', 'utf8')))"; } # FILE EXPRESSION, in which _ is the content
+example() { # NAME [FROM TO]: runs a command of the page in this shell, with what is on the left replaced
+  local code
+  code=$(<"$work/$1")
+  if (($# > 1)); then code=${code//"$2"/$3}; fi
+  eval "$code"
+}
 ts() { node --import ./build/typescript.mjs "$@"; }
 
 # Kept between runs: 320 MB, which take half a minute to install
@@ -56,12 +63,12 @@ if [[ ! -e $tools/ready ]]; then
 fi
 
 # W1030 and W1033 take empty defaults for values of resources, from which conditions keep them
-lint() { "$tools/bin/cfn-lint" --include-checks I --ignore-checks W1030 W1033 -- "$1"; }
+lint() { "$tools/bin/cfn-lint" --format parseable --include-checks I --ignore-checks W1030 W1033 -- "$@"; }
 template=deploy/aws/story-images.yaml
-lint "$template" || fail 'cfn-lint'
 sed 's/CacheTagConfig/CacheTagsConfig/' "$template" >"$work/wrong.yaml"
-if lint "$work/wrong.yaml" >/dev/null; then fail 'cfn-lint finds no wrong property'; fi
-ok 'cfn-lint, which would find a wrong property'
+if lint "$template" "$work/wrong.yaml" >"$work/lint"; then fail 'cfn-lint finds no wrong property'; fi
+same 'cfn-lint finds nothing, except the property that is wrong on purpose' \
+  "$(cut -d : -f 1,6 "$work/lint")" "$work/wrong.yaml:E3002"
 (($(wc -c <"$template") <= 51200)) || fail 'the template is too long for a request without a bucket'
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -74,12 +81,13 @@ enforce() { curl -sf -o /dev/null -X POST -H 'Content-Type: text/plain' --data "
 
 # From nothing to a stack, as the page says, but for the image, which needs Docker
 docker() { cat >/dev/null; echo "docker $*" >>"$work/docker"; }
-eval "$(ts test/deploy/example.ts docs/run-on-aws.md image)" >/dev/null </dev/null
+ts test/deploy/write-examples.ts docs/run-on-aws.md "$work"
+example image >/dev/null </dev/null
 same 'the image that is built is the one that is pushed' \
   "$(sed -nE 's/^docker build -t (\S+) \.$/\1/p' "$work/docker")" "$(sed -nE 's/^docker push //p' "$work/docker")"
-eval "$(ts test/deploy/example.ts docs/run-on-aws.md key)"
+example key
 ts test/deploy/template-for-moto.ts >"$work/template.json"
-eval "$(ts test/deploy/example.ts docs/run-on-aws.md deploy "$template" "$work/template.json")" >/dev/null
+example deploy "$template" "$work/template.json" >/dev/null
 
 stack='story-images'
 described() { aws cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].$1" --output text; }
@@ -96,7 +104,7 @@ aws cloudformation create-stack --stack-name "$stack" --template-body "file://$w
   --parameters $network ParameterKey=CloudFront,ParameterValue=false ParameterKey=Image,ParameterValue=example/story-images:0.1.0 \
   "ParameterKey=ApiKeys,ParameterValue=app:read+write+delete:${hash:?}" >/dev/null
 same 'the stack without CloudFront is made' "$(described StackStatus)" CREATE_COMPLETE
-eval "$(ts test/deploy/example.ts docs/run-on-aws.md url '--stack-name story-images' "--stack-name $stack")"
+example url 'stack-name story-images' "stack-name $stack"
 [[ ${url:?} == http://*.elb.amazonaws.com ]] || fail "the URL is '$url'"
 ok 'the URL is that of the load balancer'
 bucket=$(described "Outputs[?OutputKey=='Bucket'].OutputValue")
@@ -128,6 +136,8 @@ credentials=(
   AWS_SESSION_TOKEN="$(json "$work/credentials.json" _.SessionToken)"
 )
 mapfile -t environment < <(json "$work/environment.json" '_.map((one) => one.name + "=" + one.value).join("\n")')
+# Read below, perhaps before the server has begun
+: >"$work/server.log"
 # Moto is not reached by https://BUCKET.s3.REGION.amazonaws.com
 env "${credentials[@]}" "${environment[@]}" SIGNING_SECRETS="$(printf 's%.0s' {1..64})" AWS_ENDPOINT_URL_S3="$endpoint" HOST=127.0.0.1 PORT=0 \
   SHUTDOWN_DELAY=0s MAX_EVENT_LOOP_DELAY=1m node dist/server.js >"$work/server.log" &
@@ -137,7 +147,7 @@ wait_for 'the server' listens
 
 same 'without a key an upload is refused' \
   "$(curl -s -o /dev/null -w '%{http_code}' -F files=@docs/images/image1.jpg "$url/api/v1/images/upload")" 401
-eval "$(ts test/deploy/example.ts docs/run-on-aws.md upload)" >"$work/story.json"
+example upload >"$work/story.json"
 story=$(json "$work/story.json" _.story_id)
 path=$(json "$work/story.json" '_.image_paths[0]')
 with_key() { curl -sSf -H "Authorization: Bearer $STORY_IMAGES_KEY" "$@"; }
@@ -172,7 +182,7 @@ ok 'the server ends well'
 # The stack goes, the bucket stays
 enforce inf
 aws s3api put-object --bucket "$bucket" --key stories/kept >/dev/null
-eval "$(ts test/deploy/example.ts docs/run-on-aws.md delete '--stack-name story-images' "--stack-name $stack")"
+example delete 'stack-name story-images' "stack-name $stack"
 if described StackStatus 2>/dev/null; then fail 'the stack is not deleted'; fi
 aws s3api head-object --bucket "$bucket" --key stories/kept >/dev/null || fail 'the bucket is gone with its stack'
 ok 'the bucket stays after the stack'
