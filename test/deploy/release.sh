@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What checks of releases can do without GitHub: the workflows by actionlint (which runs shellcheck on their scripts) and zizmor, the
-# versions of all parts, the lists of what the packages are made of, and that the packages can be packed. Needs Go, Python and node_modules.
+# versions of all parts, the lists of what the packages are made of, and that the packages can be packed. Needs Go, Python, node_modules and `npm run build`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
