@@ -24,11 +24,11 @@ const BYTE = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
 const NETWORK = `(${BYTE}(\\.${BYTE}){3}(/(3[0-2]|[12]\\d|[1-9]))?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(/(12[0-8]|1[01]\\d|[1-9]\\d?))?)`
 
 /** What a pod needs otherwise than the server, or what src/config.ts checks by code. */
-const OF_THE_CHART: Readonly<Record<string, Check>> = {
+const CHART_CHECKS: Readonly<Record<string, Check>> = {
   // A pod has to be reached from outside
   HOST: { enum: ['0.0.0.0', '::'] },
   PORT: { minimum: 1, pattern: numbers(1, 65535) },
-  // Parsers of URLs and of JSON refuse a little more
+  // The server's parsers of URLs and JSON refuse a few more values
   PUBLIC_IMAGE_URL: { not: { type: 'string', pattern: '/\\.{1,2}(/|$)' } },
   PURGE_URL: {},
   PURGE_BODY: { pattern: '\\{tags\\}' },
@@ -45,7 +45,7 @@ const MILLISECONDS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
  */
 function settingSchema(name: string, option: OptionSchema): Schema {
   const about = { description: option.description, examples: [option.example] }
-  const { enum: choices, ...schema } = { ...checkOf(name, option), ...OF_THE_CHART[name] }
+  const { enum: choices, ...schema } = { ...checkOf(name, option), ...CHART_CHECKS[name] }
   if (choices) return { ...about, enum: [...choices, null] }
   return { ...about, ...schema, type: [...(schema.type ?? []), 'null'] }
 }
@@ -64,7 +64,7 @@ function checkOf(name: string, option: OptionSchema): Check {
   if (option.unit === 'bytes') return { ...number, pattern: quantities(minimum, maximum, BYTES, formatBytes) }
   if (option.unit === 'milliseconds')
     return { type: ['string'], pattern: quantities(minimum, maximum, MILLISECONDS, formatDuration) }
-  if (option.isGood && !OF_THE_CHART[name]) throw new Error(`build/chart.ts needs to know how to check ${name}`)
+  if (option.isGood && !CHART_CHECKS[name]) throw new Error(`build/chart.ts needs to know how to check ${name}`)
   // Helm's patterns are those of Go, which look neither ahead nor back
   const [, not, rest] = /^\^\(\?!((?:[^()]|\([^()]*\))*)\)(.*)$/.exec(option.pattern ?? '') ?? []
   const positive = rest === undefined ? option.pattern : `^${rest}`

@@ -168,12 +168,12 @@ function purgeEvents(log: FastifyBaseLogger, metrics: Metrics): PurgeEvents {
       metrics.purgeFailed()
       log.warn({ err, retryIn: Math.round(delay) }, 'the CDN could not be told of deleted stories')
     },
-    onLost(ids, err) {
-      metrics.purged('lost', ids.length)
-      log.error(
-        { err, count: ids.length, stories: ids.slice(0, LOGGED_STORIES) },
-        'the CDN was not told of deleted stories, and may serve their images until they expire',
-      )
+    onLost({ count, ids }, err) {
+      metrics.purged('lost', count)
+      const text = 'the CDN was not told of deleted stories, and may serve their images until they expire'
+      if (ids.length === 0) log.error({ err, count }, text)
+      for (let at = 0; at < ids.length; at += LOGGED_STORIES)
+        log.error({ err, count, stories: ids.slice(at, at + LOGGED_STORIES) }, text)
     },
   }
 }

@@ -222,12 +222,13 @@ export const ConfigSchema = Type.Object({
     maximum: 24 * HOUR,
   }),
   CACHE_CONTROL: text(
-    '`Cache-Control` of images. A deleted image leaves every cache after `max-age`. By default `private, max-age=3600, immutable` with `PRIVATE_IMAGES`',
+    '`Cache-Control` of images: how long caches may serve them, also after a deletion. By default `private, max-age=3600, immutable` with `PRIVATE_IMAGES`',
     {
       default: 'public, max-age=86400, immutable',
       example: 'public, max-age=3600',
-      pattern: '^[\\x20-\\x7e]+$',
-      must: 'one line of ASCII',
+      // With other spaces, servers and proxies sign it in different ways
+      pattern: '^[\\x21-\\x7e]+( [\\x21-\\x7e]+)*$',
+      must: 'one line of ASCII, with single spaces inside',
     },
   ),
   PUBLIC_IMAGE_URL: optionalText(
@@ -257,7 +258,9 @@ export const ConfigSchema = Type.Object({
   PURGE_HEADER: optionalText('A header of that request, which authorizes it', {
     example: 'Authorization: Bearer the-token-of-the-cdn',
     pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ ]*[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
-    must: 'the name of a header, a colon, and its value in ASCII',
+    must: 'the name of a header that no request has by itself, a colon, and its value in ASCII',
+    isGood: (value) =>
+      !/^(host|connection|content-.*|expect|keep-alive|te|trailer|transfer-encoding|upgrade):/i.test(value),
     isSecret: true,
   }),
   LOG_LEVEL: Type.Union(
@@ -299,6 +302,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const idle = Object.keys(ConfigSchema.properties).find((name) => name.startsWith('S3_') && environment[name])
   if (config.S3_BUCKET === undefined && idle !== undefined) {
     throw new ConfigError(`${idle} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`)
+  }
+  if (environment.PURGE_BODY && config.PURGE_URL?.includes('{tag}')) {
+    throw new ConfigError(
+      'PURGE_BODY is set, but PURGE_URL has {tag}, so its requests have no body; leave out one of the two',
+    )
   }
   const unused = ['PURGE_BODY', 'PURGE_HEADER'].find((name) => environment[name])
   if (unused !== undefined && !config.PURGE_URL?.startsWith('http')) {

@@ -21,6 +21,9 @@ const PROBE_MS = 2000
 /** How long a server that failed may take to close, in milliseconds. */
 const FAILED_EXIT_MS = 5000
 
+/** Before the process is ended for what still runs, purges that wait get this time, in milliseconds. */
+const PURGES_MS = 12_000
+
 /**
  * Runs the server until a signal ends the process. Reads the configuration from the environment and a file `.env`.
  *
@@ -69,6 +72,8 @@ export async function serve(): Promise<void> {
     }
     const sweepsStopped = stopSweeps()
     app.shutdown.begun = true
+    // Not only at the end: requests that take too long end the process before that
+    setTimeout(() => app.purger?.close(), Math.max(0, delay - PURGES_MS)).unref()
     if (!err && config.SHUTDOWN_DELAY > 0) {
       app.log.info({ signal }, 'shutting down: no longer ready, but still serving')
       await sleep(config.SHUTDOWN_DELAY)

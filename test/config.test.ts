@@ -278,7 +278,7 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
   CACHE_CONTROL: {
     default: 'public, max-age=86400, immutable',
     valid: [['no-cache', 'no-cache']],
-    invalid: ['a\nb', 'a\r\nSet-Cookie: b', 'ä'],
+    invalid: ['a\nb', 'a\r\nSet-Cookie: b', 'ä', 'no-cache,  private', ' no-cache', 'no-cache '],
   },
   PUBLIC_IMAGE_URL: {
     valid: [
@@ -330,7 +330,16 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
       ['Fastly-Key: secret', 'Fastly-Key: secret'],
       ['Authorization:Bearer secret', 'Authorization:Bearer secret'],
     ],
-    invalid: ['secret', 'Authorization Bearer: ', ': secret', 'A: b\r\nC: d', 'A: ä', 'A: b '],
+    invalid: [
+      'secret',
+      'Host: a',
+      'content-type: a/b',
+      'Authorization Bearer: ',
+      ': secret',
+      'A: b\r\nC: d',
+      'A: ä',
+      'A: b ',
+    ],
   },
   LOG_LEVEL: {
     default: 'info',
@@ -411,6 +420,10 @@ t.test('what belongs to a webhook is refused without one', async (t) => {
     t.throws(() => readConfig({ PURGE_URL, PURGE_BODY: '{"a":{tags}}' }), /^PURGE_BODY is set, but PURGE_URL is not/)
     t.doesNotThrow(() => readConfig({ PURGE_URL, PURGE_BODY: '', PURGE_HEADER: '' }))
   }
+  t.throws(
+    () => readConfig({ PURGE_URL: 'http://varnish/purge/{tag}', PURGE_BODY: '{"a":{tags}}' }),
+    /^PURGE_BODY is set, but PURGE_URL has \{tag\}/,
+  )
 })
 
 t.test('the hash of an empty key is refused, whatever else is right', async (t) => {

@@ -8,10 +8,10 @@ const ENDPOINT = 'https://cloudfront.amazonaws.com'
 const VERSION = '2020-05-31'
 
 /**
- * Stories above which one path stands for all of them. Each path and each tag is counted on the bill; and only 15 paths with a wildcard may
- * be in progress at once (AWS, "Quotas on invalidations").
+ * Most stories that are invalidated one by one; above that, one path covers all. Each path and each tag is counted on the bill, and only 15
+ * paths with a wildcard may be in progress at once (AWS, "Quotas on invalidations").
  */
-const MOST = { tags: 100, paths: 15 }
+const MAX_BATCH = { tags: 100, paths: 15 }
 
 /**
  * Purges by invalidations of CloudFront (AWS, "CreateInvalidation"), with the credentials that the AWS SDK finds.
@@ -35,34 +35,36 @@ export function cloudfront(distribution: string, by: 'tags' | 'paths', root: str
     return opening
   }
 
-  function itemsOf(ids: readonly string[]): string[] {
-    if (ids.length > MOST[by]) return [`${root}/images/stories/*`]
-    return ids.map((id) => (by === 'tags' ? `#${id}` : `${root}/images/stories/${id}/*`))
+  async function invalidate(items: readonly string[], signal: AbortSignal): Promise<void> {
+    const body = invalidation(items)
+    const headers = await (await open()).sign(
+      {
+        method: 'POST',
+        protocol,
+        hostname,
+        path: pathname,
+        query: {},
+        headers: {
+          host,
+          'content-type': 'application/xml',
+          'x-amz-content-sha256': createHash('sha256').update(body).digest('hex'),
+        },
+      },
+      Date.now(),
+    )
+    const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal })
+    const text = await response.text()
+    if (!response.ok) throw refusalOf(response, /<Code>(\w+)<\/Code>/.exec(text)?.[1])
   }
 
   return {
-    batch: Number.POSITIVE_INFINITY,
-    async send(ids, signal) {
-      const body = invalidation(itemsOf(ids))
-      const headers = await (await open()).sign(
-        {
-          method: 'POST',
-          protocol,
-          hostname,
-          path: pathname,
-          query: {},
-          headers: {
-            host,
-            'content-type': 'application/xml',
-            'x-amz-content-sha256': createHash('sha256').update(body).digest('hex'),
-          },
-        },
-        Date.now(),
-      )
-      const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal })
-      const text = await response.text()
-      if (!response.ok) throw refusalOf(response, /<Code>(\w+)<\/Code>/.exec(text)?.[1])
-    },
+    maxBatch: MAX_BATCH[by],
+    send: (ids, signal) =>
+      invalidate(
+        ids.map((id) => (by === 'tags' ? `#${id}` : `${root}/images/stories/${id}/*`)),
+        signal,
+      ),
+    sendAll: (signal) => invalidate([`${root}/images/stories/*`], signal),
   }
 }
 

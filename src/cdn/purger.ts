@@ -1,36 +1,44 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Most stories that wait, some 2 MB. Of further ones the CDN is not told. */
-export const MAX_WAITING = 20_000
+/** Most stories in the queue, some 2 MB. Further ones are lost. */
+export const MAX_QUEUED = 20_000
 
-/** How long deletions are gathered for one request, in milliseconds. */
-const GATHER_MS = 250
+/** How long the first deletion waits for others, to share a request with them, in milliseconds. */
+const BATCH_DELAY_MS = 250
 
 /** How long a request may take, in milliseconds. */
-const REQUEST_MS = 10_000
+const REQUEST_TIMEOUT_MS = 10_000
 
-/** Tries of one request, over some 20 minutes. */
-const TRIES = 12
+/** Over a quarter of an hour. */
+const MAX_ATTEMPTS = 12
 const FIRST_DELAY_MS = 1000
-const LONGEST_DELAY_MS = 5 * 60_000
+const MAX_DELAY_MS = 5 * 60_000
 
 /** How long `close` waits, in milliseconds. */
-const CLOSE_MS = 10_000
+const CLOSE_TIMEOUT_MS = 10_000
 
 /** A CDN that can forget the images of stories. */
 export interface PurgeTarget {
   /** Most stories of one request. */
-  readonly batch: number
+  readonly maxBatch: number
   /** @throws {PurgeRefused} and errors of the network */
   send(ids: readonly string[], signal: AbortSignal): Promise<void>
+  /** Purges all stories, which is done when more than `maxBatch` wait. Rejects as `send` does. */
+  readonly sendAll?: (signal: AbortSignal) => Promise<void>
 }
 
 export interface PurgeEvents {
   readonly onPurged: (count: number) => void
   /** Gets the error of a request, and milliseconds until the next try. */
   readonly onFailed: (error: unknown, delay: number) => void
-  /** Gets the stories of which the CDN is not told, and why. */
-  readonly onLost: (ids: readonly string[], error: unknown) => void
+  /** Gets stories that are given up, and the error. */
+  readonly onLost: (lost: LostPurges, error: unknown) => void
+}
+
+export interface LostPurges {
+  readonly count: number
+  /** None where a purge of all stories stood for them. */
+  readonly ids: readonly string[]
 }
 
 /** A response of the CDN that is not a success. */
@@ -52,7 +60,7 @@ export class PurgeRefused extends Error {
 
 class QueueFull extends Error {
   override readonly name = 'QueueFull'
-  override readonly message = `More than ${MAX_WAITING} deleted stories wait for the CDN`
+  override readonly message = `More than ${MAX_QUEUED} deleted stories wait for the CDN`
 }
 
 /** Returns the error of a response that is not a success. */
@@ -62,14 +70,16 @@ export function refusalOf(response: Response, code?: string): PurgeRefused {
 }
 
 /**
- * Tells a CDN of deleted stories, in the background and in batches, one request after another. Nobody waits for it, and it holds their ids
- * in memory only: of those that wait when the process dies, the CDN is not told.
+ * Tells a CDN of deleted stories, in the background and in batches, one request after another. Callers do not wait. The queue is in memory
+ * only: what is in it is lost if the process dies.
  */
 export class Purger {
   readonly #target: PurgeTarget
   readonly #events: PurgeEvents
   readonly #firstDelay: number
   readonly #ids = new Set<string>()
+  /** Deleted stories for which a purge of all waits. */
+  #inAll = 0
   /** Ends the delays. */
   readonly #closing = new AbortController()
   #deadline: AbortSignal | undefined
@@ -85,75 +95,110 @@ export class Purger {
 
   /** Stories of which the CDN is still to be told. */
   get waiting(): number {
-    return this.#ids.size + this.#inRequest
+    return this.#ids.size + this.#inAll + this.#inRequest
   }
 
   /** Adds stories whose images are gone. Never waits, and never throws. */
   readonly add = (ids: readonly string[]): void => {
+    const { maxBatch, sendAll } = this.#target
     const lost: string[] = []
     for (const id of ids) {
-      // A copy: an id that is a slice of the keys of a page would keep all of them
-      if (this.#ids.size < MAX_WAITING) this.#ids.add(Buffer.from(id).toString())
-      else if (!this.#ids.has(id)) lost.push(id)
+      if (this.#ids.has(id)) continue
+      if (this.#inAll > 0) this.#inAll += 1
+      else if (this.#ids.size < (sendAll ? maxBatch : MAX_QUEUED)) {
+        // A copy: an id that is a slice of the keys of a page would keep all of them
+        this.#ids.add(Buffer.from(id).toString())
+      } else if (sendAll) {
+        this.#inAll = this.#ids.size + 1
+        this.#ids.clear()
+      } else lost.push(id)
     }
-    if (lost.length > 0) this.#events.onLost(lost, new QueueFull())
-    if (this.#ids.size > 0) this.#running ??= this.#run()
+    if (lost.length > 0) this.#events.onLost({ count: lost.length, ids: lost }, new QueueFull())
+    if (this.#hasWork) this.#running ??= this.#run()
   }
 
   /**
-   * Sends what waits, without delays, until a request fails. Resolves when nothing waits, at the latest after 10 seconds. What is added later is
-   * sent the same way, and needs another call.
+   * Sends the queue without delays. Gives up all of it at the first failure, or after 10 seconds. What is added later is sent the same way,
+   * and needs another call.
    */
   async close(): Promise<void> {
     this.#closing.abort()
-    this.#deadline = AbortSignal.timeout(CLOSE_MS)
+    this.#deadline = AbortSignal.timeout(CLOSE_TIMEOUT_MS)
     await this.#running
   }
 
   async #run(): Promise<void> {
-    await this.#delay(GATHER_MS)
-    while (this.#ids.size > 0) {
-      const batch: string[] = []
-      for (const id of this.#ids) {
-        if (batch.length === this.#target.batch) break
-        batch.push(id)
-        this.#ids.delete(id)
-      }
-      this.#inRequest = batch.length
+    while (this.#hasWork) {
+      await this.#delay(BATCH_DELAY_MS)
+      const batch = this.#takeBatch()
+      this.#inRequest = batch.count
       await this.#purge(batch)
       this.#inRequest = 0
     }
     this.#running = undefined
   }
 
-  async #purge(batch: readonly string[]): Promise<void> {
+  get #hasWork(): boolean {
+    return this.#ids.size + this.#inAll > 0
+  }
+
+  /** Without ids for a purge of all. */
+  #takeBatch(): LostPurges {
+    const count = this.#inAll
+    this.#inAll = 0
+    if (count > 0) return { count, ids: [] }
+    const ids: string[] = []
+    for (const id of this.#ids) {
+      if (ids.length === this.#target.maxBatch) break
+      ids.push(id)
+      this.#ids.delete(id)
+    }
+    return { count: ids.length, ids }
+  }
+
+  /** Rejects with the signal's reason when it aborts, whatever the target waits for. */
+  #send({ ids }: LostPurges, signal: AbortSignal): Promise<void> {
+    const { send, sendAll } = this.#target
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason))
+      const sent = ids.length === 0 && sendAll ? sendAll(signal) : send(ids, signal)
+      sent.then(resolve, reject)
+    })
+  }
+
+  async #purge(batch: LostPurges): Promise<void> {
     for (let tries = 1; ; tries++) {
-      const isLast = tries === TRIES || this.#closing.signal.aborted
+      const isLast = tries === MAX_ATTEMPTS || this.#closing.signal.aborted
       try {
         this.#deadline?.throwIfAborted()
-        const timeout = AbortSignal.timeout(REQUEST_MS)
-        await this.#target.send(batch, this.#deadline ? AbortSignal.any([timeout, this.#deadline]) : timeout)
-        return this.#events.onPurged(batch.length)
+        const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+        await this.#send(batch, this.#deadline ? AbortSignal.any([timeout, this.#deadline]) : timeout)
+        return this.#events.onPurged(batch.count)
       } catch (error) {
         if (isLast) return this.#lose(batch, error)
         const retryAfter = error instanceof PurgeRefused ? error.retryAfter * 1000 : 0
         // Servers that failed together do not come back together
         const backoff = this.#firstDelay * 2 ** (tries - 1) * (0.5 + Math.random() / 2)
-        const delay = Math.min(LONGEST_DELAY_MS, Math.max(backoff, retryAfter))
+        const delay = Math.min(MAX_DELAY_MS, Math.max(backoff, retryAfter))
         this.#events.onFailed(error, delay)
         await this.#delay(delay)
       }
     }
   }
 
-  /** Gives stories up. Once the process ends, so are those that wait: the CDN does not respond, and there is no time. */
-  #lose(batch: readonly string[], error: unknown): void {
-    const rest = this.#closing.signal.aborted ? [...this.#ids] : []
-    for (const id of rest) this.#ids.delete(id)
-    this.#events.onLost([...batch, ...rest], error)
+  /** Gives up a batch and, during a shutdown, the rest of the queue too. */
+  #lose(batch: LostPurges, error: unknown): void {
+    let { count, ids } = batch
+    if (this.#closing.signal.aborted) {
+      count += this.#ids.size + this.#inAll
+      ids = [...ids, ...this.#ids]
+      this.#ids.clear()
+      this.#inAll = 0
+    }
+    this.#events.onLost({ count, ids }, error)
   }
 
-  /** Waits, but not while the process ends. */
+  /** Waits, or returns at once during a shutdown. */
   async #delay(milliseconds: number): Promise<void> {
     await sleep(milliseconds, undefined, { signal: this.#closing.signal }).catch(() => {})
   }

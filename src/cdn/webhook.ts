@@ -18,7 +18,7 @@ export function webhook(url: string, body: string, header: string | undefined): 
     headers[header.slice(0, colon)] = header.slice(colon + 1).trim()
   }
   return {
-    batch: isSingle ? 1 : BATCH,
+    maxBatch: isSingle ? 1 : BATCH,
     async send(ids, signal) {
       const response = await fetch(url.replaceAll('{tag}', ids[0] ?? ''), {
         method: 'POST',

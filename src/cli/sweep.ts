@@ -21,9 +21,10 @@ export function sweep(
     const purger = openPurger(config, {
       onPurged() {},
       onFailed() {},
-      onLost(ids, error) {
-        lost += ids.length
-        console.error(`The CDN was not told of ${ids.join(', ')}: ${(error as Error).message}`)
+      onLost({ count, ids }, error) {
+        lost += count
+        const stories = ids.length > 0 ? ids.join(', ') : `${count} stories`
+        console.error(`The CDN was not told of ${stories}: ${(error as Error).message}`)
       },
     })
     const report = await new Sweeper(storyStore(store, config.UPLOAD_TIMEOUT, purger?.add))
