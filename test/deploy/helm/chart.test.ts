@@ -308,7 +308,7 @@ t.test('a change of a setting makes new pods', async (t) => {
   t.equal(await sum('settings.MAX_FILES=1'), await sum('settings.MAX_FILES=1'))
 })
 
-t.test('the network policy lets the server reach its store', async (t) => {
+t.test('the network policy lets the server reach its store and the CDN', async (t) => {
   const ports = async (name: string, set = 'replicas=2') =>
     only(await render('--values', pathOf(name), '--set', set), 'NetworkPolicy').spec.egress.flatMap(
       ({ ports }: Manifest) => ports.map(({ port }: { port: number }) => port),
@@ -319,6 +319,7 @@ t.test('the network policy lets the server reach its store', async (t) => {
   t.same(await ports('disk', 'networkPolicy.enabled=true'), [53, 53])
   t.same(await ports('disk', 'networkPolicy.enabled=true,settings.PURGE_URL=cloudfront-tags:E1EXAMPLE'), [53, 53, 443])
   t.same(await ports('everything'), [53, 53, 443, 80])
+  t.same(await ports('minio', 'settings.PURGE_URL=http://varnish:6081/purge/{tag}'), [53, 53, 9000, 6081, 443])
 })
 
 t.test('the autoscaler sets the number of replicas where there is one', async (t) => {

@@ -124,8 +124,7 @@ limits:
 {{- end -}}
 
 {{/* The port of the store, for the network policy. */}}
-{{- define "story-images.storePort" -}}
-{{- $endpoint := .Values.settings.S3_ENDPOINT | default "https://aws" -}}
-{{- $port := regexFind ":[0-9]+$" (urlParse $endpoint).host | trimPrefix ":" -}}
-{{- $port | default (hasPrefix "https:" $endpoint | ternary "443" "80") -}}
+{{- define "story-images.portOf" -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" -}}
+{{- $port | default (hasPrefix "https:" . | ternary "443" "80") -}}
 {{- end -}}
