@@ -1,8 +1,8 @@
 import type { Config } from '../src/config.ts'
 
 /**
- * Computes how much memory a process and its workers can take, from the settings. docs/memory.md has the same table for people, and a test
- * compares them; the chart and the template take their limits from it. The tests named *memory.long.test.ts measure that the parts hold.
+ * Computes how much memory a process and its workers can take, from the settings. docs/memory.md has the same table for people; tests compare it, the
+ * chart and the template with this. The tests named *memory.long.test.ts measure that the parts hold.
  */
 
 const KIB = 1024
