@@ -15,6 +15,7 @@ const NOT_IN_MOTO = [
   'AWS::CloudFront::ResponseHeadersPolicy',
   'AWS::CloudFront::VpcOrigin',
   'AWS::CloudWatch::Alarm',
+  'AWS::EC2::SecurityGroupEgress',
   'AWS::S3::BucketPolicy',
   'AWS::SecretsManager::Secret',
 ]
