@@ -3,17 +3,10 @@ import { delimiter, join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
 import tap from 'tap'
 import type { Teardown } from './app.ts'
-import { ALL } from './extent.ts'
 
-const SHELLS = ['chromium-headless-shell', 'chrome-headless-shell']
-const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome']
-
-/**
- * Chromium without windows, which takes half the processor time, or a whole browser, which `npm run test:all` prefers; nothing where there
- * is none.
- */
+/** Chromium's shell without windows takes half the processor time of a whole browser. Nothing where there is neither. */
 function findChromium(): string | undefined {
-  const names = ALL ? [...BROWSERS, ...SHELLS] : [...SHELLS, ...BROWSERS]
+  const names = ['chromium-headless-shell', 'chrome-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
   const paths = names.flatMap((name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)))
   return paths.find((path) => {
     try {
