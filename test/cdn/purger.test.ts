@@ -187,6 +187,9 @@ t.test('where one request can purge all stories, none is lost for want of room',
 t.test('a CDN, or what gives the credentials for it, that never responds holds up nothing', async (t) => {
   const { timeout } = AbortSignal
   t.intercept(AbortSignal, 'timeout', { value: () => timeout.call(AbortSignal, 10) })
+  // As the connection that is waited for: the timeout of a signal alone lets the process end
+  const connection = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(connection))
   const { purger, told } = purgerOf({ maxBatch: 10, send: () => new Promise(() => {}) })
   purger.add(ids(1))
   await until(async () => told.failed.length > 1)
