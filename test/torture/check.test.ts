@@ -215,6 +215,20 @@ t.test('an Idempotency-Key stands for one story', async (t) => {
     [],
     'one that failed, and a repetition that did not',
   )
+  t.same(
+    rules(
+      [
+        upload(0, 300, { result: 'refused' }),
+        image(60, 70, OWN),
+        remove(100, 200),
+        upload(5000, 5100, second),
+        list(6000, 6010, [B]),
+      ],
+      KEYED,
+    ),
+    [],
+    'one whose images were deleted while it ran, so that it failed, and a repetition that did not',
+  )
   t.same(rules([upload(0, 100), upload(5000, 5100, second)], KEYED), ['twice'], 'two answers')
   t.ok(
     rules([upload(0, 100), list(6000, 6010, [A, B]), image(6020, 6030, OWN, B)], KEYED).includes('twice'),

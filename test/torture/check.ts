@@ -115,7 +115,9 @@ export function check(history: History): Verdict {
     if (content?.key !== undefined) {
       for (const other of ofContent.get(content.number) ?? []) {
         if (other === life) continue
-        if (other.deleted < read.start) {
+        // Whose upload was answered with an error never was a story: a deletion that met its images says nothing of the key
+        const wasStory = other.refused === Number.POSITIVE_INFINITY
+        if (wasStory && other.deleted < read.start) {
           found.add(
             'deleted',
             `is shown, and ${other.id} of the same Idempotency-Key was deleted with success`,
