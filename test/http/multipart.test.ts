@@ -397,7 +397,7 @@ t.test('a Content-Length that is too long waits no longer than CLIENT_TIMEOUT', 
 })
 
 t.test('an upload that stalls in its first boundary is discarded when it goes on after the response', async (t) => {
-  const server = await startApp(t, { UPLOAD_IDLE_TIMEOUT: '300ms' })
+  const server = await startApp(t, { CLIENT_TIMEOUT: '300ms' })
   const body = multipart([FILE, filePart(Buffer.alloc(2_000_000))])
   const client = await server.connect()
   await client.write(uploadHead(body.length))
