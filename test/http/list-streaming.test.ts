@@ -7,18 +7,15 @@ import { filled, GET } from './long-lists.ts'
 t.test('a list goes out while the store is read', async (t) => {
   const standIn = await filled(t, 50, 10)
   const server = await startApp(t, {}, standIn)
-  let release = () => {}
-  const gate = new Promise<void>((resolve) => {
-    release = resolve
-  })
+  const gate = closedGate()
   standIn.onCall = async ({ n }) => {
-    if (n === 5) await gate
+    if (n === 5) await gate.opened
   }
   const client = await server.connect()
   await client.write(GET)
   t.ok(await eventually(() => client.received.includes(storyId(10))), 'the first pages arrive before the last is read')
   t.notOk(client.received.includes(storyId(40)))
-  release()
+  gate.open()
   const { status, headers, body } = await client.answer()
   t.equal(status, 200)
   t.equal(headers['cache-control'], 'no-store')

@@ -51,16 +51,14 @@ async function sizeOf(socket: Socket, enough: number): Promise<number> {
 
 /** Lists that wait until they are let go. */
 function heldLists() {
-  const state = { running: 0, most: 0, go: () => {} }
-  const gone = new Promise<void>((resolve) => {
-    state.go = resolve
-  })
+  const gate = closedGate()
+  const state = { running: 0, most: 0, go: gate.open }
   // biome-ignore lint/correctness/useYield: an empty list
   async function* list(): AsyncGenerator<ListedObject[]> {
     state.running++
     state.most = Math.max(state.most, state.running)
     try {
-      await gone
+      await gate.opened
     } finally {
       state.running--
     }
