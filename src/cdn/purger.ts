@@ -32,12 +32,13 @@ export interface PurgeEvents {
   /** Gets the error of a request, and milliseconds until the next try. */
   readonly onFailed: (error: unknown, delay: number) => void
   /** Gets stories that are given up, and the error. */
-  readonly onLost: (lost: LostPurges, error: unknown) => void
+  readonly onLost: (batch: Batch, error: unknown) => void
 }
 
-export interface LostPurges {
+/** Deleted stories of which the CDN is told together. */
+export interface Batch {
   readonly count: number
-  /** None where a purge of all stories stood for them. */
+  /** None where a purge of all stories stands for them. */
   readonly ids: readonly string[]
 }
 
@@ -142,8 +143,7 @@ export class Purger {
     return this.#ids.size + this.#inAll > 0
   }
 
-  /** Without ids for a purge of all. */
-  #takeBatch(): LostPurges {
+  #takeBatch(): Batch {
     const count = this.#inAll
     this.#inAll = 0
     if (count > 0) return { count, ids: [] }
@@ -157,7 +157,7 @@ export class Purger {
   }
 
   /** Rejects with the signal's reason when it aborts, whatever the target waits for. */
-  #send({ ids }: LostPurges, signal: AbortSignal): Promise<void> {
+  #send({ ids }: Batch, signal: AbortSignal): Promise<void> {
     const { send, sendAll } = this.#target
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason))
@@ -166,7 +166,7 @@ export class Purger {
     })
   }
 
-  async #purge(batch: LostPurges): Promise<void> {
+  async #purge(batch: Batch): Promise<void> {
     for (let tries = 1; ; tries++) {
       const isLast = tries === MAX_ATTEMPTS || this.#closing.signal.aborted
       try {
@@ -187,7 +187,7 @@ export class Purger {
   }
 
   /** Gives up a batch and, during a shutdown, the rest of the queue too. */
-  #lose(batch: LostPurges, error: unknown): void {
+  #lose(batch: Batch, error: unknown): void {
     let { count, ids } = batch
     if (this.#closing.signal.aborted) {
       count += this.#ids.size + this.#inAll
