@@ -1,8 +1,8 @@
-import type { Config } from '../src/config.ts'
+import { type Config, listConcurrencyOf } from '../src/config.ts'
 
 /**
- * Computes how much memory a process and its workers can take, from the settings. docs/memory.md has the same table for people; tests compare it, the
- * chart and the template with this. The tests named *memory.long.test.ts measure that the parts hold.
+ * Computes how much memory a process and its workers can take, from the settings. Tests compare the table of docs/memory.md, the chart
+ * and the template with it. The tests named *memory.long.test.ts measure that the parts hold.
  */
 
 const KIB = 1024
@@ -41,16 +41,11 @@ export function memoryOf(settings: MemorySettings): Memory {
     'Node.js and the SDK': NODE,
     uploads: settings.UPLOAD_MEMORY,
     images: settings.MAX_DOWNLOADS * DOWNLOAD,
-    lists: LISTS * LIST + listConcurrency(settings) * LISTING_CALL,
+    lists: LISTS * LIST + listConcurrencyOf(settings) * LISTING_CALL,
     connections: CONNECTIONS * CONNECTION,
     variants: settings.VARIANT_CONCURRENCY * WORKER,
   }
   const request = NODE + settings.UPLOAD_MEMORY + settings.VARIANT_CONCURRENCY * ORDINARY_WORKER
   const limit = Object.values(parts).reduce((sum, part) => sum + part, 0)
   return { parts, limitMib: Math.ceil(limit / MIB), requestMib: Math.ceil(request / MIB) }
-}
-
-/** The default depends on the store. */
-function listConcurrency({ LIST_CONCURRENCY, S3_BUCKET, S3_ENDPOINT }: MemorySettings): number {
-  return LIST_CONCURRENCY ?? (S3_BUCKET !== undefined && S3_ENDPOINT === undefined ? 16 : 1)
 }

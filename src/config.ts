@@ -327,6 +327,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return config
 }
 
+/** Returns how many calls may list the store at once. A list of the disk, or of a server nearby, gains nothing by more than one. */
+export function listConcurrencyOf({
+  LIST_CONCURRENCY,
+  S3_BUCKET,
+  S3_ENDPOINT,
+}: Pick<Config, 'LIST_CONCURRENCY' | 'S3_BUCKET' | 'S3_ENDPOINT'>): number {
+  return LIST_CONCURRENCY ?? (S3_BUCKET !== undefined && S3_ENDPOINT === undefined ? 16 : 1)
+}
+
 /** Settings of earlier versions, which are ignored. */
 export const REMOVED_SETTINGS =
   'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING'.split(' ')

@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts'
+import { type Config, listConcurrencyOf } from '../config.ts'
 import { openDiskStore } from './disk/disk-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { S3Settings, StoreLimit } from './s3/s3-store.ts'
@@ -45,7 +45,7 @@ export function bucketSettings(config: Config, bucket: string, { prefixes, scrat
     region: config.S3_REGION ?? (isOwnServer ? 'us-east-1' : undefined),
     forcePathStyle: config.S3_FORCE_PATH_STYLE ?? isOwnServer,
     timeout: config.S3_TIMEOUT,
-    listConcurrency: config.LIST_CONCURRENCY ?? (isOwnServer ? 1 : 16),
+    listConcurrency: listConcurrencyOf(config),
     probe: prefixes[0],
     scratch,
   }
