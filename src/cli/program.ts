@@ -63,7 +63,7 @@ function onServer(command: Command): Command {
     .addHelpText('after', EXIT_CODES)
 }
 
-/** Of a command that prints URLs of images. */
+/** The option of commands that print URLs of images. */
 const imageUrl = () =>
   new Option('--image-url <url>', 'URL of the CDN that serves images, to print; by default the server')
     .env('PUBLIC_IMAGE_URL')

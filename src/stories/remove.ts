@@ -39,7 +39,7 @@ export async function removeStory(store: StoryStore, id: string): Promise<void> 
   }
   const isBuried = !isOld || !keys?.story() || (await bury())
   const removal = new Removal(store, store.onImagesRemoved)
-  // Of an earlier call, which may have ended before caches were told
+  // An earlier call may have deleted the images, and ended before caches were told
   if (!keys) store.onImagesRemoved([id])
   const gone = keys ? await removal.remove([keys], isBuried ? undefined : bury) : []
   removal.throwIfFailed()
