@@ -1,0 +1,141 @@
+/** Returns the index in a chunk, from `at` on, where to stop, or -1 if the whole rest is to be passed. */
+type Finder = (chunk: Buffer, at: number) => number
+
+/** What an edit requests next. */
+type EditRequest =
+  | { readonly keep: number }
+  | { readonly keepUntil: Finder }
+  | { readonly drop: number }
+  | { readonly dropUntil: Finder }
+  | { readonly hold: number }
+  | { readonly put: Uint8Array }
+
+/** Rewrites a file while it streams through. The result of a `yield` are the bytes that were held. What follows its end is dropped. */
+export type Edit<T = void> = Generator<EditRequest, T, Buffer>
+
+/** Passes the next bytes on as they are, however many. */
+export function* keep(bytes: number): Edit {
+  if (bytes > 0) yield { keep: bytes }
+}
+
+/** Passes bytes on until a finder, called with each chunk in turn, returns where to stop. Costs less than many requests. */
+export function* keepUntil(finder: Finder): Edit {
+  yield { keepUntil: finder }
+}
+
+/** Leaves out the next bytes, however many. */
+export function* drop(bytes: number): Edit {
+  if (bytes > 0) yield { drop: bytes }
+}
+
+export function* dropUntil(finder: Finder): Edit {
+  yield { dropUntil: finder }
+}
+
+/** Takes a copy of the next bytes, fewer at the end of the file. They are left out unless they are put. Held in memory, so take few. */
+export function* hold(bytes: number): Edit<Buffer> {
+  return bytes > 0 ? yield { hold: bytes } : NO_BYTES
+}
+
+/** Writes bytes, which then belong to whoever reads the file. */
+export function* put(bytes: Uint8Array): Edit {
+  if (bytes.length > 0) yield { put: bytes }
+}
+
+const NO_BYTES: Buffer = Buffer.alloc(0)
+
+/**
+ * Runs an edit on a stream. Changes chunks in place and holds no more bytes than the edit holds at once. Of the chunks that it returns
+ * for one chunk, at most one is a view of it: a buffer of the pool has one owner.
+ */
+export class EditRun {
+  readonly #edit: Edit
+  #state: IteratorResult<EditRequest, void>
+  /** What has arrived of the bytes to hold, if they arrive in several chunks. */
+  #held: Buffer = NO_BYTES
+  /** How many of the requested bytes have been kept, dropped or held. */
+  #done = 0
+
+  constructor(edit: Edit) {
+    this.#edit = edit
+    this.#state = edit.next()
+  }
+
+  /** Returns what to write for the next chunk of the file, which belongs to the run from now on. */
+  push(bytes: Uint8Array): Uint8Array[] {
+    const written: Uint8Array[] = []
+    let chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    /** Where to read next, and before it, where to write next. */
+    let at = 0
+    let end = 0
+    const flush = () => {
+      if (end > 0) written.push(chunk.subarray(0, end))
+    }
+    while (!this.#state.done) {
+      const request = this.#state.value
+      if ('put' in request) {
+        const { put } = request
+        if (end + put.length <= at) {
+          chunk.set(put, end)
+          end += put.length
+        } else {
+          // In a copy, or there would be two views of the chunk
+          const rest = end > 0 ? Buffer.from(chunk.subarray(at)) : chunk.subarray(at)
+          flush()
+          written.push(put)
+          chunk = rest
+          at = 0
+          end = 0
+        }
+        this.#resume(NO_BYTES)
+        continue
+      }
+      const finder = 'keepUntil' in request ? request.keepUntil : 'dropUntil' in request ? request.dropUntil : undefined
+      let stop: number
+      let isWhole: boolean
+      if (finder) {
+        if (at === chunk.length) break
+        const found = finder(chunk, at)
+        isWhole = found >= 0
+        stop = isWhole ? found : chunk.length
+      } else {
+        const all =
+          'keep' in request ? request.keep : 'drop' in request ? request.drop : (request as { hold: number }).hold
+        if (at === chunk.length && this.#done < all) break
+        stop = at + Math.min(all - this.#done, chunk.length - at)
+        isWhole = this.#done + stop - at === all
+        if ('hold' in request) {
+          if (this.#done === 0) this.#held = Buffer.alloc(all)
+          chunk.copy(this.#held, this.#done, at, stop)
+        }
+        this.#done += stop - at
+      }
+      if ('keep' in request || 'keepUntil' in request) {
+        if (at > end) chunk.copyWithin(end, at, stop)
+        end += stop - at
+      }
+      at = stop
+      if (!isWhole) break
+      this.#resume(this.#held)
+    }
+    flush()
+    return written
+  }
+
+  /** Ends the file: the edit gets what it waits for, as far as it has arrived, and then nothing. Returns what it puts. */
+  end(): Uint8Array[] {
+    const written: Uint8Array[] = []
+    while (!this.#state.done) {
+      const request = this.#state.value
+      if ('put' in request) written.push(request.put)
+      this.#resume('hold' in request ? this.#held.subarray(0, this.#done) : NO_BYTES)
+    }
+    return written
+  }
+
+  #resume(held: Buffer): void {
+    this.#held = NO_BYTES
+    this.#done = 0
+    this.#state = this.#edit.next(held)
+  }
+}
