@@ -1,0 +1,27 @@
+import type { ImageType } from '../types.ts'
+import { type Edit, keepUntil } from './editor.ts'
+
+/** What to remove: every position, or all metadata that the picture does not need. */
+export type Stripped = 'location' | 'all'
+
+/**
+ * Returns the edit that removes metadata from an image. No pixels are decoded: compressed data stays bit for bit the same.
+ *
+ * @param head the start of the file as read to identify it: the same memory that is pushed to the edit first. It may be changed in place,
+ * before this returns.
+ */
+export function stripMetadata(type: ImageType, head: Buffer, what: Stripped): Edit {
+  return STRIP[type](head, what)
+}
+
+const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>> = {
+  jpg: keepAll,
+  png: keepAll,
+  gif: keepAll,
+  webp: keepAll,
+  avif: keepAll,
+}
+
+function keepAll(): Edit {
+  return keepUntil(() => -1)
+}
