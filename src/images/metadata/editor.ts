@@ -1,3 +1,5 @@
+import { bufferPool } from '../../io/buffer-pool.ts'
+
 /** Returns the index in a chunk, from `at` on, where to stop, or -1 if the whole rest is to be passed. */
 type Finder = (chunk: Buffer, at: number) => number
 
@@ -105,8 +107,8 @@ export class EditRun {
         stop = at + Math.min(all - this.#done, chunk.length - at)
         isWhole = this.#done + stop - at === all
         if ('hold' in request) {
-          if (this.#done === 0) this.#held = Buffer.alloc(all)
-          chunk.copy(this.#held, this.#done, at, stop)
+          // As much as has arrived: a file of a few bytes can claim a large block
+          this.#held = Buffer.concat([this.#held, chunk.subarray(at, stop)])
         }
         this.#done += stop - at
       }
@@ -119,7 +121,7 @@ export class EditRun {
       this.#resume(this.#held)
     }
     flush()
-    return written
+    return fitted(bytes, written)
   }
 
   /** Ends the file: the edit gets what it waits for, as far as it has arrived, and then nothing. Returns what it puts. */
@@ -128,7 +130,7 @@ export class EditRun {
     while (!this.#state.done) {
       const request = this.#state.value
       if ('put' in request) written.push(request.put)
-      this.#resume('hold' in request ? this.#held.subarray(0, this.#done) : NO_BYTES)
+      this.#resume(this.#held)
     }
     return written
   }
@@ -138,4 +140,17 @@ export class EditRun {
     this.#done = 0
     this.#state = this.#edit.next(held)
   }
+}
+
+/**
+ * Releases the buffer of a chunk of which more than a sixteenth was dropped. What is left gets memory of its own size, so that chunks take
+ * as much memory as their length says.
+ */
+function fitted(chunk: Uint8Array, written: Uint8Array[]): Uint8Array[] {
+  const index = written.findIndex(({ buffer }) => buffer === chunk.buffer)
+  const left = written[index]
+  if (left && left.length >= chunk.length * (15 / 16)) return written
+  if (left) written[index] = new Uint8Array(left)
+  bufferPool.release([chunk])
+  return written
 }
