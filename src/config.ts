@@ -32,6 +32,16 @@ const optionalText = (description: string, options: TextOptions) => Type.Optiona
 
 const flag = (description: string) => Type.Boolean({ description, default: false, example: 'true' })
 
+const oneOf = <const T extends string>(
+  description: string,
+  choices: readonly T[],
+  options: { default: T; example: T },
+) =>
+  Type.Union(
+    choices.map((choice) => Type.Literal(choice)),
+    { description, ...options },
+  )
+
 /** Makes the pattern of a comma-separated list. */
 const listOf = (pattern: string) => `^\\s*${pattern}(\\s*,\\s*${pattern})*\\s*$`
 
@@ -162,6 +172,11 @@ export const ConfigSchema = Type.Object({
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
   }),
+  STRIP_METADATA: oneOf(
+    'What is removed from uploaded images: `location` is every position, `all` is all metadata that the picture does not need, `none` stores images as they were sent',
+    ['location', 'all', 'none'],
+    { default: 'location', example: 'all' },
+  ),
   VARIANT_WIDTHS: text('Widths of variants in pixels, comma-separated', {
     default: '160,320,640,1280,1920',
     example: '320,1280',
@@ -263,10 +278,10 @@ export const ConfigSchema = Type.Object({
       !/^(host|connection|content-.*|expect|keep-alive|te|trailer|transfer-encoding|upgrade):/i.test(value),
     isSecret: true,
   }),
-  LOG_LEVEL: Type.Union(
-    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
-    { description: 'Lowest level that is logged', default: 'info', example: 'debug' },
-  ),
+  LOG_LEVEL: oneOf('Lowest level that is logged', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    default: 'info',
+    example: 'debug',
+  }),
 })
 
 export type Config = Static<typeof ConfigSchema>

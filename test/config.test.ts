@@ -341,6 +341,15 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
       'A: b ',
     ],
   },
+  STRIP_METADATA: {
+    default: 'location',
+    valid: [
+      ['location', 'location'],
+      ['all', 'all'],
+      ['none', 'none'],
+    ],
+    invalid: ['Location', 'gps', 'true', 'location,all'],
+  },
   LOG_LEVEL: {
     default: 'info',
     valid: [

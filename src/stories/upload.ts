@@ -1,7 +1,9 @@
 import { KeyInUse, KeyReused, NoFiles, OutcomeUnknown, UploadSwept, UploadTimeout } from '../errors.ts'
+import { EditRun } from '../images/metadata/editor.ts'
+import { type Stripped, stripMetadata } from '../images/metadata/strip.ts'
 import { type Head, readHead } from '../images/read-head.ts'
 import { NO_BYTES } from '../images/scan.ts'
-import { CONTENT_TYPES, type ImageInfo } from '../images/types.ts'
+import { CONTENT_TYPES, type ImageInfo, type ImageType } from '../images/types.ts'
 import { hashBody } from '../io/hash.ts'
 import { stopwatch } from '../io/stopwatch.ts'
 import { imageKey, newStoryId, recordKey, storyPrefix, WRITTEN_BY_US } from '../layout/story.ts'
@@ -19,6 +21,8 @@ const UNSTORED_IMAGES = 8
 export interface UploadOptions {
   /** Most pixels (width × height) of one image. */
   readonly maxPixels: number
+  /** Metadata that is removed from each image before it is hashed and stored; undefined for none. */
+  readonly strip?: Stripped | undefined
   /** Whether to read ahead while earlier bytes are being stored. Takes more memory. */
   readonly readAhead: boolean
   /** Ends the upload, of which nothing is listed then. Has no effect once every image is stored and the record is being written. */
@@ -144,6 +148,7 @@ class RunningUpload {
     let { bytes: start, info, type, readNext }: Head = await readHead(chunks, number, this.#options.maxPixels)
     await this.#room()
     const isStored = (await this.#earlier) === undefined
+    const rewrite = rewriterOf(type, start, this.#options.strip)
     const key = imageKey(this.#id, number, type)
     this.keys.push(key)
     let size = 0
@@ -157,17 +162,20 @@ class RunningUpload {
       let chunk: Uint8Array | undefined = start
       // Would be held until the image is read
       start = NO_BYTES
-      while (chunk) {
-        size += chunk.length
-        // It takes the memory that the others hold until they are stored
-        if (size > UNSTORED_BYTES && !alone) {
-          alone = true
-          await upload.#othersStored(key)
+      for (;;) {
+        for (const written of rewrite(chunk)) {
+          size += written.length
+          // It takes the memory that the others hold until they are stored
+          if (size > UNSTORED_BYTES && !alone) {
+            alone = true
+            await upload.#othersStored(key)
+          }
+          yield written
         }
-        yield chunk
+        if (!chunk) break
         const next: IteratorResult<Uint8Array> = await upload.orFailure(chunks.next())
         chunk = next.done ? undefined : next.value
-        // A size that comes after more than is held is in the record alone
+        // A size that comes after more than is held is in the record alone. Read here, since the next step may change the chunk
         info ??= readNext(chunk)
       }
       upload.#unstored += size
@@ -284,4 +292,19 @@ class RunningUpload {
   async #othersStored(own: string): Promise<void> {
     await Promise.all([...this.#stores].filter(([key]) => key !== own).map(([, stored]) => stored))
   }
+}
+
+/**
+ * Returns what to store for each chunk of an image, and without one, at its end.
+ *
+ * @param head the first chunk
+ */
+function rewriterOf(
+  type: ImageType,
+  head: Uint8Array,
+  strip: Stripped | undefined,
+): (chunk?: Uint8Array) => Uint8Array[] {
+  if (!strip) return (chunk) => (chunk ? [chunk] : [])
+  const run = new EditRun(stripMetadata(type, Buffer.from(head.buffer, head.byteOffset, head.length), strip))
+  return (chunk) => (chunk ? run.push(chunk) : run.end())
 }

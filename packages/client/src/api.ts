@@ -1524,7 +1524,7 @@ export interface operations {
                  *     }
                  */
                 "multipart/form-data": {
-                    /** @description The images, one part each */
+                    /** @description The images, one part each. They are stored without the place where they were taken, or without what else STRIP_METADATA says */
                     files: string[];
                 };
             };

@@ -9,7 +9,7 @@ export const SMALL_BYTES = 5 * MIB
 
 /**
  * What an upload holds besides the bytes of its images, at most: nine images are in the process at once, in blocks of 16 KiB, or of
- * 256 KiB if they are larger; and what the parser holds.
+ * 256 KiB if they are larger; of the one that is read, a copy of one block of its metadata, of 256 KiB at most; and what the parser holds.
  */
 const BASE_BYTES = 160 * 1024
 const MAX_PER_BYTE = 16

@@ -93,7 +93,8 @@ export const uploadSchema = {
     {
       files: Type.Array(Type.Unsafe<Buffer>(BINARY), {
         minItems: 1,
-        description: 'The images, one part each',
+        description:
+          'The images, one part each. They are stored without the place where they were taken, or without what else STRIP_METADATA says',
       }),
     },
     {

@@ -26,6 +26,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
   const { config, limits, store } = app
   const budget = new UploadBudget(config.UPLOAD_MEMORY, store.putMemory, config.UPLOAD_WAIT, limits.waiting)
   const fileLimits = { maxFiles: config.MAX_FILES, maxFileSize: config.MAX_FILE_SIZE }
+  const strip = config.STRIP_METADATA === 'none' ? undefined : config.STRIP_METADATA
   // A CDN may read public images from the bucket itself
   const cacheControl = config.PRIVATE_IMAGES ? undefined : config.CACHE_CONTROL
   app.metrics.watchQueue('small_uploads', budget.queues.small, 'bytes')
@@ -57,6 +58,7 @@ export const uploadStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
           const images = readImages(request, fileLimits, signal)
           const story = await uploadStory(store, ticket ? withinTicket(images, ticket) : images, {
             maxPixels: config.MAX_PIXELS,
+            strip,
             readAhead: reservation.readAhead,
             signal,
             idempotencyName,
