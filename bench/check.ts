@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Contender, type Place, parseOnly } from './contenders.ts'
-import { digest, MULTIPART, writeUpload } from './load.ts'
+import { digest, MULTIPART, makeJpeg, writeUpload } from './load.ts'
 import { type Running, start } from './process.ts'
 import { WrongResult } from './result.ts'
 import { UPLOAD } from './row.ts'
@@ -13,9 +13,14 @@ export interface Body {
   readonly digests: readonly string[]
 }
 
-export async function makeBody(count: number, bytes: number): Promise<Body> {
+export function makeBody(count: number, bytes: number): Promise<Body> {
+  return bodyOf(Array.from({ length: count }, (_, index) => makeJpeg(bytes, index)))
+}
+
+export async function bodyOf(images: readonly Buffer[]): Promise<Body> {
   const path = join(await newFolder('body'), 'upload')
-  return { path, digests: writeUpload(path, count, bytes) }
+  writeUpload(path, images)
+  return { path, digests: images.map(digest) }
 }
 
 /** Uploads once. Returns the keys of the images in their order, or throws `WrongResult`. */

@@ -10,6 +10,8 @@ export interface Contender {
   readonly name: string
   /** `ours`, something people use instead, or a limit that nobody can beat. */
   readonly role: 'ours' | 'peer' | 'limit'
+  /** Whether a position in an image is stored. The peers are only sent images without one. */
+  readonly keepsMetadata?: true
   command(place: Place, port: number): Command
 }
 
@@ -50,6 +52,13 @@ export const ours: Contender = {
     env: { ...settings(place), ...OURS },
     cwd: SCRATCH,
   }),
+}
+
+/** Stores images as they were sent. */
+export const oursUnstripped: Contender = {
+  ...withEnv(ours, { STRIP_METADATA: 'none' }),
+  name: 'story-images, STRIP_METADATA=none',
+  keepsMetadata: true,
 }
 
 /** For a store that is far away, as it is by default on AWS. */

@@ -1,6 +1,7 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import sharp from 'sharp'
 import { run } from './process.ts'
 
 const SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url))
@@ -30,11 +31,44 @@ export interface LoadResult {
   readonly refused: number
 }
 
-/** Makes a valid JPEG of exactly this many bytes: noise follows the end of the image. Another seed gives other noise. */
-export function makeJpeg(bytes: number, seed = 0): Buffer {
-  const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, seed), Buffer.alloc(16))
-  return Buffer.concat([IMAGE, noise.update(Buffer.alloc(bytes - IMAGE.length))])
+/**
+ * Makes a JPEG of exactly this many bytes, whose compressed data is mostly noise: none of the servers decodes it. Another seed gives other
+ * noise.
+ *
+ * @param start up to where the noise begins: a JPEG without its end
+ */
+export function makeJpeg(bytes: number, seed = 0, start: Buffer = IMAGE.subarray(0, -2)): Buffer {
+  const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, seed), Buffer.alloc(16)).update(
+    Buffer.alloc(bytes - start.length - END_OF_IMAGE.length),
+  )
+  // As an encoder does, so that no byte is taken for a marker (T.81 section F.1.2.3)
+  for (let at = noise.indexOf(0xff); at >= 0; at = noise.indexOf(0xff, at + 2)) noise[at + 1] = 0
+  if (noise.at(-1) === 0xff) noise[noise.length - 1] = 0
+  return Buffer.concat([start, noise, END_OF_IMAGE])
 }
+
+const END_OF_IMAGE = Buffer.from([0xff, 0xd9])
+
+/** Makes a JPEG like that of a phone: its Exif data says which phone, when, and where. */
+export async function makePhoto(bytes: number, seed = 0): Promise<Buffer> {
+  photo ??= sharp(IMAGE)
+    .withExif({
+      IFD0: { Make: 'Bench', Model: 'Phone', Software: '1.0', DateTime: '2024:03:20 10:30:00' },
+      IFD2: { DateTimeOriginal: '2024:03:20 10:30:00', FNumber: '28/10', ExposureTime: '1/250', LensModel: 'Lens' },
+      IFD3: {
+        GPSLatitudeRef: 'N',
+        GPSLatitude: '47/1 59/1 15/1',
+        GPSLongitudeRef: 'E',
+        GPSLongitude: '11/1 14/1 4/1',
+        GPSAltitude: '500/1',
+      },
+    })
+    .jpeg()
+    .toBuffer()
+  return makeJpeg(bytes, seed, (await photo).subarray(0, -2))
+}
+
+let photo: Promise<Buffer> | undefined
 
 /** Returns what comes before image `number`, from 1, in the body of an upload. */
 export function partHead(number: number): string {
@@ -45,12 +79,10 @@ export function partHead(number: number): string {
 /** What comes after the last image. */
 export const BODY_END = `\r\n--${BOUNDARY}--\r\n`
 
-/** Writes the body of an upload. Returns the digests of its images. */
-export function writeUpload(path: string, count: number, bytes: number): string[] {
-  const images = Array.from({ length: count }, (_, index) => makeJpeg(bytes, index))
+/** Writes the body of an upload. */
+export function writeUpload(path: string, images: readonly Buffer[]): void {
   const parts = images.flatMap((content, index) => [Buffer.from(partHead(index + 1)), content])
   writeFileSync(path, Buffer.concat([...parts, Buffer.from(BODY_END)]))
-  return images.map(digest)
 }
 
 export function digest(bytes: Buffer): string {

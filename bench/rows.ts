@@ -3,12 +3,13 @@ import type { Row } from './row.ts'
 import { getRow } from './rows/delivery.ts'
 import { deleteAll, farListRow, listMinio, listOne, storyIds } from './rows/lists.ts'
 import { startRow } from './rows/start.ts'
-import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadRow } from './rows/uploads.ts'
+import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadPhotos, uploadRow } from './rows/uploads.ts'
 import { variants } from './rows/variants.ts'
 
 export const ROWS: readonly Row[] = [
   uploadRow('upload-small', 8, 200_000, 16, [ours, libStorage, multerS3, fastapi, bare, parseOnly]),
   uploadRow('upload-4mb', 1, 4_000_000, 16, [ours, libStorage, parseOnly]),
+  uploadPhotos,
   uploadMinio,
   largeUpload,
   slowSenders,

@@ -9,7 +9,7 @@ const TICK_MS = 50
 const { hostname, port } = new URL(process.env.URL ?? '')
 const bytes = Number(process.env.BYTES)
 const step = (Number(process.env.SPEED) * TICK_MS) / 1000
-const content = makeJpeg(Math.min(bytes, 1_000_000))
+const content = makeJpeg(bytes)
 const length = Buffer.byteLength(partHead(1)) + bytes + Buffer.byteLength(BODY_END)
 
 /** Resolves with the status of the response; 0 when the connection broke. */
@@ -21,8 +21,7 @@ function send(): Promise<number> {
     const timer = setInterval(() => {
       if (socket.writableNeedDrain || sent === bytes) return
       for (let left = Math.min(step, bytes - sent); left > 0; ) {
-        const from = sent % content.length
-        const chunk = content.subarray(from, from + left)
+        const chunk = content.subarray(sent, sent + left)
         socket.write(chunk)
         sent += chunk.length
         left -= chunk.length

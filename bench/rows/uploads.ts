@@ -1,12 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Body, checkUpload, compare, fromBucket, makeBody } from '../check.ts'
-import { type Contender, fastapiFiles, filesAlone, libStorage, ours } from '../contenders.ts'
-import { curl, digest, type Load, MULTIPART, makeJpeg, wrk } from '../load.ts'
+import { EditRun } from '../../src/images/metadata/editor.ts'
+import { stripMetadata } from '../../src/images/metadata/strip.ts'
+import { type Body, bodyOf, checkUpload, compare, fromBucket, makeBody } from '../check.ts'
+import { type Contender, fastapiFiles, filesAlone, libStorage, ours, oursUnstripped } from '../contenders.ts'
+import { curl, digest, type Load, MULTIPART, makeJpeg, makePhoto, wrk } from '../load.ts'
 import { type Running, run, sleep } from '../process.ts'
 import { WrongResult } from '../result.ts'
-import { CPU, CPU_SECONDS, MIB, PEAK, RATE, type Row, size, UPLOAD } from '../row.ts'
+import { CPU, CPU_SECONDS, type Effort, MIB, PEAK, RATE, type Row, size, UPLOAD } from '../row.ts'
 import { BUCKET, newFolder, SCRATCH } from '../setup.ts'
 import { type Entrant, once, startAll, stopAll, underLoad } from '../side-by-side.ts'
 import { at, startTarget, storedObjects } from '../target.ts'
@@ -44,25 +46,54 @@ export function uploadRow(
     title: () => `${count} × ${size(bytes)} in a request, ${connections} connections`,
     figures: [RATE, CPU, PEAK],
     async measure({ effort, select }) {
-      const who = select(contenders)
-      const body = await makeBody(count, bytes)
-      const checking = await startTarget('null-store', ['--verify'])
-      for (const contender of who) {
-        await checkUpload(contender, at(checking), body, async (keys) => {
-          const stored = await storedObjects(checking)
-          return keys.map((key) => stored[key]?.sha256)
-        })
-      }
-      await checking.stop()
-      const store = await startTarget('null-store')
-      const servers = await startAll(who, at(store))
-      try {
-        return await underLoad(entrantsOf(servers, body, connections), effort, store)
-      } finally {
-        await stopAll([...servers.map(({ process }) => process), store])
-      }
+      return await measureUploads(select(contenders), await makeBody(count, bytes), connections, effort)
     },
   }
+}
+
+/** @param stripped what a contender stores that strips metadata */
+async function measureUploads(
+  who: readonly Contender[],
+  body: Body,
+  connections: number,
+  effort: Effort,
+  stripped = body,
+) {
+  const checking = await startTarget('null-store', ['--verify'])
+  for (const contender of who) {
+    await checkUpload(contender, at(checking), contender.keepsMetadata ? body : stripped, async (keys) => {
+      const stored = await storedObjects(checking)
+      return keys.map((key) => stored[key]?.sha256)
+    })
+  }
+  await checking.stop()
+  const store = await startTarget('null-store')
+  const servers = await startAll(who, at(store))
+  try {
+    return await underLoad(entrantsOf(servers, body, connections), effort, store)
+  } finally {
+    await stopAll([...servers.map(({ process }) => process), store])
+  }
+}
+
+/** Photos with a position, of which one contender strips the metadata and the other does not. */
+export const uploadPhotos: Row = {
+  name: 'upload-photos',
+  group: 'Uploads to a store that only acknowledges',
+  title: () => '8 × 200 KB photos with their place in a request, 16 connections',
+  figures: [RATE, CPU, PEAK],
+  async measure({ effort, select }) {
+    const photos = await Promise.all(Array.from({ length: 8 }, (_, seed) => makePhoto(200_000, seed)))
+    const body = await bodyOf(photos)
+    const stripped = { ...body, digests: photos.map((photo) => digest(withoutPlace(photo))) }
+    return await measureUploads(select([ours, oursUnstripped]), body, 16, effort, stripped)
+  },
+}
+
+function withoutPlace(photo: Buffer): Buffer {
+  const copy = Buffer.from(photo)
+  const run = new EditRun(stripMetadata('jpg', copy, 'location'))
+  return Buffer.concat([...run.push(copy), ...run.end()])
 }
 
 export const uploadMinio: Row = {
