@@ -25,7 +25,8 @@ const fixture = () => {
 }
 
 async function open(): Promise<Fixture> {
-  const server = await serverOn(t, await diskStore(t))
+  // With all that the polyglots hide, which the default removes
+  const server = await serverOn(t, await diskStore(t), { STRIP_METADATA: 'none' })
   const browser = await openChromium()
   const served: Served[] = []
   for (const polyglot of (await polyglots()).filter(({ what }) => /HTML|CSS|script/.test(what))) {

@@ -141,6 +141,8 @@ class Target {
       // This process is the clients as well, so all of them are slow when it is busy
       CLIENT_TIMEOUT: '5s',
       MAX_EVENT_LOOP_DELAY: '1m',
+      // What is damaged here is the form: each image has to arrive byte for byte
+      STRIP_METADATA: 'none',
       ALLOWED_HOSTS,
       // A browser's capture is of a page that has none
       CORS_ORIGINS: '*',

@@ -5,12 +5,13 @@ import t from 'tap'
 import { eventually, filePart, multipart, smallImage, startApp, storyId, uploadHead } from '../support/app.ts'
 import { MIB } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
+import { paddedPng } from '../support/images.ts'
 
 const CHUNKS = ALL ? 300_000 : 60_000
 
 t.test(`an image that comes in ${CHUNKS} chunks of one byte holds little memory, and comes back`, async (t) => {
   const server = await startApp(t)
-  const image = Buffer.concat([await smallImage(), Buffer.alloc(CHUNKS, 'x')])
+  const image = paddedPng(await smallImage(), CHUNKS)
   const body = multipart([filePart(image)])
   const client = await server.connect()
   await client.write(uploadHead('chunked'))

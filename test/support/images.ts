@@ -2,6 +2,7 @@ import { createCipheriv } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import sharp from 'sharp'
 import type { ImageType } from '../../src/images/types.ts'
 
@@ -87,6 +88,16 @@ export function bigImage(bytes: number): Promise<Buffer> {
     bigCache.set(bytes, image)
   }
   return image
+}
+
+/** Makes a PNG larger: to exactly these many bytes, at least 12 more than it has, by compressed data that no decoder needs. */
+export function paddedPng(png: Buffer, bytes: number): Buffer {
+  const end = png.length - 12
+  const chunk = Buffer.alloc(bytes - png.length, 'story')
+  chunk.writeUInt32BE(chunk.length - 12)
+  chunk.write('IDAT', 4, 'latin1')
+  chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), chunk.length - 4)
+  return Buffer.concat([png.subarray(0, end), chunk, png.subarray(end)])
 }
 
 /** One MiB of noise over and over: as good as fresh noise for an encoder of single images, and much faster to make. */

@@ -32,6 +32,8 @@ const SETTINGS = {
   UPLOAD_WAIT: '2s',
   SWEEP_INTERVAL: '1s',
   SHUTDOWN_TIMEOUT: '5s',
+  // The tag of each image comes after its end
+  STRIP_METADATA: 'none',
   LOG_LEVEL: 'warn',
 }
 

@@ -1,0 +1,125 @@
+/**
+ * Uploads damaged images with metadata, and looks at what is stored: exiftool must find no position in it, and where sharp decodes what was
+ * sent, the stored image must have the same pixels. Writes what came of it to standard output; ends with 1 if anything was wrong.
+ *
+ * `FUZZ_FILES=100000 FUZZ_SEED=1 FUZZ_TYPES=jpg,png node --import ./build/typescript.mjs test/attack/metadata-fuzz.ts`
+ */
+
+import { writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { ServiceError } from '../../src/errors.ts'
+import type { ImageType } from '../../src/images/types.ts'
+import { forEachConcurrent } from '../../src/io/for-each-concurrent.ts'
+import { storyStore } from '../../src/stories/story-store.ts'
+import { uploadStory } from '../../src/stories/upload.ts'
+import { makeSpecimens, TYPES } from '../images/metadata/corpus.ts'
+import { inChunks } from '../support/bodies.ts'
+import { positionsIn, readTags } from '../support/exiftool.ts'
+import { chance, oneOf, randomFrom } from '../support/random.ts'
+import { openMemoryStore } from './memory-store.ts'
+import { mutateFile } from './mutate-file.ts'
+
+/** Of each type. */
+const FILES = Number(process.env.FUZZ_FILES ?? 1000)
+const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000)
+const types = (process.env.FUZZ_TYPES?.split(',') ?? TYPES) as readonly ImageType[]
+/** Files that exiftool reads in one process. */
+const BATCH = 500
+const MOST_PROBLEMS = 10
+const MAX_PIXELS = 1_000_000
+
+interface Sent {
+  readonly how: string
+  readonly file: Buffer
+  readonly strip: 'location' | 'all'
+  readonly chunk: number
+}
+
+const specimens = await makeSpecimens()
+const problems: string[] = []
+
+function report(type: ImageType, { how, file, strip }: Sent, problem: string): void {
+  const path = join(tmpdir(), `metadata-fuzz-${SEED}-${problems.length}.${type}`)
+  writeFileSync(path, file)
+  problems.push(`${problem}\n${how}, ${strip}: ${path}`)
+}
+
+/** Returns what is stored of an image, or the status of its refusal. */
+async function upload({ file, strip, chunk }: Sent): Promise<Buffer | number> {
+  const store = openMemoryStore()
+  async function* bodies() {
+    yield inChunks(file, chunk)
+  }
+  try {
+    const { keys } = await uploadStory(storyStore(store, 3_600_000), bodies(), {
+      maxPixels: MAX_PIXELS,
+      readAhead: true,
+      signal: new AbortController().signal,
+      strip,
+      onDebris: () => {},
+    })
+    return store.objects.get(keys[0] as string) as Buffer
+  } catch (error) {
+    if (error instanceof ServiceError && error.status < 500) return error.status
+    throw error
+  }
+}
+
+/** Returns the pixels of all frames, or undefined if sharp does not decode them. */
+async function pixels(file: Buffer): Promise<Buffer | undefined> {
+  try {
+    return await sharp(file, { animated: true, limitInputPixels: MAX_PIXELS }).raw().toBuffer()
+  } catch {
+    return undefined
+  }
+}
+
+for (const type of types) {
+  // Its own, so that the same seed makes the same files of one type alone
+  const random = randomFrom(SEED + TYPES.indexOf(type))
+  const originals = specimens.filter((specimen) => specimen.type === type)
+  const others = specimens.map(({ bytes }) => bytes)
+  const draw = (): Sent => {
+    const { bytes, what } = oneOf(originals, random)
+    const { file, how } = chance(0.02, random) ? { file: bytes, how: 'nothing' } : mutateFile(bytes, random, others)
+    return {
+      how: `${what}: ${how}`,
+      file,
+      strip: chance(0.5, random) ? 'location' : 'all',
+      chunk: chance(0.5, random) ? file.length + 1 : 1 + Math.floor(random() * 2000),
+    }
+  }
+  const counts = { refused: 0, stored: 0, decoded: 0 }
+  for (let done = 0; done < FILES && problems.length < MOST_PROBLEMS; ) {
+    const batch = Array.from({ length: Math.min(BATCH, FILES - done) }, draw)
+    done += batch.length
+    const stored: { readonly sent: Sent; readonly bytes: Buffer }[] = []
+    await forEachConcurrent(batch, 4, async (sent) => {
+      try {
+        const bytes = await upload(sent)
+        if (typeof bytes === 'number') {
+          counts.refused++
+          return
+        }
+        stored.push({ sent, bytes })
+        const expected = await pixels(sent.file)
+        if (!expected) return
+        counts.decoded++
+        if (!(await pixels(bytes))?.equals(expected)) report(type, sent, 'other pixels')
+      } catch (error) {
+        report(type, sent, String(error instanceof Error ? error.stack : error))
+      }
+    })
+    counts.stored += stored.length
+    const tags = await readTags(stored.map(({ bytes }) => bytes))
+    for (const [index, { sent }] of stored.entries()) {
+      const positions = positionsIn(tags[index] ?? {})
+      if (positions.length > 0) report(type, sent, `exiftool finds ${positions.slice(0, 5).join(', ')}`)
+    }
+  }
+  console.log(`seed ${SEED}, ${type}: ${JSON.stringify(counts)}`)
+}
+for (const problem of problems) console.log(`PROBLEM: ${problem}`)
+process.exitCode = problems.length > 0 ? 1 : 0
