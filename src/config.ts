@@ -183,6 +183,12 @@ export const ConfigSchema = Type.Object({
     pattern: listOf('[1-9]\\d{0,3}'),
     must: 'a list of widths from 1 to 9999',
   }),
+  VARIANT_SIZES: text('Sizes of variants that are cropped, width x height in pixels, comma-separated', {
+    default: '320x240,640x480',
+    example: '320x320,640x360',
+    pattern: listOf('[1-9]\\d{0,3}x[1-9]\\d{0,3}'),
+    must: 'a list of sizes such as 320x240, with a width and a height from 1 to 9999',
+  }),
   VARIANT_CONCURRENCY: count('Most variants that are made at once, each by a process of its own', {
     default: 2,
     minimum: 1,

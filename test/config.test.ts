@@ -210,6 +210,14 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['0', '10000', '320px', '320,', 'auto'],
   },
+  VARIANT_SIZES: {
+    default: '320x240,640x480',
+    valid: [
+      ['1x1', '1x1'],
+      ['320x320, 9999x9999', '320x320, 9999x9999'],
+    ],
+    invalid: ['320', '0x1', '1x0', '10000x1', '320X240', '320x', '320x240,', '320x240x1', '320 x 240'],
+  },
   VARIANT_CONCURRENCY: {
     default: 2,
     valid: [

@@ -73,6 +73,7 @@ const TEXTS: Readonly<Record<string, readonly string[]>> = {
   ],
   S3_REGION: ['eu-central-1', 'EU', 'eu central'],
   VARIANT_WIDTHS: ['1', '9999', '0', '10000', '320, 640', '320,', '320;640'],
+  VARIANT_SIZES: ['1x1', '9999x9999', '0x1', '1x10000', '320x240, 640x480', '320x240,', '320'],
   PUBLIC_IMAGE_URL: [
     'https://img.example.org/a/b',
     'https://img.example.org/',

@@ -33,20 +33,20 @@ export interface Plan {
   readonly metadata: Metadata
   /** In pixels, as stored. A frame may be smaller. */
   readonly canvas: Size
-  /** Whether width and height are swapped for display. */
-  readonly isTurned: boolean
+  /** The part of the image that the variant shows: in pixels of the image, as displayed, and not always whole ones. */
+  readonly shown: Size
   /** More than one if the variant is an animation. */
   readonly frames: number
   readonly encoder: Encoder
-  /** Bytes for each pixel of the variant that are held in addition to the encoder's. */
+  /** Bytes for each pixel of the scaled image that are held in addition to the encoder's. */
   readonly held: number
 }
 
 /** Returns the largest width, in pixels, of a variant of this shape for which the encoder has enough memory. */
 export function maxWidth(plan: Plan): number {
-  const { canvas, isTurned } = plan
-  const shape = isTurned ? canvas.height / canvas.width : canvas.width / canvas.height
-  return Math.max(1, Math.floor(Math.sqrt((MAX_ENCODER_MEMORY / bytesToEncode(plan)) * shape)))
+  const { canvas, shown, held } = plan
+  const bytesPerPixel = bytesToEncode(plan) + held * (pixelsOf(canvas) / pixelsOf(shown))
+  return Math.max(1, Math.floor(Math.sqrt((MAX_ENCODER_MEMORY / bytesPerPixel) * (shown.width / shown.height))))
 }
 
 /**
@@ -55,21 +55,25 @@ export function maxWidth(plan: Plan): number {
  * @param scale from the image to the variant, at most 1
  */
 export function memoryFor(plan: Plan, scale: number): number {
-  const { size, metadata, canvas, frames } = plan
+  const { size, metadata, canvas, shown, frames, held } = plan
   const { exif, icc, iptc, xmp } = metadata
   // Held by the decoder and by libvips, in addition to the file itself
   const blocks = [exif, icc, iptc, xmp].reduce((sum, block) => sum + 2 * (block?.length ?? 0), 0)
-  const pixels = canvas.width * canvas.height * scale ** 2
-  const encoding = pixels * (bytesToEncode(plan) + (frames > 1 ? JOIN_BYTES * frames : 0))
+  const encoded = pixelsOf(shown) * (bytesToEncode(plan) + (frames > 1 ? JOIN_BYTES * frames : 0))
+  const encoding = (encoded + pixelsOf(canvas) * held) * scale ** 2
   const decoding = bytesToDecode(plan, scale)
   // Of what the decoder of an AVIF takes, less is left while the variant is encoded
   const kept = metadata.format === 'heif' ? metadata.width * metadata.height * 8 : decoding
   return IDLE_MEMORY + size + blocks + Math.max(decoding, kept + encoding)
 }
 
-function bytesToEncode({ metadata, frames, encoder, held }: Plan): number {
+function bytesToEncode({ metadata, frames, encoder }: Plan): number {
   const bytes = frames > 1 ? ENCODER_BYTES_ANIMATION : metadata.hasAlpha ? ENCODER_BYTES_ALPHA : ENCODER_BYTES
-  return held + bytes[encoder]
+  return bytes[encoder]
+}
+
+function pixelsOf({ width, height }: Size): number {
+  return width * height
 }
 
 function bytesToDecode({ metadata, frames }: Plan, scale: number): number {

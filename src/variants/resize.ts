@@ -1,7 +1,7 @@
 import sharp, { type Metadata, type Sharp } from 'sharp'
 import { identifyImage } from '../images/identify.ts'
 import type { ImageInfo, Orientation, Size } from '../images/types.ts'
-import type { Format } from '../layout/variant.ts'
+import type { VariantShape } from '../layout/variant.ts'
 import { type Encoder, MAX_MEMORY, maxWidth, memoryFor, type Plan } from './memory.ts'
 import { sourceOf, withEnd } from './rewrite.ts'
 import type { Source } from './source.ts'
@@ -40,33 +40,32 @@ export type Problem = 'broken' | 'huge'
 /**
  * Makes a variant: upright, in sRGB, without metadata, and never larger than the image. An animation stays one in the formats whose
  * animations browsers play, WebP and GIF, and becomes its first frame in the others. Size and orientation are found as in an upload.
- *
- * @param width at most, in pixels
  */
-export async function resize(file: Buffer, width: number, format: Format): Promise<Variant | Problem> {
+export async function resize(file: Buffer, shape: VariantShape): Promise<Variant | Problem> {
   const found = identifyImage(file)
   if (found.kind !== 'image') return 'broken'
   const { info: image } = found
   if (isHuge(image)) return 'huge'
   const problemOf = (error: unknown): Problem => (NO_MEMORY.test(String(error)) ? 'huge' : 'broken')
-  const result = await makeVariant(() => sourceOf(file, image), image, width, format).catch(problemOf)
+  const result = await makeVariant(() => sourceOf(file, image), image, shape).catch(problemOf)
   const ended = result === 'broken' && image.type === 'jpg' ? withEnd(file) : undefined
   if (!ended) return result
   // If its scan is complete, libjpeg gives no warning
-  return makeVariant(() => ({ bytes: ended, failOn: 'warning' }), image, width, format).catch(problemOf)
+  return makeVariant(() => ({ bytes: ended, failOn: 'warning' }), image, shape).catch(problemOf)
 }
 
 function isHuge({ width, height }: Size, frames = 1): boolean {
   return Math.max(width, height) > MAX_SIDE || width * height * frames > MAX_PIXELS
 }
 
-async function makeVariant(open: () => Source, image: ImageInfo, width: number, format: Format) {
+async function makeVariant(open: () => Source, image: ImageInfo, shape: VariantShape) {
   const source = open()
   const metadata = await sharp(source.bytes).metadata()
-  const steps = planSteps(source, image, metadata, format)
+  const steps = planSteps(source, image, metadata, shape)
   if (!steps) return 'broken'
   if (isHuge(metadata, steps.frames)) return 'huge'
-  const scale = Math.min(1, Math.min(width, maxWidth(steps)) / image.width, MAX_HEIGHT / image.height)
+  const { shown } = steps
+  const scale = Math.min(1, Math.min(shape.width, maxWidth(steps)) / shown.width, MAX_HEIGHT / shown.height)
   if (memoryFor(steps, scale) > MAX_MEMORY) return 'huge'
   const pixels = await render(source, steps, scale)
   const delay = metadata.delay?.slice(source.firstPage)
@@ -79,15 +78,15 @@ async function makeVariant(open: () => Source, image: ImageInfo, width: number, 
   }
 }
 
-/** How to make a variant, whatever its width. Sizes are those of the image as stored. */
+/** How to make a variant, whatever its scale. Sizes are those of the image as stored. */
 type Steps = NonNullable<ReturnType<typeof planSteps>>
 
 /** Returns undefined if no decoded pixel is on the canvas. */
-function planSteps(source: Source, image: ImageInfo, metadata: Metadata, format: Format) {
+function planSteps(source: Source, image: ImageInfo, metadata: Metadata, shape: VariantShape) {
   const { type, width, height, orientation } = image
+  const { format } = shape
   const { left = 0, top = 0 } = source.place ?? {}
-  const isTurned = orientation >= 5
-  const canvas: Size = isTurned ? { width: height, height: width } : { width, height }
+  const canvas: Size = orientation >= 5 ? { width: height, height: width } : { width, height }
   // The decoded frame may be smaller than the canvas, and that of a GIF larger
   const frame: Size = {
     width: Math.min(metadata.width, canvas.width - left),
@@ -102,10 +101,36 @@ function planSteps(source: Source, image: ImageInfo, metadata: Metadata, format:
   // sharp would turn an image before it extends it, and libvips would write the orientation of the source into an AVIF
   const isTurnedLast = orientation > 1 && isExtended
   const dropsOrientation = encoder === 'avif' && (metadata.orientation ?? 1) > 1
+  const isCropped = shape.height !== undefined
   const isPremultiplied = source.isPremultiplied === true && metadata.hasAlpha
-  const held = isPremultiplied ? 8 : isTurnedLast || dropsOrientation ? 4 : 0
-  const plan: Plan = { size: source.bytes.length, metadata, canvas, isTurned, frames, encoder, held }
-  return { ...plan, orientation, frame, left, top, isExtended, isTurnedLast, dropsOrientation, isPremultiplied }
+  // The scaled image, or all scaled frames, are held to crop them
+  const held = (isPremultiplied ? 8 : isTurnedLast || dropsOrientation ? 4 : 0) + (isCropped ? 4 * frames : 0)
+  const plan: Plan = {
+    size: source.bytes.length,
+    metadata,
+    canvas,
+    shown: isCropped ? shownPart(image, shape.width / shape.height) : image,
+    frames,
+    encoder,
+    held,
+  }
+  return {
+    ...plan,
+    image,
+    frame,
+    left,
+    top,
+    isExtended,
+    isTurnedLast,
+    dropsOrientation,
+    isPremultiplied,
+    isCropped,
+  }
+}
+
+/** Returns the size of the largest part of an image with this ratio of width to height. */
+function shownPart({ width, height }: Size, ratio: number): Size {
+  return { width: Math.min(width, height * ratio), height: Math.min(height, width / ratio) }
 }
 
 function plainEncoder(isAnimated: boolean, hasAlpha: boolean): Encoder {
@@ -113,17 +138,19 @@ function plainEncoder(isAnimated: boolean, hasAlpha: boolean): Encoder {
   return hasAlpha ? 'png' : 'jpeg'
 }
 
-/** Scales an image, puts it on its canvas and turns it upright. */
+/** Scales an image, puts it on its canvas, turns it upright and crops it. */
 async function render(source: Source, steps: Steps, scale: number): Promise<Sharp> {
-  const { metadata, frame, canvas, left, top, isExtended } = steps
-  const scaled = (pixels: number) => Math.max(1, Math.round(pixels * scale))
-  const target = { width: scaled(canvas.width), height: scaled(canvas.height) }
-  const size = isExtended ? { width: scaled(frame.width), height: scaled(frame.height) } : target
+  const { metadata, frame, canvas, left, top, isExtended, isCropped, frames } = steps
+  const scaled = ({ width, height }: Size): Size => ({
+    width: Math.max(1, Math.round(width * scale)),
+    height: Math.max(1, Math.round(height * scale)),
+  })
+  const size = scaled(frame)
   // Otherwise sharp takes 16 bits for P3, and 16 bits of grey for sRGB
   const space = { rgb16: 'srgb', grey16: 'b-w' }[metadata.space as string]
   const open = () => {
     const { bytes, firstPage: page = 0, failOn = 'error' } = source
-    const image = sharp(bytes, { page, pages: steps.frames > 1 ? -1 : 1, limitInputPixels: MAX_PIXELS, failOn })
+    const image = sharp(bytes, { page, pages: frames > 1 ? -1 : 1, limitInputPixels: MAX_PIXELS, failOn })
     return space === undefined ? image : image.pipelineColourspace(space)
   }
   let image: Sharp
@@ -133,9 +160,14 @@ async function render(source: Source, steps: Steps, scale: number): Promise<Shar
     if (metadata.width > frame.width || metadata.height > frame.height) image.extract({ left: 0, top: 0, ...frame })
     image.resize({ ...size, fit: 'fill' })
   }
-  if (isExtended) extend(image, size, target, { left: Math.round(left * scale), top: Math.round(top * scale) })
+  if (isExtended) extend(image, size, scaled(canvas), { left: Math.round(left * scale), top: Math.round(top * scale) })
   if (steps.isTurnedLast) image = fromRaw(await raw(image))
-  turn(image, steps.orientation)
+  turn(image, steps.image.orientation)
+  if (isCropped) {
+    // sharp would crop an image before it extends or mirrors it. Animations are neither extended nor turned
+    if (frames === 1) image = fromRaw(await raw(image))
+    return crop(image, scaled(steps.image), scaled(steps.shown))
+  }
   return steps.dropsOrientation ? fromRaw(await raw(image)) : image
 }
 
@@ -175,6 +207,13 @@ function turn(image: Sharp, orientation: Orientation): void {
   if (orientation === 3) image.rotate(180)
   if (orientation === 6 || orientation === 7) image.rotate(90)
   if (orientation === 5 || orientation === 8) image.rotate(270)
+}
+
+/** Cuts off the same on the left and on the right, and three times as much at the bottom as at the top, where heads are. */
+function crop(image: Sharp, whole: Size, { width, height }: Size): Sharp {
+  const left = Math.round((whole.width - width) / 2)
+  const top = Math.round((whole.height - height) / 4)
+  return image.extract({ left, top, width, height })
 }
 
 /** docs/variants.md says what these settings cost and bring. */

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, UnreadableImage } from '../errors.ts'
 import { isWrittenByUs, WRITTEN_BY_US } from '../layout/story.ts'
-import { type VariantSpec, variantKey } from '../layout/variant.ts'
+import { sizeName, type VariantSpec, variantKey } from '../layout/variant.ts'
 import type { FoundObject, ObjectHead, ObjectStore } from '../store/object-store.ts'
 import { WorkerDied } from './worker-process.ts'
 import { Workers } from './workers.ts'
@@ -57,7 +57,7 @@ export class Variants {
   readonly #workers = new Workers()
   /** By the key of the variant. */
   readonly #pending = new Map<string, Pending>()
-  /** By image, ETag and format, and for an image that is too large by width: a smaller variant may take less memory. */
+  /** By image, ETag and format, and for an image that is too large by size: a smaller variant may take less memory. */
   readonly #failures = new Map<string, { readonly error: Error; readonly until: number }>()
 
   /** @param maxBytes largest image that variants are made of */
@@ -202,7 +202,7 @@ export class Variants {
     await this.#workers.use((worker) =>
       worker.make(
         body,
-        { size, width: spec.width, format: spec.format },
+        { size, width: spec.width, height: spec.height, format: spec.format },
         async ({ contentType, width, height, body }) => {
           const metadata = { ...WRITTEN_BY_US, width: String(width), height: String(height), source: unquoted(etag) }
           // Never overwritten: after a power cut a disk may have the old bytes with the new metadata
@@ -231,8 +231,9 @@ export class Variants {
   }
 }
 
-function failureKeys({ source, format, width }: VariantSpec, { etag }: ObjectHead): [unreadable: string, huge: string] {
-  return [`${source} ${etag} ${format}`, `${source} ${etag} ${format} ${width}`]
+function failureKeys(spec: VariantSpec, { etag }: ObjectHead): [unreadable: string, huge: string] {
+  const unreadable = `${spec.source} ${etag} ${spec.format}`
+  return [unreadable, `${unreadable} ${sizeName(spec)}`]
 }
 
 function isMadeOf({ metadata }: ObjectHead, image: ObjectHead): boolean {

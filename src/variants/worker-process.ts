@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.ts'
-import type { VariantSpec } from '../layout/variant.ts'
+import type { VariantShape } from '../layout/variant.ts'
 import { CODE } from '../version.ts'
 import { IDLE_MEMORY } from './memory.ts'
 import type { Problem, Variant } from './resize.ts'
@@ -40,7 +40,7 @@ const OUT_OF_MEMORY: readonly unknown[] = ['SIGTRAP', 'SIGABRT']
 /** From Node.js 24 on V8 maps 512 MiB for compiled code, which would count. A worker runs little JavaScript and needs none compiled. */
 const FLAGS = ['--expose-gc', ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : [])]
 
-export interface Job extends Pick<VariantSpec, 'width' | 'format'> {
+export interface Job extends VariantShape {
   /** Bytes of the image. */
   readonly size: number
 }

@@ -12,9 +12,9 @@ setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 const bytes = new Socket({ fd: 4 })
 let isBusy = false
 
-process.on('message', async ({ size, width, format }: Job) => {
+process.on('message', async ({ size, ...shape }: Job) => {
   isBusy = true
-  const result = await resize(await read(size), width, format)
+  const result = await resize(await read(size), shape)
   // Otherwise the bytes of the image stay until there is more garbage
   globalThis.gc?.()
   isBusy = false

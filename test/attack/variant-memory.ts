@@ -69,7 +69,9 @@ for (const type of types) {
     }
     files++
     const format = genes.oneOf('format', FORMATS)
-    const { peak, outcome, size } = await worker.measure(image, genes.oneOf('w', [160, 160, 1920, 9999]), format)
+    const width = genes.oneOf('w', [160, 160, 1920, 9999])
+    const height = genes.oneOf('h', [undefined, undefined, 120, 1440, 9999])
+    const { peak, outcome, size } = await worker.measure(image, { width, height, format })
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
     const what = `${image.length} bytes, ${outcome}, ${size} bytes, ${JSON.stringify(genes.choices)}`
     if (outcome === 'died' || peak > PROMISED_MEMORY) {

@@ -55,6 +55,7 @@ t.test('the URL of an image is that of the server or of the CDN, of a variant to
   t.equal(cdn.imageUrl(path, { width: 320 }), `https://img.example.org${path}?w=320&format=auto`)
   const signed = `https://img.example.org${path}?expires=1&signature=a`
   t.equal(cdn.imageUrl(signed), signed)
+  t.equal(cdn.imageUrl(path, { width: 320, height: 240 }), `https://img.example.org${path}?w=320&h=240&format=auto`)
   t.equal(cdn.imageUrl(signed, { width: 640, format: 'webp' }), `${signed}&w=640&format=webp`)
   t.equal(
     cdn.imageUrl(`${path}?expires=1`, { width: 320 }),

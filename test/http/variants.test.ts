@@ -1,3 +1,4 @@
+import sharp from 'sharp'
 import t, { type Test } from 'tap'
 import type { Limits } from '../../src/app.ts'
 import { isDetail, startApp, storyId, type TestApp } from '../support/app.ts'
@@ -108,8 +109,9 @@ t.test('HEAD, conditions and ranges work as they do for the image', async (t) =>
   t.equal((await get('?w=160&format=webp', { range: `bytes=${bytes.length}-` })).status, 416)
 })
 
-t.test('a width or format that there is not is refused, and nothing is made', async (t) => {
-  const { server, get } = await serve(t, [photo], { VARIANT_WIDTHS: '100, 200' })
+t.test('a width, size or format that there is not is refused, and nothing is made', async (t) => {
+  const { server, get } = await serve(t, [photo], { VARIANT_WIDTHS: '100, 200', VARIANT_SIZES: '100x50, 30x40' })
+  const sizes = 'one of 100x50, 30x40'
   const widths = 'one of 100, 200'
   const formats = 'one of auto, jpeg, webp, avif'
   for (const [query, detail] of [
@@ -123,6 +125,15 @@ t.test('a width or format that there is not is refused, and nothing is made', as
     ['?w=100&format=plain', `"format" must be ${formats}`],
     ['?w=100&format=webp&format=avif', `"format" must be ${formats}`],
     ['?format=webp', `"format" must be sent with "w", ${widths}`],
+    ['?h=50', `"h" must be sent with "w", as ${sizes}`],
+    ['?h=50&format=webp', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=100&h=', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=200&h=50', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=100&h=40', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=1&h=00x50', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=100&h=50&h=50', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=100&w=100&h=50', `"h" must be sent with "w", as ${sizes}`],
+    ['?w=30', `"w" must be ${widths}`],
     ['?__proto__=1&w=toString', `"w" must be ${widths}`],
   ] as const) {
     for (const method of ['GET', 'HEAD']) {
@@ -132,10 +143,50 @@ t.test('a width or format that there is not is refused, and nothing is made', as
       if (method === 'GET') t.same(JSON.parse(text), { detail: `The query parameter ${detail}` }, query)
     }
   }
-  for (const query of ['?', '?width=100', '?W=100&cache=1']) {
+  for (const query of ['?', '?width=100', '?W=100&cache=1', '?H=50']) {
     t.ok(Buffer.from(await (await get(query)).arrayBuffer()).equals(photo), `${query} is the image`)
   }
   t.same(await listKeys(server.store, { prefix: 'variants/' }), [])
+})
+
+t.test('a crop has the size that is asked for, an ETag of its own and a place below the story', async (t) => {
+  const tall = await makeImage({ type: 'jpg', width: 300, height: 400 })
+  const { server, get, paths } = await serve(t, [photo, animation, tall], { VARIANT_SIZES: '100x100,200x20,640x480' })
+  for (const [query, size] of [
+    ['?w=100&h=100&format=webp', [100, 100]],
+    ['?w=200&h=20&format=webp', [200, 20]],
+    ['?w=640&h=480&format=webp', [400, 300]],
+  ] as const) {
+    for (const path of paths.slice(0, 2)) {
+      for (const method of ['GET', 'HEAD']) {
+        const answer = await get(query, {}, method, path)
+        t.equal(answer.status, 200, query)
+        t.same([answer.headers.get('x-image-width'), answer.headers.get('x-image-height')], size.map(String), path)
+        if (method === 'GET') {
+          const about = await sharp(Buffer.from(await answer.arrayBuffer())).metadata()
+          t.same(
+            [about.width, about.pageHeight ?? about.height, about.pages ?? 1],
+            [...size, path === paths[1] ? 3 : 1],
+          )
+        }
+      }
+    }
+  }
+  const portrait = await get('?w=640&h=480', {}, 'HEAD', paths[2])
+  t.same([portrait.headers.get('x-image-width'), portrait.headers.get('x-image-height')], ['300', '225'])
+  const etags = new Set<string | null>()
+  for (const query of ['?w=160', '?w=100&h=100', '?w=200&h=20']) {
+    const answer = await get(query, { accept: BROWSER })
+    t.equal(answer.headers.get('vary'), 'Accept')
+    t.equal(answer.headers.get('content-type'), 'image/avif')
+    etags.add(answer.headers.get('etag'))
+    await answer.arrayBuffer()
+  }
+  t.equal(etags.size, 3)
+  const [, , , id] = paths[0]?.split('/') ?? []
+  t.ok((await listKeys(server.store)).includes(`variants/${id}/1.jpg.100x100.avif`))
+  t.equal((await fetch(`${server.url}/api/v1/images/${id}`, { method: 'DELETE' })).status, 200)
+  t.same(await listKeys(server.store), [])
 })
 
 t.test('an image that is not there, or no longer, has no variants', async (t) => {

@@ -53,7 +53,7 @@ t.test('a variant has the size and the colours with which a browser shows the im
     const { width, height } = found.info
     t.same([width, height], [shown.width, shown.height], `the size of ${name}`)
     for (const format of FORMATS) {
-      const made = await resize(file, 10_000, format)
+      const made = await resize(file, { width: 10_000, format })
       if (typeof made === 'string') {
         t.fail(`${name} as ${format} is ${made}`)
         continue
@@ -64,7 +64,7 @@ t.test('a variant has the size and the colours with which a browser shows the im
       if (isCompared && name !== 'a-sequence.avif')
         t.same(await differentPixels(made.bytes, shown), [], `colours of ${name}`)
     }
-    const small = await resize(file, Math.max(1, width >> 1), 'plain')
+    const small = await resize(file, { width: Math.max(1, width >> 1), format: 'plain' })
     t.same(
       typeof small === 'string' ? small : [small.width, Math.abs(small.height - height / 2) <= 1],
       [Math.max(1, width >> 1), true],
@@ -90,7 +90,7 @@ t.test('the variants of a sequence do not depend on its major brand', async (t) 
     const file = withBrand(caseFile('a-sequence.avif'), brand)
     t.match(identifyImage(file), { kind: 'image', info: { type: 'avif', width: 64, height: 64 } }, brand)
     for (const format of FORMATS)
-      t.match(await resize(file, 32, format), { width: 32, height: 32 }, `${brand} as ${format}`)
+      t.match(await resize(file, { width: 32, format }), { width: 32, height: 32 }, `${brand} as ${format}`)
   }
 })
 
@@ -105,7 +105,7 @@ t.test('an animation keeps its delays and loops, even if its first frame is smal
     [larger, 90],
   ] as const)
     for (const format of ['webp', 'plain'] as const) {
-      const made = await resize(file, 100, format)
+      const made = await resize(file, { width: 100, format })
       if (typeof made === 'string') throw new Error(made)
       t.match(await sharp(made.bytes).metadata(), { width, pages: 3, delay: [100, 200, 300], loop: 2 }, format)
     }
@@ -113,7 +113,7 @@ t.test('an animation keeps its delays and loops, even if its first frame is smal
 
 t.test('a JPEG whose scan is cut off has no variant', async (t) => {
   const file = caseFile('j-no-eoi.jpg')
-  t.equal(await resize(file.subarray(0, file.length >> 1), 100, 'jpeg'), 'broken')
+  t.equal(await resize(file.subarray(0, file.length >> 1), { width: 100, format: 'jpeg' }), 'broken')
 })
 
 t.test('greys of a high dynamic range become those that Chromium shows', async (t) => {
@@ -124,7 +124,7 @@ t.test('greys of a high dynamic range become those that Chromium shows', async (
   }
   for (const [transfer, levels] of Object.entries(shown)) {
     for (const [index, level] of sample([...levels.entries()], 6)) {
-      const made = await resize(greyPng(15 * index, Number(transfer)), 100, 'webp')
+      const made = await resize(greyPng(15 * index, Number(transfer)), { width: 100, format: 'webp' })
       if (typeof made === 'string') throw new Error(made)
       const [value = 0] = await sharp(made.bytes).raw().toBuffer()
       t.ok(Math.abs(value - level) <= 10, `transfer ${transfer}, ${15 * index}: ${value}, shown ${level}`)

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { HugeImage, UnreadableImage } from '../../src/errors.ts'
-import type { Format } from '../../src/layout/variant.ts'
+import type { VariantShape } from '../../src/layout/variant.ts'
 import { WorkerDied, WorkerProcess } from '../../src/variants/worker-process.ts'
 import { inChunks } from '../support/bodies.ts'
 
@@ -29,7 +29,7 @@ export class MeasuredWorker {
     this.#start = start
   }
 
-  async measure(image: Buffer, width: number, format: Format): Promise<Measured> {
+  async measure(image: Buffer, shape: VariantShape): Promise<Measured> {
     if (!this.#worker?.isReusable) {
       await this.end()
       const before = children()
@@ -47,9 +47,7 @@ export class MeasuredWorker {
       for await (const chunk of body) size += chunk.length
     }
     try {
-      await worker.make(Readable.from(inChunks(image)), { size: image.length, width, format }, ({ body }) =>
-        count(body),
-      )
+      await worker.make(Readable.from(inChunks(image)), { size: image.length, ...shape }, ({ body }) => count(body))
       readPeak()
       return { peak, outcome: 'made', size }
     } catch (error) {

@@ -12,7 +12,7 @@ import { MeasuredWorker, PROMISED_MEMORY } from './measured-worker.ts'
 // The tests look at the child processes of this one
 t.jobs = 1
 
-type Case = readonly [what: string, image: Buffer, width?: number, format?: Format]
+type Case = readonly [what: string, image: Buffer, width?: number, format?: Format, height?: number]
 
 const flat = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: { r: 200, g: 30, b: 30 } } })
@@ -21,8 +21,8 @@ const flat = (width: number, height: number) =>
 async function measure(cases: readonly Case[]) {
   const worker = new MeasuredWorker(() => new WorkerProcess(300_000))
   const results: { what: string; outcome: string; peak: number }[] = []
-  for (const [what, image, width = 320, format = 'webp'] of cases)
-    results.push({ what, ...(await worker.measure(image, width, format)) })
+  for (const [what, image, width = 320, format = 'webp', height] of cases)
+    results.push({ what, ...(await worker.measure(image, { width, height, format })) })
   await worker.end()
   return results
 }
@@ -53,6 +53,8 @@ t.test('variants of large photos are made, and the most demanding ones stay belo
     ['80 megapixels, progressive, 4:4:4', withSize(fine, 10_000, 8000), 1920, 'avif'],
     ['36 megapixels, 16 bits, interlaced', png({ width: 6000, height: 6000, depth: 16, isInterlaced: true }), 1920],
     ['30 megapixels of AVIF', await flat(6324, 4743).avif({ effort: 0 }).toBuffer(), 1920, 'avif'],
+    ['100 megapixels, cropped', withSize(small, 10_000, 10_000), 640, 'avif', 480],
+    ['40 megapixels in a strip, cropped', withSize(small, 65_000, 640), 640, 'avif', 480],
     ['texts of 790 MB', png({ width: 10, height: 10, texts: [100, 7_900_000] })],
   ])
   for (const { what, outcome, peak } of results) {
@@ -71,10 +73,11 @@ t.test('an animation whose frames are all in memory stays below the documented m
   const results = await measure([
     ['small', animation, 160],
     ['as it is', animation, 1920],
+    ['cropped', animation, 160, 'webp', 120],
   ])
   t.same(
     results.map(({ outcome }) => outcome),
-    ['made', 'too large'],
+    ['made', 'too large', 'made'],
   )
   for (const { what, peak } of results) t.ok(peak < PROMISED_MEMORY, `${what}: ${peak / MIB} MiB`)
 })
@@ -93,17 +96,17 @@ t.test('a worker cannot get more memory than its limit, and an image that needs 
     ['GIF', gif],
   ] as const) {
     const worker = new MeasuredWorker(() => new WorkerProcess(300_000, 250 * 1024))
-    const { outcome, peak } = await worker.measure(image, 320, 'webp')
+    const { outcome, peak } = await worker.measure(image, { width: 320, format: 'webp' })
     t.equal(outcome, 'too large', what)
     t.ok(peak < 350 * MIB, `${what}: ${peak / MIB} MiB`)
-    t.equal((await worker.measure(await makeImage({ type: 'png' }), 320, 'webp')).outcome, 'made')
+    t.equal((await worker.measure(await makeImage({ type: 'png' }), { width: 320, format: 'webp' })).outcome, 'made')
     await worker.end()
   }
 })
 
 t.test('when memory runs short the kernel kills a worker first, which writes no core file', async (t) => {
   const worker = new MeasuredWorker()
-  await worker.measure(await makeImage({ type: 'png' }), 320, 'webp')
+  await worker.measure(await makeImage({ type: 'png' }), { width: 320, format: 'webp' })
   t.equal(readFileSync(`/proc/${worker.pid}/oom_score_adj`, 'utf8').trim(), '1000')
   t.match(readFileSync(`/proc/${worker.pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m)
   await worker.end()

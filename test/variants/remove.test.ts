@@ -12,7 +12,7 @@ import { openOnStandIn, startStandIn, storesUnderTest } from '../support/stores.
 const HOUR = 3_600_000
 const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
 const variantsOf = (id: string) =>
-  ['1.jpg.160.webp', '1.jpg.320.plain', '12.jpeg.1280.avif'].map((n) => `variants/${id}/${n}`)
+  ['1.jpg.160.webp', '1.jpg.320.plain', '12.jpeg.640x480.avif'].map((n) => `variants/${id}/${n}`)
 
 for (const { name, open } of storesUnderTest) {
   t.test(`variants are deleted with their story, and those of others stay (${name})`, async (t) => {

@@ -1,15 +1,18 @@
 import { crc32 } from 'node:zlib'
 import sharp from 'sharp'
 import t from 'tap'
+import { identifyImage } from '../../src/images/identify.ts'
 import type { Format } from '../../src/layout/variant.ts'
 import { resize, type Variant } from '../../src/variants/resize.ts'
 import { png } from '../attack/hostile-images.ts'
+import { fieldFiles } from '../images/field-files.ts'
+import { sample } from '../support/extent.ts'
 import { makeImage, NOT_IMAGES } from '../support/images.ts'
 
 const FORMATS: readonly Format[] = ['jpeg', 'webp', 'avif', 'plain']
 
-async function made(source: Buffer, width: number, format: Format): Promise<Variant> {
-  const result = await resize(source, width, format)
+async function made(source: Buffer, width: number, format: Format, height?: number): Promise<Variant> {
+  const result = await resize(source, { width, height, format })
   if (typeof result === 'string') throw new Error(`It is ${result}`)
   return result
 }
@@ -18,7 +21,7 @@ const red = { r: 200, g: 30, b: 30 }
 const green = { r: 30, g: 200, b: 30 }
 
 /** Makes an image that is displayed with red above and green below. It is stored turned and mirrored as the orientation says. */
-async function upright(orientation: number): Promise<Buffer> {
+async function upright(orientation: number, type: 'jpeg' | 'avif' = 'jpeg'): Promise<Buffer> {
   const half = { width: 60, height: 40, channels: 3 as const }
   const stored = await sharp({ create: { ...half, height: 80, background: green } })
     .composite([{ input: { create: { ...half, background: red } }, gravity: 'north' }])
@@ -29,7 +32,7 @@ async function upright(orientation: number): Promise<Buffer> {
   if ([2, 5, 7, 4].includes(orientation)) image.flop()
   const angle = { 3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90 }[orientation] ?? 0
   const turned = await image.png().toBuffer()
-  return sharp(turned).rotate(angle).withMetadata({ orientation }).jpeg({ quality: 95 }).toBuffer()
+  return sharp(turned).rotate(angle).withMetadata({ orientation }).toFormat(type, { quality: 95 }).toBuffer()
 }
 
 t.test('a variant is upright whatever the Exif orientation of its image', async (t) => {
@@ -117,6 +120,87 @@ t.test('a variant is never larger than its image', async (t) => {
   }
 })
 
+const BOXES = [
+  { width: 32, height: 24 },
+  { width: 20, height: 40 },
+  { width: 64, height: 8 },
+] as const
+
+t.test('a crop fills its box, and where the image is smaller it has the shape of the box', async (t) => {
+  for (const type of ['jpg', 'png', 'gif', 'webp', 'avif'] as const) {
+    for (const animated of type === 'gif' || type === 'webp' ? [false, true] : [false]) {
+      const source = await makeImage({ type, animated, width: 60, height: 40 })
+      for (const format of FORMATS) {
+        for (const [width, height, expected] of [
+          [32, 24, [32, 24]],
+          [20, 40, [20, 40]],
+          [60, 10, [60, 10]],
+          [640, 480, [53, 40]],
+          [30, 60, [20, 40]],
+          [9999, 1, [60, 1]],
+          [1, 9999, [1, 40]],
+        ] as const) {
+          const result = await made(source, width, format, height)
+          const { pages = 1, pageHeight, ...about } = await sharp(result.bytes).metadata()
+          const what = `${type}, ${animated}, as ${format} of ${width} × ${height}`
+          t.same([result.width, result.height], expected, what)
+          t.same([about.width, pageHeight ?? about.height], expected, what)
+          t.equal(pages, animated && (format === 'webp' || format === 'plain') ? 3 : 1, what)
+        }
+      }
+    }
+  }
+})
+
+t.test('a crop is a part of the variant that is not cropped, whatever the orientation and the canvas', async (t) => {
+  const turned = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(async (n) => [`JPEG ${n}`, await upright(n)] as const))
+  const avif = await upright(7, 'avif')
+  const fromFields = [...(await fieldFiles())].filter(([, file]) => file.length < 100_000)
+  for (const [name, file] of [...turned, ['AVIF 7', avif] as const, ...sample(fromFields, 30)]) {
+    for (const box of BOXES) {
+      const crop = await resize(file, { ...box, format: 'plain' })
+      if (crop === 'huge') continue
+      if (crop === 'broken') throw new Error(`${name} is broken`)
+      const found = identifyImage(file)
+      if (found.kind !== 'image') throw new Error(`${name} is ${found.kind}`)
+      const { width, height } = found.info
+      const scale = Math.min(1, Math.max(box.width / width, box.height / height))
+      const whole = await made(file, Math.max(1, Math.round(width * scale)), 'plain')
+      const left = Math.round((whole.width - crop.width) / 2)
+      const top = Math.round((whole.height - crop.height) / 4)
+      const pixels = (bytes: Buffer) => sharp(bytes).flatten({ background: 'white' }).toColourspace('srgb')
+      const part = await pixels(whole.bytes)
+        .extract({ left, top, width: crop.width, height: crop.height })
+        .raw()
+        .toBuffer()
+      const shown = await pixels(crop.bytes).raw().toBuffer()
+      const difference = shown.reduce((sum, value, at) => sum + Math.abs(value - (part[at] ?? 1000)), 0) / shown.length
+      t.equal(shown.length, part.length, name)
+      t.ok(difference < 8, `${name} as ${box.width} × ${box.height}: ${difference}`)
+    }
+  }
+})
+
+t.test('a crop cuts off more at the bottom than at the top, and the same on both sides', async (t) => {
+  const ramp = Buffer.from(
+    Array.from(
+      { length: 100 * 100 * 3 },
+      (_, at) => [2 * (Math.floor(at / 3) % 100), 2 * Math.floor(at / 300), 0][at % 3] ?? 0,
+    ),
+  )
+  const source = await sharp(ramp, { raw: { width: 100, height: 100, channels: 3 } })
+    .png()
+    .toBuffer()
+  for (const [width, height, left, top] of [
+    [100, 20, 0, 20],
+    [20, 100, 40, 0],
+  ] as const) {
+    const { bytes } = await made(source, width, 'webp', height)
+    const [red = 0, green = 0] = await sharp(bytes).extract({ left: 0, top: 0, width: 1, height: 1 }).raw().toBuffer()
+    t.ok(Math.abs(red - 2 * left) < 12 && Math.abs(green - 2 * top) < 12, `${width} × ${height}: ${red} ${green}`)
+  }
+})
+
 t.test('an animation stays one as WebP and GIF, and becomes its first frame as JPEG and AVIF', async (t) => {
   for (const type of ['gif', 'webp'] as const) {
     const source = await makeImage({ type, animated: true, width: 60, height: 40 })
@@ -169,7 +253,8 @@ t.test('a broken image, and a file that is not an image of the five types, has n
       .tiff()
       .toBuffer(),
   }
-  for (const [what, bytes] of Object.entries(broken)) t.equal(await resize(bytes, 320, 'webp'), 'broken', what)
+  for (const [what, bytes] of Object.entries(broken))
+    t.equal(await resize(bytes, { width: 320, format: 'webp' }), 'broken', what)
 })
 
 t.test('a variant has no more pixels than the memory of its encoder allows, and keeps its shape', async (t) => {
@@ -181,10 +266,10 @@ t.test('a variant has no more pixels than the memory of its encoder allows, and 
 })
 
 t.test('an image with a side of more than 65,535 pixels is too large', async (t) => {
-  t.type(await resize(png({ width: 65_535, height: 1 }), 320, 'webp'), 'object')
-  t.type(await resize(png({ width: 1, height: 65_535 }), 320, 'webp'), 'object')
-  t.equal(await resize(png({ width: 65_536, height: 1 }), 320, 'webp'), 'huge')
-  t.equal(await resize(png({ width: 1, height: 65_536 }), 320, 'webp'), 'huge')
+  t.type(await resize(png({ width: 65_535, height: 1 }), { width: 320, format: 'webp' }), 'object')
+  t.type(await resize(png({ width: 1, height: 65_535 }), { width: 320, format: 'webp' }), 'object')
+  t.equal(await resize(png({ width: 65_536, height: 1 }), { width: 320, format: 'webp' }), 'huge')
+  t.equal(await resize(png({ width: 1, height: 65_536 }), { width: 320, format: 'webp' }), 'huge')
 })
 
 t.test('an image of too many pixels is not decoded', async (t) => {
@@ -193,5 +278,5 @@ t.test('an image of too many pixels is not decoded', async (t) => {
   png.writeUInt32BE(11_000, 16)
   png.writeUInt32BE(10_000, 20)
   png.writeUInt32BE(crc32(png.subarray(12, 29)), 29)
-  t.equal(await resize(png, 320, 'webp'), 'huge')
+  t.equal(await resize(png, { width: 320, format: 'webp' }), 'huge')
 })

@@ -1753,10 +1753,15 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Returns a variant of the image, at most this many pixels wide
-                 * @example 160
+                 * @description Returns a variant of the image, at most this many pixels wide: 160, 320, 640, 1280, 1920 without `h`
+                 * @example 320
                  */
                 w?: 160 | 320 | 640 | 1280 | 1920;
+                /**
+                 * @description Crops the variant to `w` x `h` pixels: 320x240, 640x480
+                 * @example 240
+                 */
+                h?: 240 | 480;
                 /**
                  * @description Only with `w`. `auto` is AVIF or WebP if `Accept` names it, and otherwise JPEG, PNG or GIF
                  * @example webp
@@ -2116,10 +2121,15 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Returns a variant of the image, at most this many pixels wide
-                 * @example 160
+                 * @description Returns a variant of the image, at most this many pixels wide: 160, 320, 640, 1280, 1920 without `h`
+                 * @example 320
                  */
                 w?: 160 | 320 | 640 | 1280 | 1920;
+                /**
+                 * @description Crops the variant to `w` x `h` pixels: 320x240, 640x480
+                 * @example 240
+                 */
+                h?: 240 | 480;
                 /**
                  * @description Only with `w`. `auto` is AVIF or WebP if `Accept` names it, and otherwise JPEG, PNG or GIF
                  * @example webp

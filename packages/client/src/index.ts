@@ -47,8 +47,10 @@ export interface SignOptions extends CallOptions {
 
 /** Another size or format of an image. */
 export interface Variant {
-  /** The most pixels; one of the server's `VARIANT_WIDTHS`. */
+  /** The most pixels; one of the server's `VARIANT_WIDTHS` or, with a height, one of its `VARIANT_SIZES`. */
   readonly width: number
+  /** Crops the image to this many pixels and `width`. */
+  readonly height?: number | undefined
   /** `auto` by default. */
   readonly format?: 'auto' | 'jpeg' | 'webp' | 'avif' | undefined
 }
@@ -140,8 +142,9 @@ export function createClient({ baseUrl, imageUrl = baseUrl, key, fetch }: Client
     imageUrl(path, variant) {
       const url = /^https?:\/\//.test(path) ? path : imageUrl.replace(/\/$/, '') + path
       if (!variant) return url
-      const { width, format = 'auto' } = variant
-      return `${url}${url.includes('?') ? '&' : '?'}w=${width}&format=${format}`
+      const { width, height, format = 'auto' } = variant
+      const size = height === undefined ? `w=${width}` : `w=${width}&h=${height}`
+      return `${url}${url.includes('?') ? '&' : '?'}${size}&format=${format}`
     },
     async signUrls(paths, { expiresIn = 3600, signal } = {}) {
       const body = { paths: [...paths], expires_in: expiresIn }

@@ -18,6 +18,7 @@ import {
   Uploaded,
   written,
 } from '../schemas.ts'
+import type { AllowedSizes } from '../variant-request.ts'
 
 /** Schemas of routes: Fastify checks query parameters and writes JSON by them, and the OpenAPI document is made of them. */
 
@@ -215,14 +216,26 @@ const imageParams = Type.Object({
   story_id: StoryId,
   name: header('Number and type of the image', '1.jpg', '^[1-9][0-9]{0,8}\\.(jpg|jpeg|png|gif|webp|avif)$'),
 })
-const variantQuery = (widths: readonly number[]) =>
-  Type.Object({
+/** Returns these numbers, each once, in order. */
+const inOrder = (numbers: readonly number[]) => [...new Set(numbers)].sort((a, b) => a - b)
+
+const variantQuery = ({ widths, sizes }: AllowedSizes) => {
+  const boxes = sizes.map((size) => size.split('x').map(Number))
+  return Type.Object({
     w: Type.Optional(
       Type.Unsafe<number>({
         type: 'integer',
-        enum: widths,
-        description: 'Returns a variant of the image, at most this many pixels wide',
-        examples: [widths[0]],
+        enum: inOrder([...widths.map(Number), ...boxes.map(([width = 0]) => width)]),
+        description: `Returns a variant of the image, at most this many pixels wide: ${widths.join(', ')} without \`h\``,
+        examples: [boxes[0]?.[0]],
+      }),
+    ),
+    h: Type.Optional(
+      Type.Unsafe<number>({
+        type: 'integer',
+        enum: inOrder(boxes.map(([, height = 0]) => height)),
+        description: `Crops the variant to \`w\` x \`h\` pixels: ${sizes.join(', ')}`,
+        examples: [boxes[0]?.[1]],
       }),
     ),
     format: Type.Optional(
@@ -234,12 +247,13 @@ const variantQuery = (widths: readonly number[]) =>
       }),
     ),
   })
+}
 const NotModified = { type: 'null', description: "The client's copy is current", headers: imageHeaders }
 
 /** The parts of a schema that an image and its headers share. The route checks the query. */
-const imageSchema = (widths: readonly number[]) => ({
+const imageSchema = (allowed: AllowedSizes) => ({
   params: imageParams,
-  querystring: variantQuery(widths),
+  querystring: variantQuery(allowed),
   failures: () => [
     new failures.ImageNotFound(IMAGE_PATHS[0] ?? ''),
     new failures.PreconditionFailed(),
@@ -251,15 +265,11 @@ const imageSchema = (widths: readonly number[]) => ({
   ],
 })
 
-/**
- * The bytes are sent without Fastify.
- *
- * @param widths that variants can have
- */
-export const getImageSchema = (widths: readonly number[]) => ({
+/** The bytes are sent without Fastify. */
+export const getImageSchema = (allowed: AllowedSizes) => ({
   operationId: 'getImage',
   summary: 'Get an image',
-  ...imageSchema(widths),
+  ...imageSchema(allowed),
   headers: Type.Object({
     range: Type.Optional(header('One range of bytes', 'bytes=0-99')),
     'if-range': Type.Optional(header('ETag or date of the image that the range belongs to', ETAG)),
@@ -281,10 +291,10 @@ export const getImageSchema = (widths: readonly number[]) => ({
   },
 })
 
-export const headImageSchema = (widths: readonly number[]) => ({
+export const headImageSchema = (allowed: AllowedSizes) => ({
   operationId: 'headImage',
   summary: 'Get the headers of an image',
-  ...imageSchema(widths),
+  ...imageSchema(allowed),
   headers: Type.Object(conditions),
   response: {
     200: { type: 'null', description: 'The headers of the image', headers: sentHeaders },

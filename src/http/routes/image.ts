@@ -35,8 +35,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   )
   app.addHook('onClose', () => variants.close())
 
-  const widths = listed(config.VARIANT_WIDTHS)
-  const pixels = widths.map(Number)
+  const allowed = { widths: listed(config.VARIANT_WIDTHS), sizes: listed(config.VARIANT_SIZES) }
   const route = {
     // `readVariant` checks the query, after the path
     validatorCompiler: () => () => true,
@@ -44,7 +43,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     config: { cors: false, ...(config.PRIVATE_IMAGES && ({ scope: 'read', altAuth: 'signature' } as const)) },
   }
 
-  app.get<Route>(URL, { ...route, schema: getImageSchema(pixels) }, async (request, reply) => {
+  app.get<Route>(URL, { ...route, schema: getImageSchema(allowed) }, async (request, reply) => {
     const image = imageOf(request)
     const signal = goneSignal(request.raw)
     if (isConditional(request)) {
@@ -61,7 +60,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     return deliver(reply.code(206), headers, found.body, end - start + 1)
   })
 
-  app.head<Route>(URL, { ...route, schema: headImageSchema(pixels) }, async (request, reply) => {
+  app.head<Route>(URL, { ...route, schema: headImageSchema(allowed) }, async (request, reply) => {
     const image = imageOf(request)
     const signal = goneSignal(request.raw)
     const head = await find(image, (key) => store.head(key, { signal }), request, signal)
@@ -77,7 +76,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
     const type = imageTypeOf(name)
     const key = storyPrefix(storyId) + name
     if (!isStoryId(storyId) || !type) throw new ImageNotFound(publicPath(key))
-    return { storyId, key, type, variant: readVariant(request, type, widths) }
+    return { storyId, key, type, variant: readVariant(request, type, allowed) }
   }
 
   /** Reads the image or its variant with `read`, a call to the store. */
