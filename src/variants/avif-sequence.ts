@@ -1,6 +1,6 @@
 import { readTrackSize } from '../images/avif.ts'
+import { bigEndian, findBox, isEssential, makeBox, NO_FLAGS, readBoxes } from '../images/boxes.ts'
 import { NO_BYTES } from '../images/scan.ts'
-import { bigEndian, findBox, isEssential, makeBox, NO_FLAGS, readBoxes } from './boxes.ts'
 
 /** The first sample of a track (ISO/IEC 14496-12 section 8.3). */
 interface Sample {

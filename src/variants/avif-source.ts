@@ -1,6 +1,6 @@
 import { readAssociations, readPrimaryItem } from '../images/avif.ts'
+import { bigEndian, findBox, isEssential, makeBox, NO_FLAGS, readBoxes } from '../images/boxes.ts'
 import { firstImageOf } from './avif-sequence.ts'
-import { bigEndian, findBox, isEssential, makeBox, NO_FLAGS, readBoxes } from './boxes.ts'
 import { type ColourSpace, fromCodePoints, iccProfile, SRGB } from './icc.ts'
 import type { Source } from './source.ts'
 
