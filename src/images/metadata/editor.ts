@@ -44,7 +44,30 @@ export function* put(bytes: Uint8Array): Edit {
   if (bytes.length > 0) yield { put: bytes }
 }
 
+/** Overwrites the next bytes, however many. */
+export function* blank(bytes: number, value = 0): Edit {
+  let left = bytes
+  if (left > 0)
+    yield {
+      keepUntil: (chunk, at) => {
+        const end = Math.min(at + left, chunk.length)
+        chunk.fill(value, at, end)
+        left -= end - at
+        return left > 0 ? -1 : end
+      },
+    }
+}
+
 const NO_BYTES: Buffer = Buffer.alloc(0)
+
+/** Most bytes of a block of metadata to hold. Larger ones are removed, or blanked while they stream. */
+export const MAX_BLOCK = 256 * 1024
+
+/**
+ * Most blocks of metadata in an image, after which the rest of the file is removed or blanked: a file made to be slow costs less than
+ * half a second. Real files have some tens, and animations one a frame.
+ */
+export const MAX_BLOCKS = 100_000
 
 /**
  * Runs an edit on a stream. Changes chunks in place and holds no more bytes than the edit holds at once. Of the chunks that it returns

@@ -1,5 +1,6 @@
 import type { ImageType } from '../types.ts'
 import { type Edit, keepUntil } from './editor.ts'
+import { stripPng } from './png.ts'
 
 /** What to remove: every position, or all metadata that the picture does not need. */
 export type Stripped = 'location' | 'all'
@@ -16,7 +17,7 @@ export function stripMetadata(type: ImageType, head: Buffer, what: Stripped): Ed
 
 const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>> = {
   jpg: keepAll,
-  png: keepAll,
+  png: stripPng,
   gif: keepAll,
   webp: keepAll,
   avif: keepAll,

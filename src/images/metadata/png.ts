@@ -1,0 +1,120 @@
+import { crc32 } from 'node:zlib'
+import { readOrientation } from '../exif.ts'
+import { drop, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
+import { stripExif } from './exif.ts'
+import type { Stripped } from './strip.ts'
+import { stripXmp } from './xmp.ts'
+
+/**
+ * Removes metadata from a PNG (PNG third edition, section 5.3): `eXIf` and XMP are cleaned and get a new CRC, and every chunk that is
+ * neither listed here nor text is removed, as is what follows `IEND`. Chunks that are kept stay in their order, with their CRC.
+ */
+export function* stripPng(_head: Buffer, what: Stripped): Edit {
+  yield* keep(8)
+  for (let blocks = 0; blocks < MAX_BLOCKS; ) {
+    yield* keepUntil(skipPictureChunks)
+    const start = yield* hold(8)
+    if (start.length < 8) return
+    const length = start.readUInt32BE()
+    const type = start.toString('latin1', 4)
+    if (length > MAX_LENGTH) return
+    if (type === 'IEND') return yield* put(END)
+    if (!PICTURE.has(type)) blocks += 1
+    if (PICTURE.has(type) || (type === 'tIME' && what === 'location')) {
+      yield* put(start)
+      yield* keep(length + 4)
+    } else if (type === 'eXIf') yield* stripExifChunk(length, what)
+    else if (TEXT.has(type) && what === 'location') yield* stripText(start, length)
+    else yield* drop(length + 4)
+  }
+}
+
+/** Section 5.3: decoders refuse a longer chunk. */
+const MAX_LENGTH = 2 ** 31 - 1
+
+/** An `IEND` chunk, which has no content. */
+const END = Buffer.from('0000000049454e44ae426082', 'hex')
+
+/** Chunks of the picture, its colours and its animation (section 4.7, with their older names, and the registered `oFFs`, `sCAL`, `sTER`). */
+const PICTURE = new Set(
+  'IHDR PLTE IDAT tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI mDCv cLLi bKGD hIST pHYs sPLT acTL fcTL fdAT oFFs sCAL sTER'.split(
+    ' ',
+  ),
+)
+const TEXT = new Set(['tEXt', 'zTXt', 'iTXt'])
+
+/** Finds the first chunk that is not of the picture, or is not whole in these bytes. */
+function skipPictureChunks(bytes: Buffer, at: number): number {
+  while (at + 8 <= bytes.length && PICTURE.has(bytes.toString('latin1', at + 4, at + 8))) {
+    const end = at + 12 + bytes.readUInt32BE(at)
+    if (end > bytes.length) break
+    at = end
+  }
+  return at
+}
+
+/** Most bytes of a larger `eXIf` chunk to look for an orientation in: those that browsers read come first. */
+const EXIF_WINDOW = 64 * 1024
+
+/** Writes the chunk without positions or, if only an orientation may stay or the chunk is too large to hold, with that if there is one. */
+function* stripExifChunk(length: number, what: Stripped): Edit {
+  const isHeld = length <= MAX_BLOCK
+  const tiff = yield* hold(isHeld ? length : EXIF_WINDOW)
+  yield* drop(length - tiff.length)
+  // A chunk that is cut off is left out
+  if ((yield* hold(4)).length < 4) return
+  const kept = isHeld ? what : 'all'
+  stripExif(tiff, kept)
+  if (kept === 'location' || (readOrientation(tiff) ?? 1) > 1) yield* putChunk('eXIf', tiff)
+}
+
+const XMP = 'XML:com.adobe.xmp'
+/** Bytes of the longest keyword, and the 0 after it (section 11.3.3.1). */
+const KEYWORD_WINDOW = 80
+
+/**
+ * Keeps text as it is, except XMP, which is cleaned, or removed if it is compressed or larger than can be held, and what holds other
+ * metadata by its keyword: a place, as ImageMagick's `exif:GPSLatitude`, or a profile as hexadecimal digits.
+ */
+function* stripText(start: Buffer, length: number): Edit {
+  const begin = yield* hold(Math.min(length, KEYWORD_WINDOW))
+  const left = length - begin.length
+  const keyword = begin.toString('latin1', 0, begin.indexOf(0)).toLowerCase()
+  const isXmp = keyword === XMP.toLowerCase()
+  if (isXmp && start.toString('latin1', 4) === 'iTXt' && length <= MAX_BLOCK) {
+    const content = Buffer.concat([begin, yield* hold(left)])
+    const crc = yield* hold(4)
+    const text = startOfText(content)
+    if (text === undefined || crc.length < 4) return
+    stripXmp(content.subarray(text), 'location')
+    yield* putChunk('iTXt', content)
+  } else if (isXmp || begin.indexOf(0) < 1 || HIDDEN.test(keyword)) yield* drop(left + 4)
+  else {
+    yield* put(start)
+    yield* put(begin)
+    yield* keep(left + 4)
+  }
+}
+
+/** Keywords of text that is or can hold a position, in small letters. */
+const HIDDEN =
+  /^raw profile type|^(xmp|exif|iptc|8bim)$|maker ?note|gps|geo|location|latitude|longitude|altitude|coordinates|place|position|address|city|country|province|state|region|sublocation/
+
+/** Returns where the text of an `iTXt` chunk begins (section 11.3.3.4), or undefined if it is compressed or broken. */
+function startOfText(content: Buffer): number | undefined {
+  const flag = content.indexOf(0) + 1
+  if (content[flag] !== 0) return undefined
+  // After the flag, the method of compression, and two texts that end with 0
+  const language = content.indexOf(0, flag + 2)
+  const keyword = language < 0 ? -1 : content.indexOf(0, language + 1)
+  return keyword < 0 ? undefined : keyword + 1
+}
+
+function* putChunk(type: string, content: Buffer): Edit {
+  const chunk = Buffer.alloc(content.length + 12)
+  chunk.writeUInt32BE(content.length)
+  chunk.write(type, 4, 'latin1')
+  content.copy(chunk, 8)
+  chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), chunk.length - 4)
+  yield* put(chunk)
+}
