@@ -1,5 +1,6 @@
 import type { ImageType } from '../types.ts'
 import { type Edit, keepUntil } from './editor.ts'
+import { stripGif } from './gif.ts'
 import { stripPng } from './png.ts'
 
 /** What to remove: every position, or all metadata that the picture does not need. */
@@ -18,7 +19,7 @@ export function stripMetadata(type: ImageType, head: Buffer, what: Stripped): Ed
 const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>> = {
   jpg: keepAll,
   png: stripPng,
-  gif: keepAll,
+  gif: stripGif,
   webp: keepAll,
   avif: keepAll,
 }
