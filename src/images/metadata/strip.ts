@@ -2,6 +2,7 @@ import type { ImageType } from '../types.ts'
 import { type Edit, keepUntil } from './editor.ts'
 import { stripGif } from './gif.ts'
 import { stripPng } from './png.ts'
+import { stripWebp } from './webp.ts'
 
 /** What to remove: every position, or all metadata that the picture does not need. */
 export type Stripped = 'location' | 'all'
@@ -20,7 +21,7 @@ const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>>
   jpg: keepAll,
   png: stripPng,
   gif: stripGif,
-  webp: keepAll,
+  webp: stripWebp,
   avif: keepAll,
 }
 

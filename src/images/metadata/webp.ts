@@ -1,0 +1,102 @@
+import { blank, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
+import { stripExif } from './exif.ts'
+import type { Stripped } from './strip.ts'
+import { stripXmp } from './xmp.ts'
+
+/**
+ * Removes metadata from a WebP (RFC 9649 section 2). The header comes first and has the size of the file, but metadata comes after the
+ * pixels, so chunks keep their length: Exif and XMP are cleaned in place, and chunks that are not in the standard are overwritten with
+ * zeros. Removes what follows the size that the header gives.
+ */
+export function* stripWebp(_head: Buffer, what: Stripped): Edit {
+  const header = yield* hold(12)
+  yield* put(header)
+  // The size includes the four bytes of "WEBP"
+  if (header.length === 12) yield* stripChunks(header.readUInt32LE(4) - 4, { what, isFrame: false, blocks: 0 })
+}
+
+/** Chunks of the picture, its colours and its animation. */
+const PICTURE = new Set(['VP8X', 'VP8 ', 'VP8L', 'ALPH', 'ANIM', 'ICCP'])
+
+/** The bytes in a frame of an animation before its chunks (section 2.7.1.1). */
+const FRAME_HEADER = 16
+
+interface Progress {
+  readonly what: Stripped
+  readonly isFrame: boolean
+  blocks: number
+}
+
+/** Visits the chunks in the next bytes: those of the file, or those of a frame. */
+function* stripChunks(bytes: number, progress: Progress): Edit {
+  let left = bytes
+  while (left >= 8 && progress.blocks < MAX_BLOCKS) {
+    yield* keepUntil((chunk, at) => {
+      const end = skipPictureChunks(chunk, at, at + left)
+      left -= end - at
+      return end
+    })
+    if (left < 8) break
+    const start = yield* hold(8)
+    if (start.length < 8) break
+    yield* put(start)
+    left -= 8
+    const type = start.toString('latin1', 0, 4)
+    const length = Math.min(start.readUInt32LE(4), left)
+    const padding = Math.min(length % 2, left - length)
+    if (PICTURE.has(type)) yield* keep(length)
+    else {
+      progress.blocks += 1
+      yield* stripChunk(type, length, progress)
+    }
+    yield* blank(padding)
+    left -= length + padding
+  }
+  yield* blank(left)
+}
+
+function* stripChunk(type: string, length: number, progress: Progress): Edit {
+  const { what, isFrame } = progress
+  if (type === 'EXIF') yield* stripExifChunk(length, what)
+  else if (type === 'XMP ') yield* stripXmpChunk(length, what)
+  else if (type === 'ANMF' && !isFrame && length >= FRAME_HEADER) {
+    yield* keep(FRAME_HEADER)
+    const frame = { what, isFrame: true, blocks: progress.blocks }
+    yield* stripChunks(length - FRAME_HEADER, frame)
+    progress.blocks = frame.blocks
+  } else yield* blank(length)
+}
+
+/** Finds the first chunk that is not of the picture, or is not whole in these bytes and before the limit. */
+function skipPictureChunks(bytes: Buffer, at: number, limit: number): number {
+  while (at + 8 <= bytes.length && PICTURE.has(bytes.toString('latin1', at, at + 4))) {
+    const length = bytes.readUInt32LE(at + 4)
+    const end = at + 8 + length + (length % 2)
+    if (end > bytes.length || end > limit) break
+    at = end
+  }
+  return at
+}
+
+function* stripExifChunk(length: number, what: Stripped): Edit {
+  if (length > MAX_BLOCK) {
+    const start = yield* hold(EXIF_WINDOW)
+    stripExif(start, 'all')
+    yield* put(start)
+    return yield* blank(length - start.length)
+  }
+  const content = yield* hold(length)
+  // Some writers begin as in a JPEG, with a name that the standard leaves out
+  stripExif(content.toString('latin1', 0, 5) === 'Exif\0' ? content.subarray(6) : content, what)
+  yield* put(content)
+}
+
+/** Bytes of an Exif chunk too large to hold that are cleaned rather than blanked, for its orientation. */
+const EXIF_WINDOW = 64 * 1024
+
+function* stripXmpChunk(length: number, what: Stripped): Edit {
+  if (length > MAX_BLOCK) return yield* blank(length, ' '.charCodeAt(0))
+  const packet = yield* hold(length)
+  stripXmp(packet, what)
+  yield* put(packet)
+}
