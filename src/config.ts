@@ -233,6 +233,10 @@ export const ConfigSchema = Type.Object({
     minimum: 0,
     maximum: 24 * HOUR,
   }),
+  TRASH_RETENTION: duration(
+    'How long `DATA_DIR` keeps deleted stories, so that `story-images restore` can bring them back; `0s` is not at all',
+    { default: 7 * 24 * HOUR, minimum: 0, maximum: 90 * 24 * HOUR },
+  ),
   SHUTDOWN_DELAY: duration(
     'How long the server, no longer ready, keeps serving after SIGTERM or SIGINT, until load balancers notice; `10s` is usual behind one',
     { default: 0, minimum: 0, maximum: 10 * MINUTE },

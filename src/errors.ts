@@ -284,6 +284,22 @@ export const UnknownMember = defineError(
 
 // Unknown resources and malformed requests
 export const StoryNotFound = defineError('StoryNotFound', 404, (id: string) => `There is no story ${quoted(id)}`)
+export const StoryNotKept = defineError(
+  'StoryNotKept',
+  404,
+  (id: string) => `There is no story ${quoted(id)}, and nothing is kept from which it could be restored whole`,
+)
+export const DeletedNotKept = defineError(
+  'DeletedNotKept',
+  409,
+  () => 'This server keeps nothing of deleted stories, so none of them can be restored',
+)
+export const RestoreInterrupted = defineError(
+  'RestoreInterrupted',
+  503,
+  () => 'The story was deleted again while it was restored, or its rest was removed; try again in a few seconds',
+  5,
+)
 export const ImageNotFound = defineError('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
 export const PreconditionFailed = defineError(
   'PreconditionFailed',

@@ -267,6 +267,14 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['9ms', '2m', '0s'],
   },
+  TRASH_RETENTION: {
+    default: 604_800_000,
+    valid: [
+      ['0s', 0],
+      ['2160h', 7_776_000_000],
+    ],
+    invalid: ['2161h', '7d'],
+  },
   SHUTDOWN_DELAY: {
     default: 0,
     valid: [

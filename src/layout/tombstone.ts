@@ -9,5 +9,22 @@ import { newStoryId, STORIES } from './story.ts'
  */
 export const TOMBSTONES = `${STORIES}-deleting/`
 
-/** Returns the key of a new tombstone of a story, or of "all". */
-export const tombstoneKey = (id: string) => `${TOMBSTONES}${id}.${newStoryId()}`
+/**
+ * What puts a tombstone:
+ *
+ * - `deletion`: that of a story, or of all
+ * - `debris`: the removal of what an interrupted upload or deletion has left
+ * - `restore`: the restoring of a deleted story, which goes through the same states as its deletion, backwards
+ */
+export type TombstoneKind = 'deletion' | 'debris' | 'restore'
+
+/** Returns the key of a new tombstone of a story, or of "all". Servers of earlier versions take every kind for a deletion. */
+export function tombstoneKey(id: string, kind: TombstoneKind): string {
+  return `${TOMBSTONES}${id}.${newStoryId()}${kind === 'deletion' ? '' : `.${kind}`}`
+}
+
+/** Returns the kind of a tombstone by its key. */
+export function tombstoneKind(key: string): TombstoneKind {
+  const kind = key.split('.')[2]
+  return kind === 'debris' || kind === 'restore' ? kind : 'deletion'
+}

@@ -90,6 +90,57 @@ export interface ListOptions {
   readonly signal?: AbortSignal
 }
 
+/**
+ * Which objects of a deletion a store keeps so that they can be restored:
+ *
+ * - `all`
+ * - `rest`: those of folders of which it keeps something already, so that they are the rest of a deletion that was interrupted
+ * - `none`
+ *
+ * A bucket with versioning keeps all of them in any case.
+ */
+export type Keep = 'all' | 'rest' | 'none'
+
+/** An object that was deleted and can be restored. */
+export interface DeletedObject {
+  readonly key: string
+  /** In bytes. */
+  readonly size: number
+  readonly deletedAt: Date
+  /** When the object was deleted that had the key before this one, if the store still has that. */
+  readonly deletedBefore: Date | undefined
+  /** How long the store keeps it at least; undefined if it does not tell. */
+  readonly until: Date | undefined
+  /** Where the store finds it. Means nothing to others. */
+  readonly handles: readonly string[]
+}
+
+/** What a store has of deleted objects: the trash of a folder, or the versions of a bucket. */
+export interface DeletedObjects {
+  /** Returns false if the store neither has deleted objects nor keeps any, and undefined if it does not tell. */
+  isKept(): Promise<boolean | undefined>
+  /**
+   * Yields deleted objects in the order of their keys, of each key the one that was deleted last, if the key has no object now. Not a
+   * snapshot. Rejects with `DeletedNotKept` if the store does not have versions, or does not let this server see them.
+   *
+   * @param options `prefix` is empty or ends with "/"
+   */
+  list(options: Pick<ListOptions, 'prefix' | 'signal'>): AsyncIterable<DeletedObject[]>
+  /**
+   * Restores objects, with the bytes, metadata, type and ETag that they had. They are visible and durable once this resolves. After a
+   * failure some of them may be. One that is restored already is fine, and so is one that the store no longer has.
+   */
+  restore(objects: readonly DeletedObject[]): Promise<void>
+  /** Removes for good what is kept of deleted objects below a prefix, which is empty or ends with "/". */
+  purge(options: Pick<ListOptions, 'prefix' | 'signal'>): Promise<void>
+  /**
+   * Removes for good what has been kept for long enough, and yields the name of each. Only in stores that do not do this by themselves.
+   *
+   * @param options `now` is in milliseconds since 1970; with `dryRun` nothing is removed
+   */
+  expire?(options: { readonly now: number; readonly dryRun: boolean }): AsyncIterable<string>
+}
+
 export interface RemoveDebrisOptions {
   /** Ends with "/". Only folders directly below it are looked into. */
   readonly prefix: string
@@ -141,8 +192,14 @@ export interface ObjectStore {
    * with them, not with keys. Otherwise like `list`.
    */
   listPrefixes(options: ListOptions): AsyncIterable<string[]>
-  /** Deletes any number of keys. One without an object is fine. Rejects with `DeleteFailure`, which has the keys that are left. */
-  delete(keys: readonly string[]): Promise<void>
+  /**
+   * Deletes any number of keys. One without an object is fine. Rejects with `DeleteFailure`, which has the keys that are left.
+   *
+   * @param keep by default `none`
+   */
+  delete(keys: readonly string[], keep?: Keep): Promise<void>
+  /** Deleted objects, in stores that can restore them. */
+  readonly deleted?: DeletedObjects
   /**
    * Removes what interrupted puts and deletes have left beside objects and nobody has changed since `olderThan`. Yields the name of
    * each. Only in stores that leave such things.

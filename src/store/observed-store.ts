@@ -108,7 +108,8 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     head: (key, options) => timed('head', key, store.head(key, options), options?.signal),
     list: (options) => pages('list', options.prefix, store.list(options), options.signal),
     listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options), options.signal),
-    delete: (keys) => timed('delete', keys[0] ?? '', store.delete(keys)),
+    delete: (keys, keep) => timed('delete', keys[0] ?? '', store.delete(keys, keep)),
+    ...(store.deleted && { deleted: store.deleted }),
     ...(removeDebris && {
       removeDebris: (options: RemoveDebrisOptions) => pages('removeDebris', options.prefix, removeDebris(options)),
     }),

@@ -29,7 +29,9 @@ export async function openStore(
   layout: Layout,
   hooks: Pick<S3Settings, 'onFallback' | 'onLimit'> = {},
 ): Promise<ObjectStore> {
-  if (config.S3_BUCKET === undefined) return openDiskStore(config.DATA_DIR, layout.prefixes)
+  if (config.S3_BUCKET === undefined) {
+    return openDiskStore(config.DATA_DIR, layout.prefixes, config.TRASH_RETENTION)
+  }
   // The SDK takes a third of a second to load, which the disk store need not wait for
   const { openS3Store } = await import('./s3/s3-store.ts')
   return openS3Store({ ...bucketSettings(config, config.S3_BUCKET, layout), ...hooks })

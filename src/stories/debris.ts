@@ -5,7 +5,7 @@ import { isWrittenByUs, ownIdTime, type StoryKeys } from '../layout/story.ts'
 import { ifThere, type ObjectStore } from '../store/object-store.ts'
 import { keysOfStory } from './list.ts'
 import type { Removal } from './removal.ts'
-import { CLOCK_MARGIN_MS } from './story-store.ts'
+import { CLOCK_MARGIN_MS, endedBefore, type StoryStore } from './story-store.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
 /*
@@ -17,6 +17,8 @@ import { putTombstone, readTombstones } from './tombstone.ts'
  *
  * Whichever of the two puts comes second, its side sees the other's, and gives way. Once the tombstone is gone so are the images, and
  * since the upload looks for tombstones before it looks for images, it misses one of them.
+ *
+ * Restoring a deleted story does what an upload does, with images of any age, and puts a tombstone of its own first: see restore.ts.
  */
 
 /** A removal that stood still for longer than this, in milliseconds, may have lost its tombstone to another sweep. */
@@ -32,45 +34,70 @@ export const HEADS_AT_ONCE = 8
  * the story is another matter.
  */
 export async function isLasting(store: ObjectStore, id: string): Promise<boolean> {
-  if ((await readTombstones(store, id)).length > 0) return false
+  const tombstones = await readTombstones(store, id)
+  if (tombstones.some(({ kind }) => kind !== 'restore')) return false
   return (await keysOfStory(store, id))?.story() !== undefined
 }
 
 /**
- * Removes debris, except of uploads that turn out to run. While the store is full, debris that may be a running upload stays until it
- * is too old for that.
+ * Removes debris, except of uploads and restores that turn out to run. While the store is full, debris that may be a running upload
+ * stays until it is too old for that. What an interrupted deletion has left is kept like the rest of its story.
  *
  * @param removal collects the keys that could not be deleted
  * @param now milliseconds since 1970
  * @returns the debris of which no key of our layout is left
  */
 export async function removeDebris(
-  store: ObjectStore,
+  store: StoryStore,
   removal: Removal,
   debris: readonly StoryKeys[],
   now: number,
 ): Promise<StoryKeys[]> {
   const oldest = now - LONGEST_UPLOAD_MS - CLOCK_MARGIN_MS
-  const mayRun = ({ id, records }: StoryKeys) => records.length === 0 && ownIdTime(id) >= oldest
-  const gone = await removal.remove(debris.filter((keys) => !mayRun(keys)))
+  const isUpload = ({ id, records }: StoryKeys) => records.length === 0 && ownIdTime(id) >= oldest
+  const isKept = debris.length > 0 && store.deleted !== undefined && (await store.deleted.isKept()) !== false
+  const mayRun = (keys: StoryKeys) => isUpload(keys) || (isKept && keys.records.length === 0)
+  const gone = await removal.remove(
+    debris.filter((keys) => !mayRun(keys)),
+    { keep: 'rest' },
+  )
   await forEachConcurrent(debris.filter(mayRun), REMOVALS_AT_ONCE, async (keys) => {
-    if (await removeUnlessGrown(store, removal, keys)) gone.push(keys)
+    const isGone = await removeUnlessGrown(store, removal, keys, { now, isKept, needsTombstone: isUpload(keys) })
+    if (isGone) gone.push(keys)
   })
   return gone
 }
 
-/** Returns whether no key of our layout is left. */
-async function removeUnlessGrown(store: ObjectStore, removal: Removal, keys: StoryKeys): Promise<boolean> {
+/**
+ * Removes the images of one id, unless there are more by now or a restore has begun.
+ *
+ * @param options.isKept whether there can be a restore
+ * @param options.needsTombstone whether they stay if the store has no room for a tombstone. A restore can't put one then either
+ * @returns whether no key of our layout is left
+ */
+async function removeUnlessGrown(
+  store: StoryStore,
+  removal: Removal,
+  keys: StoryKeys,
+  { now, isKept, needsTombstone }: { now: number; isKept: boolean; needsTombstone: boolean },
+): Promise<boolean> {
   const age = stopwatch()
-  const tombstone = await putTombstone(store, keys.id)
-  if (tombstone === undefined) return false
-  const now = await keysOfStory(store, keys.id)
-  const hasGrown = now !== undefined && (now.records.length > 0 || now.images.length > keys.images.length)
-  const isAbandoned = !hasGrown && age() < TOMBSTONE_MS
-  const [gone] = isAbandoned ? await removal.remove([keys]) : []
+  const tombstone = await putTombstone(store, keys.id, 'debris')
+  if (tombstone === undefined && needsTombstone) return false
+  const isRestored = isKept && (await isBeingRestored(store, keys.id, now))
+  const found = isRestored ? undefined : await keysOfStory(store, keys.id)
+  const hasGrown = found !== undefined && (found.records.length > 0 || found.images.length > keys.images.length)
+  const isAbandoned = !isRestored && !hasGrown && age() < TOMBSTONE_MS
+  const [gone] = isAbandoned ? await removal.remove([keys], { keep: 'rest' }) : []
   // A deletion that failed may still be carried out
-  if (gone || !isAbandoned) await removal.delete([tombstone])
+  if (tombstone !== undefined && (gone || !isAbandoned)) await removal.delete([tombstone])
   return gone !== undefined
+}
+
+/** Returns whether a restore of a story runs, or was interrupted only lately. */
+async function isBeingRestored(store: StoryStore, id: string, now: number): Promise<boolean> {
+  const before = endedBefore(store, now)
+  return (await readTombstones(store, id)).some(({ kind, time }) => kind === 'restore' && time >= before)
 }
 
 /**

@@ -1,7 +1,7 @@
 import { DeleteFailure } from '../errors.ts'
 import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import type { StoryKeys } from '../layout/story.ts'
-import type { ObjectStore } from '../store/object-store.ts'
+import type { Keep, ObjectStore } from '../store/object-store.ts'
 import { commitBeforeDeletion } from './idempotency-record.ts'
 import type { StoryStore } from './story-store.ts'
 
@@ -28,17 +28,25 @@ export class Removal {
    * story out of every list at once, too. Then there is room, or the commit record stays: it tells an upload with the same key that
    * its story was committed, and a later call puts the end and deletes the record.
    *
-   * @param onRoom called once when a part of the keys is deleted, and others are still there
+   * @param options.keep whether they can be restored
+   * @param options.onRoom called once when a part of the keys is deleted, and others are still there
    * @returns the stories of which no key of our layout is left
    */
-  async remove(stories: readonly StoryKeys[], onRoom?: () => Promise<unknown>): Promise<StoryKeys[]> {
+  async remove(
+    stories: readonly StoryKeys[],
+    { keep, onRoom }: { keep?: Keep; onRoom?: (() => Promise<unknown>) | undefined } = {},
+  ): Promise<StoryKeys[]> {
     const open = await this.#withoutEnd(stories)
-    await this.#deleteRecords(stories.filter((keys) => !open.has(keys)))
+    await this.#deleteRecords(
+      stories.filter((keys) => !open.has(keys)),
+      keep,
+    )
     const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.kept.has(key))
     if (open.size === 0) await onRoom?.()
     const hidden = stories.filter(isHidden)
     try {
-      await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))
+      const keys = hidden.flatMap(({ images }) => images.map((image) => image.key))
+      await this.delete(keys, keep)
     } finally {
       // After a failure some of them may be gone
       if (hidden.length > 0) this.#onImagesRemoved?.(hidden.map(({ id }) => id))
@@ -46,7 +54,10 @@ export class Removal {
     if (open.size > 0) await onRoom?.()
     const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
     const waiting = open.size > 0 ? await this.#withoutEnd(gone.filter((keys) => open.has(keys))) : open
-    await this.#deleteRecords(gone.filter((keys) => open.has(keys) && !waiting.has(keys)))
+    await this.#deleteRecords(
+      gone.filter((keys) => open.has(keys) && !waiting.has(keys)),
+      keep,
+    )
     return gone.filter((keys) => !waiting.has(keys) && isHidden(keys))
   }
 
@@ -59,8 +70,9 @@ export class Removal {
     return full
   }
 
-  async #deleteRecords(stories: readonly StoryKeys[]): Promise<void> {
-    await this.delete(stories.flatMap(({ records }) => records))
+  async #deleteRecords(stories: readonly StoryKeys[], keep: Keep = 'none'): Promise<void> {
+    const keys = stories.flatMap(({ records }) => records)
+    await this.delete(keys, keep)
   }
 
   /** Counts an unreadable folder as kept. */
@@ -73,10 +85,11 @@ export class Removal {
     if (this.kept.size > 0) throw new DeleteFailure([...this.kept], { cause: this.#cause })
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
+  /** @param keep whether the objects can be restored */
+  async delete(keys: readonly string[], keep?: Keep): Promise<void> {
     if (keys.length === 0) return
     try {
-      await this.#store.delete(keys)
+      await this.#store.delete(keys, keep)
     } catch (error) {
       if (!(error instanceof DeleteFailure)) throw error
       for (const key of error.keys) this.kept.add(key)

@@ -1,8 +1,18 @@
 import { StoryNotFound } from '../errors.ts'
 import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import { stopwatch } from '../io/stopwatch.ts'
-import { isOwnId, isStoryId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys } from '../layout/story.ts'
-import { type ObjectStore, PAGE_KEYS } from '../store/object-store.ts'
+import {
+  isOwnId,
+  isStoryId,
+  ownIdTime,
+  STORIES,
+  STORY_SPACE,
+  type StoryKeys,
+  storyEnd,
+  storyPrefix,
+} from '../layout/story.ts'
+import { VARIANTS, variantsPrefix } from '../layout/variant.ts'
+import { type Keep, type ObjectStore, PAGE_KEYS } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
 import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { debrisOf, removeDebris } from './debris.ts'
@@ -25,13 +35,15 @@ const STORIES_AT_ONCE = 16
  * room for it: a server whose watermark is later than the id lists it until the last of its keys is gone. For the end of an idempotency
  * record see `Removal.remove`.
  *
+ * @param keep whether it can be restored
  * @throws {StoryNotFound} if nothing of the story is there
  */
-export async function removeStory(store: StoryStore, id: string): Promise<void> {
+export async function removeStory(store: StoryStore, id: string, keep: Keep = 'all'): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
   const isOld = mayBeBelowWatermark(store, id)
   const [keys, earlier] = await Promise.all([keysOfStory(store, id), isOld ? readTombstones(store, id) : []])
-  const tombstones = earlier.map(({ key }) => key)
+  // A restore may still run
+  const tombstones = earlier.filter(({ kind }) => kind !== 'restore').map(({ key }) => key)
   const bury = async () => {
     const tombstone = await tryToBury(store, id)
     if (tombstone !== undefined) tombstones.push(tombstone)
@@ -41,7 +53,8 @@ export async function removeStory(store: StoryStore, id: string): Promise<void> 
   const removal = new Removal(store, store.onImagesRemoved)
   // An earlier call may have deleted the images, and ended before caches were told
   if (!keys) store.onImagesRemoved([id])
-  const gone = keys ? await removal.remove([keys], isBuried ? undefined : bury) : []
+  const gone = keys ? await removal.remove([keys], { keep, onRoom: isBuried ? undefined : bury }) : []
+  if (gone.length > 0) await removeRestored(store, removal, gone, keep)
   removal.throwIfFailed()
   const variants = await variantsOf(store, id)
   await removal.delete(variants)
@@ -51,6 +64,58 @@ export async function removeStory(store: StoryStore, id: string): Promise<void> 
   if (isEmpty && tombstones.length > 0) await store.delete(tombstones)
   if (isEmpty) store.withoutTombstone.delete(id)
   if (variants.length === 0 && !keys?.keys().length) throw new StoryNotFound(id)
+}
+
+/**
+ * Deletes stories for good, what is kept of deleted ones included, with everything else that the store keeps below their keys.
+ *
+ * @param id of a story; without it, every story
+ * @throws {StoryNotFound} if the store has no story of this id, not even a deleted one
+ */
+export async function purgeStories(store: StoryStore, id?: string): Promise<void> {
+  if (id === undefined) await removeAllStories(store, 'none')
+  else if (!isStoryId(id)) throw new StoryNotFound(id)
+  else {
+    await removeStory(store, id, 'none').catch(async (error) => {
+      if (!(error instanceof StoryNotFound) || !(await isKeptFrom(store, storyPrefix(id)))) throw error
+    })
+  }
+  const prefixes = id === undefined ? [STORIES, VARIANTS] : [storyPrefix(id), variantsPrefix(id)]
+  for (const prefix of prefixes) await store.deleted?.purge({ prefix })
+}
+
+async function isKeptFrom({ deleted }: StoryStore, prefix: string): Promise<boolean> {
+  for await (const _ of deleted?.list({ prefix }) ?? []) return true
+  return false
+}
+
+/** Rounds of a deletion for stories that are restored at the same time. The restore comes after the last one. */
+const ROUNDS = 3
+
+/**
+ * Deletes stories again whose commit record is back: a restore that ran at the same time has responded with them as whole, before the
+ * deletion took their images.
+ *
+ * @param stories in the order of their ids
+ */
+async function removeRestored(
+  store: StoryStore,
+  removal: Removal,
+  stories: readonly StoryKeys[],
+  keep: Keep,
+): Promise<void> {
+  if (!store.deleted) return
+  const ids = new Set(stories.map(({ id }) => id))
+  const [first, last] = [stories[0]?.id, stories.at(-1)?.id]
+  if (first === undefined || last === undefined) return
+  for (let round = 1; round <= ROUNDS; round++) {
+    const back: StoryKeys[] = []
+    const range = { prefix: STORIES, after: storyPrefix(first), before: storyEnd(last) }
+    for await (const found of readStoryKeys(store, range))
+      back.push(...found.filter(({ id, records }) => ids.has(id) && records.length > 0))
+    if (back.length === 0) return
+    await removal.remove(back, { keep })
+  }
 }
 
 /**
@@ -72,10 +137,11 @@ async function tryToBury(store: StoryStore, id: string): Promise<string | undefi
  * Deletes every story that is listed now, then debris that is older than any running upload, then the variants of whatever is gone. A
  * running upload, whose record is still to come, is not touched. A full store is emptied too, as by `removeStory`.
  *
+ * @param keep whether they can be restored
  * @throws {DeleteFailure} with every key that the store kept, after all the others were deleted
  * @throws {ServiceError} any other error ends the work, and comes when nothing of it runs any more
  */
-export async function removeAllStories(store: StoryStore): Promise<void> {
+export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): Promise<void> {
   const earlier = await readTombstones(store)
   const isRepetition = earlier.some(({ id }) => id === 'all')
   const removal = new Removal(store, store.onImagesRemoved)
@@ -108,7 +174,13 @@ export async function removeAllStories(store: StoryStore): Promise<void> {
       ...(isRepetition ? suspects.filter((keys) => !debris.includes(keys)) : []),
     ]
     await forEachConcurrent(lasting, STORIES_AT_ONCE, async ({ id }) => void (await tryToBury(store, id)))
-    const gone = new Set(await removal.remove(stories))
+    const gone = new Set(await removal.remove(stories, { keep }))
+    await removeRestored(
+      store,
+      removal,
+      stories.filter((keys) => gone.has(keys)),
+      keep,
+    )
     for (const keys of await removeDebris(store, removal, debris, Date.now())) gone.add(keys)
     for (const keys of [...stories, ...debris]) {
       if (gone.has(keys)) {
@@ -126,7 +198,8 @@ export async function removeAllStories(store: StoryStore): Promise<void> {
   // What is left may be that of an earlier deletion: as long as there is a tombstone, no list of ids has it
   if (waiting.size > 0) return
   const done = (await Promise.all(own)).filter((key) => key !== undefined)
-  await forEachConcurrent(earlier, STORIES_AT_ONCE, async ({ key, id }) => {
+  await forEachConcurrent(earlier, STORIES_AT_ONCE, async ({ key, id, kind }) => {
+    if (kind === 'restore') return
     if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
   })
   await store.delete(done)

@@ -140,6 +140,15 @@ export class SweepRun {
     }
   }
 
+  /** Removes for good what the store has kept of deleted objects for long enough. */
+  async expireDeleted(): Promise<void> {
+    const { signal, dryRun = false, onDebris } = this.#options
+    for await (const name of this.#store.deleted?.expire?.({ now: this.#times.now, dryRun }) ?? []) {
+      signal?.throwIfAborted()
+      onDebris?.(name)
+    }
+  }
+
   /** Removes what the store has beside objects. */
   async removeFiles(): Promise<void> {
     const { signal, dryRun = false, onDebris } = this.#options

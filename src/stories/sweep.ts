@@ -68,6 +68,7 @@ export class Sweeper {
     await run.finishDeletions(interrupted, tombstones)
     await run.sweepIdempotencyRecords()
     await run.sweepVariants()
+    await run.expireDeleted()
     await run.removeFiles()
 
     if (options.dryRun || options.byHour) return run.report

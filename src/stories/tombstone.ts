@@ -1,6 +1,6 @@
 import { StoreFull } from '../errors.ts'
 import { isStoryId, ownIdTime, WRITTEN_BY_US } from '../layout/story.ts'
-import { TOMBSTONES, tombstoneKey } from '../layout/tombstone.ts'
+import { TOMBSTONES, type TombstoneKind, tombstoneKey, tombstoneKind } from '../layout/tombstone.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 
 /** With more tombstones, lists read ids from keys. So a sweep that would put more puts none. */
@@ -10,6 +10,7 @@ export interface Tombstone {
   readonly key: string
   /** The story's, or "all". */
   readonly id: string
+  readonly kind: TombstoneKind
   /** When it was put, in milliseconds since 1970. */
   readonly time: number
 }
@@ -19,10 +20,14 @@ export interface Tombstone {
  *
  * @returns its key, or undefined if the store has no room for it: a full store still has to be emptied
  */
-export async function putTombstone(store: ObjectStore, id: string): Promise<string | undefined> {
-  const key = tombstoneKey(id)
+export async function putTombstone(
+  store: ObjectStore,
+  id: string,
+  kind: TombstoneKind = 'deletion',
+): Promise<string | undefined> {
+  const key = tombstoneKey(id, kind)
   async function* body() {
-    yield Buffer.from('A deletion is under way, or was interrupted.\n')
+    yield Buffer.from(`A ${kind === 'debris' ? 'removal of debris' : kind} is under way, or was interrupted.\n`)
   }
   try {
     await store.put(key, body(), { contentType: 'text/plain', metadata: WRITTEN_BY_US })
@@ -43,7 +48,8 @@ export async function readTombstones(store: ObjectStore, id?: string): Promise<T
   for await (const page of store.list({ prefix: id === undefined ? TOMBSTONES : `${TOMBSTONES}${id}.` })) {
     for (const { key } of page) {
       const [of = '', uuid = ''] = key.slice(TOMBSTONES.length).split('.')
-      if ((of === 'all' || isStoryId(of)) && isStoryId(uuid)) tombstones.push({ key, id: of, time: ownIdTime(uuid) })
+      if ((of === 'all' || isStoryId(of)) && isStoryId(uuid))
+        tombstones.push({ key, id: of, kind: tombstoneKind(key.slice(TOMBSTONES.length)), time: ownIdTime(uuid) })
     }
   }
   return tombstones

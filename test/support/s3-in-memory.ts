@@ -50,8 +50,8 @@ export interface Bucket {
   /** upper bound of `max-keys`; 1,000 on every known engine */
   readonly pageSize: number
   readonly objects: Map<string, StoredObject>
-  /** Keys with a delete marker. */
-  readonly deleted: Set<string>
+  /** Keys with a delete marker, and the version below it. Of each key the last deletion is kept. */
+  readonly deleted: Map<string, { readonly time: Date; readonly object: StoredObject | undefined }>
   /** upload id → upload that was neither completed nor aborted */
   readonly multipartUploads: Map<string, MultipartUpload>
 }
@@ -91,9 +91,9 @@ const operations = {
   /** The caller leaves out the body, as HTTP wants it. */
   HeadObject: getObject,
 
-  DeleteObject(bucket, { key, undeletable }) {
+  DeleteObject(bucket, { key, query, undeletable }) {
     if (undeletable !== undefined) return failure('AccessDenied')
-    remove(bucket, key)
+    remove(bucket, key, query.get('versionId') ?? undefined)
     return { ...answer(), status: 204 }
   },
 
@@ -107,11 +107,17 @@ const operations = {
     const keys = keysToDelete(request)
     if (keys.length === 0 || keys.length > MAX_KEYS) return failure('MalformedXML')
     const quiet = /<Quiet>\s*true\s*<\/Quiet>/.test(body.toString())
+    const versions = new Map(
+      elements(body.toString(), 'Object').map((object) => [
+        elements(object, 'Key').map(unescapeXml)[0],
+        elements(object, 'VersionId')[0],
+      ]),
+    )
     const results = keys.map((key) => {
       if (undeletable !== undefined && key.search(undeletable) >= 0) {
         return `<Error>${tag('Key', key)}${tag('Code', 'InternalError')}${tag('Message', failures.InternalError[1])}</Error>`
       }
-      remove(bucket, key)
+      remove(bucket, key, versions.get(key))
       return quiet ? '' : `<Deleted>${tag('Key', key)}</Deleted>`
     })
     return xmlAnswer(root('DeleteResult', results.join('')))
@@ -182,7 +188,7 @@ const operations = {
     const entries: string[] = []
     let truncated = false
     const last = token === null ? undefined : Buffer.from(token, 'base64url').toString()
-    const keys = new Set([...bucket.objects.keys(), ...bucket.deleted])
+    const keys = new Set([...bucket.objects.keys(), ...bucket.deleted.keys()])
     for (const key of [...keys].filter((key) => key.startsWith(prefix)).sort(inUtf8Order)) {
       const cut = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length)
       if (cut < 0 && !bucket.objects.has(key)) continue
@@ -229,6 +235,33 @@ const operations = {
     return xmlAnswer(root('VersioningConfiguration', versioning === undefined ? '' : tag('Status', versioning)))
   },
 
+  /** On one page: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html */
+  ListObjectVersions(bucket, { query }) {
+    const prefix = query.get('prefix') ?? ''
+    const keys = new Set([...bucket.objects.keys(), ...bucket.deleted.keys()])
+    const found = [...keys]
+      .filter((key) => key.startsWith(prefix))
+      .sort(inUtf8Order)
+      .map((key) => {
+        const [current, deleted] = [bucket.objects.get(key), bucket.deleted.get(key)]
+        const entry = (element: string, id: string, isLatest: boolean, time: Date, size?: number) => {
+          const members = `${tag('Key', encodeName(key))}${tag('VersionId', id)}${tag('IsLatest', `${isLatest}`)}`
+          const facts = `${tag('LastModified', time.toISOString())}${size === undefined ? '' : tag('Size', `${size}`)}`
+          return `<${element}>${members}${facts}</${element}>`
+        }
+        return [
+          current ? entry('Version', 'current', true, current.lastModified, current.body.length) : '',
+          deleted ? entry('DeleteMarker', 'marker', !current, deleted.time) : '',
+          deleted?.object
+            ? entry('Version', 'old', false, deleted.object.lastModified, deleted.object.body.length)
+            : '',
+        ].join('')
+      })
+    return xmlAnswer(
+      root('ListVersionsResult', `${tag('EncodingType', 'url')}${tag('IsTruncated', 'false')}${found.join('')}`),
+    )
+  },
+
   Unsupported: () => failure('NotImplemented'),
 } satisfies Record<string, Handler>
 
@@ -241,6 +274,7 @@ export const carryOut = (operation: Operation, bucket: Bucket, request: Request)
 export function operationOf(method: string, key: string, query: URLSearchParams): Operation {
   const on = (names: Partial<Record<string, Operation>>) => names[method] ?? 'Unsupported'
   if (key === '') {
+    if (query.has('versions')) return on({ GET: 'ListObjectVersions' })
     if (query.has('versioning')) return on({ GET: 'GetBucketVersioning' })
     if (query.get('list-type') === '2') return on({ GET: 'ListObjectsV2' })
     return query.has('delete') ? on({ POST: 'DeleteObjects' }) : 'Unsupported'
@@ -291,9 +325,21 @@ export function newObject(
   return { body, contentType, metadata, cacheControl, lastModified, etag: `"${md5(body).toString('hex')}"` }
 }
 
-/** A version stays where there is versioning, and a delete marker on it. */
-function remove(bucket: Bucket, key: string): void {
-  if (bucket.objects.delete(key) && bucket.dialect.versioning !== undefined) bucket.deleted.add(key)
+/** A version stays where there is versioning, and a delete marker on it. Without the marker the version is the object again. */
+function remove({ objects, deleted, dialect }: Bucket, key: string, version?: string): void {
+  const earlier = deleted.get(key)
+  if (version === 'marker') {
+    if (earlier?.object && !objects.has(key)) objects.set(key, earlier.object)
+    deleted.delete(key)
+  } else if (version === 'old') {
+    if (earlier) deleted.set(key, { ...earlier, object: undefined })
+  } else {
+    const object = objects.get(key)
+    objects.delete(key)
+    const isKept = dialect.versioning === 'Enabled'
+    if (object && dialect.versioning !== undefined)
+      deleted.set(key, { time: new Date(), object: isKept ? object : undefined })
+  }
 }
 
 const md5 = (bytes: Buffer) => createHash('md5').update(bytes).digest()

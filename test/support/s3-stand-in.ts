@@ -126,7 +126,7 @@ export async function startS3StandIn({
     dialect,
     pageSize,
     objects: new Map(),
-    deleted: new Set(),
+    deleted: new Map(),
     multipartUploads: new Map(),
   }
   const calls: Call[] = []

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, link, lstat, open, opendir, readFile, rename, unlink } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { callbacksOf } from '../../io/aborted.ts'
@@ -15,6 +15,7 @@ import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfTher
 import { filePath, sidecarPath } from './path.ts'
 import { removeDebris } from './remove-debris.ts'
 import { errorCode, isMissing, storeError } from './store-error.ts'
+import { TRASH, Trash } from './trash.ts'
 import { listFolder, listFolders, timeOf } from './walk.ts'
 
 /** How much is collected for one write, since a call of the thread pool costs more than a copy. */
@@ -44,9 +45,15 @@ interface Sidecar {
  *
  * @param root is created if it is missing
  * @param folders below it, each with "/" at its end. The store is not ready while one of them is there and not readable and writable
+ * @param retention milliseconds for which deleted objects are kept; with 0 they are deleted for good
  */
-export async function openDiskStore(root: string, folders: readonly string[] = []): Promise<ObjectStore> {
+export async function openDiskStore(
+  root: string,
+  folders: readonly string[] = [],
+  retention = 0,
+): Promise<ObjectStore> {
   const temporary = join(root, '.tmp')
+  const trash = new Trash(root, retention)
   await createFolder(temporary)
   // Fails if it is not a folder
   await (await opendir(temporary)).close()
@@ -61,10 +68,13 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       const { contentType, metadata } = options
       const sidecar = JSON.stringify({ id: basename(parts[1]), contentType, metadata } satisfies Sidecar)
       // At the same time, so that the file system can commit both at once
-      const written = [writeDurably(parts[0], watched), writeDurably(parts[1], [Buffer.from(sidecar)])] as const
+      const written = [
+        writeDurably(parts[0], watched, trash),
+        writeDurably(parts[1], [Buffer.from(sidecar)], trash),
+      ] as const
       try {
         const [result] = await Promise.all(written)
-        await moving(path, () => moveInto(path, parts, options.ifNoneMatch === '*'))
+        await moving(path, () => moveInto(path, parts, options.ifNoneMatch === '*', trash))
         return result
       } catch (error) {
         await Promise.allSettled(written)
@@ -120,7 +130,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       }
     },
 
-    async delete(keys) {
+    async delete(keys, keep = 'none') {
       const failed: string[] = []
       let cause: unknown
       const folders = new Map<string, string[]>()
@@ -132,6 +142,7 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       }
       await forEachConcurrent(folders, FOLDERS_AT_ONCE, async ([folder, inside]) => {
         try {
+          await trash.take(`${relative(root, folder)}/`, inside, keep)
           for (const key of inside) {
             await unlinkIfThere(filePath(root, key))
             await unlinkIfThere(sidecarPath(filePath(root, key)))
@@ -147,12 +158,14 @@ export async function openDiskStore(root: string, folders: readonly string[] = [
       if (failed.length > 0) throw new DeleteFailure(failed, { cause })
     },
 
+    deleted: trash,
+
     removeDebris: (options) => removeDebris(root, options),
 
     async ready() {
       try {
         await useFolder(root)
-        for (const folder of ['.tmp', ...folders]) {
+        for (const folder of ['.tmp', TRASH, ...folders]) {
           await useFolder(join(root, folder)).catch((error) => {
             if (!isMissing(error)) throw error
           })
@@ -173,15 +186,15 @@ async function useFolder(path: string): Promise<void> {
   await (await opendir(path)).close()
 }
 
-async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Promise<PutResult> {
-  const file = await open(path, 'wx', 0o640)
+async function writeDurably(path: string, data: Body | Iterable<Uint8Array>, trash: Trash): Promise<PutResult> {
+  const file = await trash.withRoom(() => open(path, 'wx', 0o640))
   let stream: StreamingHash | undefined
   try {
     let size = 0
     let chunks: Uint8Array[] = []
     let held = 0
     const write = async () => {
-      if (held > 0) await writeAll(file, chunks, held)
+      if (held > 0) await writeAll(file, chunks, held, trash)
       bufferPool.release(chunks)
       size += held
       chunks = []
@@ -209,17 +222,23 @@ async function writeDurably(path: string, data: Body | Iterable<Uint8Array>): Pr
   }
 }
 
-async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], size: number): Promise<void> {
-  const { bytesWritten } = await file.writev(chunks)
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], size: number, trash: Trash): Promise<void> {
+  const { bytesWritten } = await trash.withRoom(() => file.writev(chunks))
   // A disk that is nearly full takes a part, and fails at the next write
-  if (bytesWritten < size) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten))
+  if (bytesWritten < size)
+    await writeAll(file, [Buffer.concat(chunks).subarray(bytesWritten)], size - bytesWritten, trash)
 }
 
 /** By path. Two puts of one key must not end with the object of one and the sidecar of the other. */
 const moving = oneAtATime()
 
 /** Moves an object into place after its sidecar, so that it is visible with both or not at all. */
-async function moveInto(path: string, [object, sidecar]: readonly [string, string], onlyNew: boolean): Promise<void> {
+async function moveInto(
+  path: string,
+  [object, sidecar]: readonly [string, string],
+  onlyNew: boolean,
+  trash: Trash,
+): Promise<void> {
   if (onlyNew && (await isThere(path))) throw new ObjectExists()
   const folder = dirname(path)
   const moves: [move: (from: string, to: string) => Promise<void>, from: string, to: string][] = [
@@ -228,10 +247,10 @@ async function moveInto(path: string, [object, sidecar]: readonly [string, strin
   ]
   for (let attempt = 1; ; attempt++) {
     try {
-      if (attempt > 1) await createFolder(folder)
+      if (attempt > 1) await trash.withRoom(() => createFolder(folder))
       for (let next = moves[0]; next; next = moves[0]) {
         const [move, from, to] = next
-        await move(from, to)
+        await trash.withRoom(() => move(from, to))
         moves.shift()
       }
       await syncFolder(folder).catch(async (error) => {

@@ -19,27 +19,42 @@ const DELETE_BATCH = 1000
 const CALLS_AT_ONCE = 8
 const SINGLE_CALLS_AT_ONCE = 16
 
-/** Makes `ObjectStore.delete`: many keys in one call, or one in each if the store does not have that call. */
+/** An object, or one version of it, which is deleted for good. */
+export interface Target {
+  readonly key: string
+  readonly versionId?: string
+}
+
+/** Makes a function that deletes any number of objects. It rejects with `DeleteFailure`. */
+export type DeleteTargets = (targets: readonly Target[]) => Promise<void>
+
+/** Makes `ObjectStore.delete`. */
 export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
+  const remove = openDeleteTargets(bucket)
+  return (keys) => remove(keys.map((key) => ({ key })))
+}
+
+/** Deletes many objects in one call, or one in each if the store does not have that call. */
+export function openDeleteTargets(bucket: S3Bucket): DeleteTargets {
   let hasDeleteObjects = true
 
-  return async (keys) => {
+  return async (targets) => {
     const failed: string[] = []
     let cause: unknown
     const fail = (key: string, error: unknown) => {
       failed.push(key)
       cause ??= error
     }
-    const single: string[] = []
+    const single: Target[] = []
     if (hasDeleteObjects) {
-      await forEachConcurrent(batchesOf(keys), CALLS_AT_ONCE, async (batch) => {
+      await forEachConcurrent(batchesOf(targets), CALLS_AT_ONCE, async (batch) => {
         if (hasDeleteObjects && (await deleteMany(bucket, batch, fail))) return
         if (hasDeleteObjects) bucket.settings.onLimit?.('delete_many')
         hasDeleteObjects = false
         single.push(...batch)
       })
-    } else single.push(...keys)
-    await forEachConcurrent(single, SINGLE_CALLS_AT_ONCE, (key) => deleteOne(bucket, key, fail))
+    } else single.push(...targets)
+    await forEachConcurrent(single, SINGLE_CALLS_AT_ONCE, (target) => deleteOne(bucket, target, fail))
     if (failed.length > 0) throw new DeleteFailure(failed, { cause })
   }
 }
@@ -47,15 +62,18 @@ export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
 type Fail = (key: string, cause: unknown) => void
 
 /**
- * Deletes at most 1,000 keys in one call.
+ * Deletes at most 1,000 objects in one call.
  *
  * @param fail is told each key that the store kept, and why
  * @returns false if the store does not have the call
  */
-async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail): Promise<boolean> {
+async function deleteMany(bucket: S3Bucket, targets: readonly Target[], fail: Fail): Promise<boolean> {
   const command = new DeleteObjectsCommand({
     Bucket: bucket.settings.bucket,
-    Delete: { Objects: keys.map((key) => ({ Key: bucket.full(key) })), Quiet: true },
+    Delete: {
+      Objects: targets.map(({ key, versionId }) => ({ Key: bucket.full(key), VersionId: versionId })),
+      Quiet: true,
+    },
   })
   // After the SDK has put its own checksum there
   command.middlewareStack.add(withContentMd5, { step: 'build', priority: 'low' })
@@ -63,7 +81,7 @@ async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail)
     const response = await bucket.client.send(command, bucket.bounded())
     // With errors the status is 200, too
     for (const { Key, Code, Message } of response.Errors ?? []) {
-      if (Code === 'NoSuchKey') continue
+      if (Code === 'NoSuchKey' || Code === 'NoSuchVersion') continue
       fail(bucket.own(Key ?? ''), new Error(`${Code}: ${Message}`))
     }
     return true
@@ -73,10 +91,11 @@ async function deleteMany(bucket: S3Bucket, keys: readonly string[], fail: Fail)
   }
 }
 
-/** Deletes one key. A store that is out of reach ends the whole deletion. Any other error is about this key. */
-async function deleteOne(bucket: S3Bucket, key: string, fail: Fail): Promise<void> {
+/** Deletes one object. A store that is out of reach ends the whole deletion. Any other error is about this object. */
+async function deleteOne(bucket: S3Bucket, { key, versionId }: Target, fail: Fail): Promise<void> {
   try {
-    const command = new DeleteObjectCommand({ Bucket: bucket.settings.bucket, Key: bucket.full(key) })
+    const { settings, full } = bucket
+    const command = new DeleteObjectCommand({ Bucket: settings.bucket, Key: full(key), VersionId: versionId })
     await bucket.client.send(command, bucket.bounded())
   } catch (thrown) {
     const error = storeError(thrown)
@@ -100,6 +119,6 @@ const withContentMd5: BuildMiddleware<DeleteObjectsCommandInput, DeleteObjectsCo
   return next(args)
 }
 
-function* batchesOf(keys: readonly string[]): Generator<readonly string[]> {
-  for (let at = 0; at < keys.length; at += DELETE_BATCH) yield keys.slice(at, at + DELETE_BATCH)
+function* batchesOf(targets: readonly Target[]): Generator<readonly Target[]> {
+  for (let at = 0; at < targets.length; at += DELETE_BATCH) yield targets.slice(at, at + DELETE_BATCH)
 }

@@ -6,6 +6,7 @@ import { openBucket } from './open-bucket.ts'
 import { openPrefixCheck } from './prefixes.ts'
 import { PUT_MEMORY, putObject } from './put.ts'
 import { openPutNew } from './put-new.ts'
+import { openVersions } from './versions.ts'
 
 export type { S3Settings, StoreLimit } from './bucket.ts'
 
@@ -27,6 +28,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     head: bucket.calls.head,
     ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket)),
     delete: remove,
+    deleted: openVersions(bucket),
     ready: async () => void (await bucket.calls.list({ prefix: settings.probe ?? '', keys: 1 })),
     prepare: async () => void (await putNew.probe()),
     close: () => bucket.close(),

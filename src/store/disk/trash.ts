@@ -1,0 +1,307 @@
+import { link, lstat, opendir, readdir, rename } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { compareKeys, type DeletedObject, type DeletedObjects, type Keep } from '../object-store.ts'
+import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
+import { filePath, sidecarPath } from './path.ts'
+import { errorCode, isMissing, storeError } from './store-error.ts'
+
+export const TRASH = '.trash'
+
+const HOUR = /^\d{4}-\d\d-\d\dT\d\d$/
+const NAME = /^(\d{1,15})\.(.+)$/
+
+/** Errors of file systems without hard links, and of files of other users (link(2)). */
+const WITHOUT_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** An object is deleted for good if it can't be moved for one of these: nothing but a copy could keep it, or there is no room. */
+const NOT_KEPT = ['EXDEV', 'EMLINK', 'ENOSPC', 'EDQUOT']
+
+/** Between two calls another deletion may remove the folder that both use. */
+const ATTEMPTS = 5
+
+/**
+ * Keeps deleted objects as `.trash/<hour, UTC>/<folder of the key>/<milliseconds since 1970>.<name>`, with their sidecars beside them.
+ *
+ * The files of a deletion are linked into the trash, the trash is synced, and then they are unlinked where they were; restoring does the
+ * same the other way round. So a crash at any moment leaves each object in at least one of the two places, and one that is still in its
+ * own place counts as not deleted. Where there are no hard links, files are renamed instead.
+ */
+export class Trash implements DeletedObjects {
+  readonly #root: string
+  readonly #path: string
+  readonly #retention: number
+  #freeing: Promise<boolean> | undefined
+
+  /** @param retention milliseconds for which deleted objects are kept; 0 keeps nothing */
+  constructor(root: string, retention: number) {
+    this.#root = root
+    this.#path = join(root, TRASH)
+    this.#retention = retention
+  }
+
+  isKept = async (): Promise<boolean> => this.#retention > 0
+
+  /**
+   * Puts the objects of a folder into the trash too, as far as `keep` asks for it. The caller then removes them where they are.
+   *
+   * @param folder of all keys
+   */
+  async take(folder: string, keys: readonly string[], keep: Keep): Promise<void> {
+    if (keep === 'none' || this.#retention === 0) return
+    if (keep === 'rest' && !(await this.#has(folder))) return
+    const now = Date.now()
+    const target = join(this.#path, hourOf(now), folder)
+    try {
+      let isMoved = false
+      for (const key of keys) {
+        const path = filePath(this.#root, key)
+        if (await this.withRoom(() => move(path, join(target, `${now}.${basename(path)}`)))) isMoved = true
+      }
+      if (isMoved) await syncFolder(target)
+    } catch (error) {
+      if (!NOT_KEPT.includes(errorCode(error) ?? '')) throw error
+    }
+  }
+
+  async *list({ prefix, signal }: Parameters<DeletedObjects['list']>[0]): AsyncGenerator<DeletedObject[]> {
+    if (this.#retention === 0) return
+    try {
+      const hours = new Map<string, string[]>()
+      for (const hour of await this.#hours()) {
+        for await (const folder of foldersBelow(join(this.#path, hour), prefix)) {
+          signal?.throwIfAborted()
+          hours.set(folder, [...(hours.get(folder) ?? []), hour])
+        }
+      }
+      for (const folder of [...hours.keys()].sort(compareKeys)) {
+        signal?.throwIfAborted()
+        const found = await this.#deletedIn(folder, hours.get(folder) ?? [])
+        if (found.length > 0) yield found
+      }
+    } catch (error) {
+      throw storeError(error, signal)
+    }
+  }
+
+  async restore(objects: readonly DeletedObject[]): Promise<void> {
+    try {
+      const folders = new Map<string, DeletedObject[]>()
+      for (const object of objects) {
+        const folder = folderOf(object.key)
+        folders.set(folder, [...(folders.get(folder) ?? []), object])
+      }
+      for (const [folder, inside] of folders) {
+        for (const { key, handles } of inside) {
+          const [newest = ''] = handles
+          await move(join(this.#path, newest), filePath(this.#root, key))
+        }
+        // Missing if the trash had nothing of it any more
+        await syncFolder(join(this.#root, folder)).catch(unlessMissing)
+        for (const { handles } of inside) for (const handle of handles) await this.#remove(join(this.#path, handle))
+        for (const hour of new Set(
+          inside.flatMap(({ handles }) => handles.map((handle) => handle.split('/')[0] ?? '')),
+        ))
+          await removeFolderIfEmpty(join(this.#path, hour, folder))
+      }
+    } catch (error) {
+      throw storeError(error)
+    }
+  }
+
+  async purge({ prefix, signal }: Parameters<DeletedObjects['purge']>[0]): Promise<void> {
+    try {
+      for (const hour of await this.#hours()) {
+        for await (const _ of removeFiles(join(this.#path, hour, prefix), () => true)) signal?.throwIfAborted()
+        await removeFolderIfEmpty(join(this.#path, hour))
+      }
+    } catch (error) {
+      throw storeError(error, signal)
+    }
+  }
+
+  async *expire({ now, dryRun }: { now: number; dryRun: boolean }): AsyncGenerator<string> {
+    const before = now - this.#retention
+    const isExpired = (name: string) => (timeIn(name.replace(/^\./, '')) ?? 0) < before
+    try {
+      for (const hour of await this.#hours()) {
+        if (Date.parse(`${hour}:00:00Z`) >= before) return
+        for await (const path of removeFiles(join(this.#path, hour), isExpired, dryRun))
+          yield path.slice(this.#root.length + 1)
+      }
+    } catch (error) {
+      throw storeError(error)
+    }
+  }
+
+  /** Runs work again for as long as it finds the disk full and there is something in the trash that can go. */
+  async withRoom<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(await this.freeAfter(error))) throw error
+      }
+    }
+  }
+
+  /** After an error that says that the disk is full, removes the oldest folder of the trash. Returns whether it has. */
+  async freeAfter(error: unknown): Promise<boolean> {
+    if (!['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '')) return false
+    this.#freeing ??= this.#free().finally(() => {
+      this.#freeing = undefined
+    })
+    return this.#freeing
+  }
+
+  async #free(): Promise<boolean> {
+    for (const hour of await this.#hours()) {
+      for await (const folder of foldersBelow(join(this.#path, hour), '')) {
+        let isFreed = false
+        for await (const _ of removeFiles(join(this.#path, hour, folder), () => true)) isFreed = true
+        if (isFreed) return true
+      }
+    }
+    return false
+  }
+
+  /** Returns whether there is something of a folder. */
+  async #has(folder: string): Promise<boolean> {
+    for (const hour of await this.#hours()) if (await exists(join(this.#path, hour, folder))) return true
+    return false
+  }
+
+  /** Returns the folders of the hours, the oldest first. */
+  async #hours(): Promise<string[]> {
+    return (await namesIn(this.#path)).filter((name) => HOUR.test(name)).sort()
+  }
+
+  /** @param hours that have something of the folder */
+  async #deletedIn(folder: string, hours: readonly string[]): Promise<DeletedObject[]> {
+    const found = new Map<string, { time: number; handle: string; size: number; inode: number }[]>()
+    for (const hour of hours) {
+      for (const file of await namesIn(join(this.#path, hour, folder))) {
+        const name = NAME.exec(file)?.[2]
+        const handle = `${hour}/${folder}${file}`
+        const stat = name === undefined ? undefined : await lstat(join(this.#path, handle)).catch(unlessMissing)
+        if (name === undefined || !stat?.isFile()) continue
+        const deletion = { time: timeIn(file) ?? 0, handle, size: stat.size, inode: stat.ino }
+        found.set(name, [...(found.get(name) ?? []), deletion])
+      }
+    }
+    const objects: DeletedObject[] = []
+    for (const name of [...found.keys()].sort(compareKeys)) {
+      const key = folder + name
+      if (await exists(filePath(this.#root, key))) continue
+      const [newest, ...others] = (found.get(name) ?? []).sort((a, b) => b.time - a.time)
+      if (!newest) continue
+      // A deletion that was interrupted and repeated has put the same file there twice
+      const same = others.filter(({ inode }) => inode === newest.inode)
+      const earlier = others.find(({ inode }) => inode !== newest.inode)
+      objects.push({
+        key,
+        size: newest.size,
+        deletedAt: new Date(newest.time),
+        deletedBefore: earlier && new Date(earlier.time),
+        until: new Date(newest.time + this.#retention),
+        handles: [newest, ...same].map(({ handle }) => handle),
+      })
+    }
+    return objects
+  }
+
+  async #remove(path: string): Promise<void> {
+    await unlinkIfThere(path)
+    await unlinkIfThere(sidecarPath(path))
+  }
+}
+
+/**
+ * Gives a file and its sidecar a second place, the sidecar first, so that the object has it wherever it is seen. Does nothing if the file
+ * has that place already.
+ *
+ * @returns whether the file was there
+ */
+async function move(from: string, to: string): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if (!(await lstat(from)).isFile()) return false
+      if (await exists(sidecarPath(from))) await linkOrRename(sidecarPath(from), sidecarPath(to))
+      await linkOrRename(from, to)
+      return true
+    } catch (error) {
+      if (!isMissing(error) || attempt === ATTEMPTS) throw error
+      if (!(await exists(from))) return false
+      await createFolder(join(to, '..'))
+    }
+  }
+}
+
+async function linkOrRename(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return
+    if (!WITHOUT_LINKS.includes(errorCode(error) ?? '')) throw error
+    await rename(from, to)
+  }
+}
+
+/** Removes the files of a folder and those below it, and the folders that are empty then. Yields each path. */
+async function* removeFiles(
+  folder: string,
+  isWanted: (name: string) => boolean,
+  dryRun = false,
+): AsyncGenerator<string> {
+  for await (const entry of entriesOf(folder)) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* removeFiles(path, isWanted, dryRun)
+    else if (isWanted(entry.name)) {
+      if (!dryRun) await unlinkIfThere(path)
+      yield path
+    }
+  }
+  if (!dryRun) await removeFolderIfEmpty(folder)
+}
+
+/** Yields the folders below a prefix that have files in them, each without `base` and with "/" at its end. */
+async function* foldersBelow(base: string, prefix: string): AsyncGenerator<string> {
+  let hasFiles = false
+  for await (const entry of entriesOf(join(base, prefix))) {
+    if (entry.isDirectory()) yield* foldersBelow(base, `${prefix}${entry.name}/`)
+    else hasFiles = true
+  }
+  if (hasFiles) yield prefix
+}
+
+async function* entriesOf(folder: string) {
+  try {
+    yield* await opendir(folder)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return (await readdir(folder).catch(unlessMissing)) ?? []
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(unlessMissing)) !== undefined
+}
+
+function hourOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 13)
+}
+
+function timeIn(name: string): number | undefined {
+  const time = NAME.exec(name)?.[1]
+  return time === undefined ? undefined : Number(time)
+}
+
+function folderOf(key: string): string {
+  return key.slice(0, key.lastIndexOf('/') + 1)
+}

@@ -1,0 +1,158 @@
+import { DeletedNotKept, RestoreInterrupted, StoreFull, StoryNotFound, StoryNotKept } from '../errors.ts'
+import { isOwnId, isStoryId, STORIES, StoryKeys, storyIdOf, storyPrefix } from '../layout/story.ts'
+import type { DeletedObject, ObjectStore } from '../store/object-store.ts'
+import { keysOfStory, lookUp } from './list.ts'
+import { CLOCK_MARGIN_MS, type StoryStore } from './story-store.ts'
+import { putTombstone, readTombstones } from './tombstone.ts'
+
+/** Tries to restore a story that something else removes at the same time. */
+const TRIES = 3
+
+/** A story that is deleted and can be restored. */
+export interface DeletedStory {
+  readonly id: string
+  /** When it vanished from the lists. */
+  readonly deletedAt: Date
+  /** Number of its images. */
+  readonly images: number
+  /** How long it can be restored at least; undefined if the store does not tell. */
+  readonly until: Date | undefined
+}
+
+/**
+ * Restores a deleted story: first its images, then its record, and with it the story. Lists have it whole or not at all, except an
+ * imported one, which has no record. A story that is there is a success. A repetition finishes what an earlier call left.
+ *
+ * Going through states in which the id has keys and is not a story, it puts a tombstone as a deletion does: servers look such an id up,
+ * and sweeps leave it alone. At the end it looks whether a sweep has begun to remove the images before it could see the tombstone.
+ *
+ * @throws {StoryNotFound} for what is not an id
+ * @throws {StoryNotKept} if there is no such story, and not every part of a deleted one
+ * @throws {DeletedNotKept} if moreover the store keeps nothing of what is deleted
+ * @throws {RestoreInterrupted} if something else removes the story at the same time
+ */
+export async function restoreStory(store: StoryStore, id: string): Promise<void> {
+  if (!isStoryId(id)) throw new StoryNotFound(id)
+  const tombstones = (await readTombstones(store, id)).filter(({ kind }) => kind === 'restore').map(({ key }) => key)
+  if (tombstones.length === 0 && (await lookUp(store, id))) return
+  let parts = await partsOf(store, id)
+  if (!parts) throw await whyNot(store, id)
+  const own = await putTombstone(store, id, 'restore')
+  if (own === undefined) throw new StoreFull()
+  for (let round = 1; parts && round <= TRIES; round++) {
+    await store.deleted?.restore(parts.images)
+    await store.deleted?.restore(parts.records)
+    if (await isRestored(store, id)) {
+      await store.delete([own, ...tombstones])
+      return
+    }
+    parts = await partsOf(store, id)
+  }
+  await hide(store, id)
+  throw new RestoreInterrupted()
+}
+
+/** Yields every deleted story that can be restored, in the order of ids. Holds the keys of one story and what the store holds. */
+export async function* deletedStories(
+  store: ObjectStore,
+  { since, signal }: { readonly since?: Date; readonly signal?: AbortSignal } = {},
+): AsyncGenerator<DeletedStory> {
+  for await (const [id, objects] of deletedById(store, signal)) {
+    const parts = await partsFrom(store, id, objects)
+    if (!parts || parts.isThere || (since !== undefined && parts.deletedAt < since)) continue
+    yield { id, deletedAt: parts.deletedAt, images: parts.count, until: parts.until }
+  }
+}
+
+/** What there is to restore of a story. */
+interface Parts {
+  readonly images: readonly DeletedObject[]
+  readonly records: readonly DeletedObject[]
+  /** Whether the story is in the lists: an imported one is, with any of its images. */
+  readonly isThere: boolean
+  /** Of its images, those that are not deleted included. */
+  readonly count: number
+  readonly deletedAt: Date
+  readonly until: Date | undefined
+}
+
+async function partsOf(store: ObjectStore, id: string): Promise<Parts | undefined> {
+  const found: DeletedObject[] = []
+  for await (const objects of store.deleted?.list({ prefix: storyPrefix(id) }) ?? []) found.push(...objects)
+  return partsFrom(store, id, found)
+}
+
+/** Returns what there is to restore, or undefined if it would not make a whole story. */
+async function partsFrom(
+  store: ObjectStore,
+  id: string,
+  deleted: readonly DeletedObject[],
+): Promise<Parts | undefined> {
+  const current = await keysOfStory(store, id)
+  const there = new Set(current?.keys())
+  const objects = ofLastDeletion(id, deleted).filter(({ key }) => !there.has(key))
+  const keys = new StoryKeys(id)
+  const ofStory = objects.filter(({ key, size, deletedAt }) =>
+    keys.add({ key, size, modified: deletedAt.toISOString() }),
+  )
+  for (const key of there) keys.add({ key, size: 0, modified: new Date(0).toISOString() })
+  const story = keys.story()
+  if (!story) return undefined
+  const records = ofStory.filter(({ key }) => keys.records.includes(key))
+  const times = (records.length > 0 ? records : ofStory).map(({ deletedAt }) => deletedAt.getTime())
+  const ends = ofStory.map(({ until }) => until?.getTime() ?? Number.NaN).filter((time) => !Number.isNaN(time))
+  return {
+    images: ofStory.filter((object) => !records.includes(object)),
+    records,
+    isThere: current?.story() !== undefined,
+    count: story.images.length,
+    deletedAt: new Date(Math.max(0, ...times)),
+    until: ends.length > 0 ? new Date(Math.min(...ends)) : undefined,
+  }
+}
+
+/**
+ * Returns the objects that were deleted after the deletion before. An imported id can have had other images then; those of an upload
+ * are always the same.
+ */
+function ofLastDeletion(id: string, objects: readonly DeletedObject[]): readonly DeletedObject[] {
+  if (isOwnId(id)) return objects
+  const before = Math.max(...objects.map(({ deletedBefore }) => deletedBefore?.getTime() ?? 0))
+  return objects.filter(({ deletedAt }) => deletedAt.getTime() > before)
+}
+
+async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGenerator<[string, DeletedObject[]]> {
+  let current: [string, DeletedObject[]] | undefined
+  for await (const page of store.deleted?.list({ prefix: STORIES, ...(signal && { signal }) }) ?? []) {
+    signal?.throwIfAborted()
+    for (const object of page) {
+      const id = storyIdOf(object.key)
+      if (id === undefined) continue
+      if (current?.[0] !== id) {
+        if (current) yield current
+        current = [id, []]
+      }
+      current[1].push(object)
+    }
+  }
+  if (current) yield current
+}
+
+/** Returns whether a story is whole, and no sweep is about to take its images. Tombstones first: see debris.ts. */
+async function isRestored(store: StoryStore, id: string): Promise<boolean> {
+  const lately = Date.now() - CLOCK_MARGIN_MS
+  const tombstones = await readTombstones(store, id)
+  if (tombstones.some(({ kind, time }) => kind === 'debris' && time >= lately)) return false
+  return (await lookUp(store, id)) !== undefined
+}
+
+/** Deletes the record again. The tombstone stays, so what is left is that of an interrupted deletion. */
+async function hide(store: StoryStore, id: string): Promise<void> {
+  const keys = await keysOfStory(store, id)
+  if (keys && keys.records.length > 0) await store.delete(keys.records, 'all')
+}
+
+async function whyNot(store: StoryStore, id: string): Promise<Error> {
+  const isKept = store.deleted !== undefined && (await store.deleted.isKept())
+  return isKept === false ? new DeletedNotKept() : new StoryNotKept(id)
+}
