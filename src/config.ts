@@ -424,11 +424,14 @@ function parseOption(raw: string, schema: OptionSchema): unknown {
     const [, number, unit = ''] = /^(\d+) ?(|B|[KMG]iB)$/i.exec(raw) ?? []
     return number === undefined ? raw : Number(number) * BYTES[unit.toUpperCase() as keyof typeof BYTES]
   }
-  if (schema.unit === 'milliseconds') {
-    const [, number, unit = ''] = /^(\d+) ?(ms|s|m|h)$/.exec(raw) ?? []
-    return number === undefined ? raw : Number(number) * DURATIONS[unit as keyof typeof DURATIONS]
-  }
+  if (schema.unit === 'milliseconds') return parseDuration(raw) ?? raw
   return raw
+}
+
+/** Returns the milliseconds of a text such as "90s" or "2h", or undefined if it is not a duration. */
+export function parseDuration(text: string): number | undefined {
+  const [, number, unit = ''] = /^(\d+) ?(ms|s|m|h)$/.exec(text) ?? []
+  return number === undefined ? undefined : Number(number) * DURATIONS[unit as keyof typeof DURATIONS]
 }
 
 function allowed({ type, unit, must, minimum = 0, maximum = 0, anyOf }: OptionSchema): string {

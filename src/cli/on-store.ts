@@ -1,7 +1,9 @@
+import { openPurger } from '../cdn/open-purger.ts'
 import { type Config, ConfigError, loadEnvFile, readConfig } from '../config.ts'
 import { LAYOUT } from '../layout/layout.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { openStore, placeOf } from '../store/open-store.ts'
+import { type StoryStore, storyStore } from '../stories/story-store.ts'
 import { UsageError } from './stopped.ts'
 
 /**
@@ -18,6 +20,31 @@ export async function onStore<Result>(work: (store: ObjectStore, config: Config)
   } finally {
     await store.close()
   }
+}
+
+/**
+ * Does the work of a command on the stories of the store, and tells the CDN of those that are removed.
+ *
+ * @param work returns whether it succeeded
+ * @returns whether it did, and the CDN was told
+ */
+export function storiesOnStore(work: (store: StoryStore, config: Config) => Promise<boolean>): Promise<boolean> {
+  return onStore(async (store, config) => {
+    let lost = 0
+    const purger = openPurger(config, {
+      onPurged() {},
+      onFailed() {},
+      onLost({ count, ids }, error) {
+        lost += count
+        const stories = ids.length > 0 ? ids.join(', ') : `${count} stories`
+        console.error(`The CDN was not told of ${stories}: ${(error as Error).message}`)
+      },
+    })
+    const hasWorked = await work(storyStore(store, config.UPLOAD_TIMEOUT, purger?.add), config).finally(() =>
+      purger?.close(),
+    )
+    return hasWorked && lost === 0
+  })
 }
 
 /**

@@ -47,6 +47,8 @@ function count(text: string): number {
   return Number(text)
 }
 
+const storyIds = (text: string, ids: readonly string[] = []) => [...ids, storyId(text)]
+
 const json = () => new Option('--json', 'print JSON, one object on each line')
 
 /** Adds the options of a command that talks to a server. */
@@ -68,6 +70,12 @@ const imageUrl = () =>
   new Option('--image-url <url>', 'URL of the CDN that serves images, to print; by default the server')
     .env('PUBLIC_IMAGE_URL')
     .argParser(serverUrl)
+
+/** Refuses a server for an option that works on the store: it could be another one. A variable may stay set for other commands. */
+function refuseServer(command: Command, option: string): void {
+  if (command.getOptionValueSource('server') === 'cli')
+    throw new UsageError(`--${option} works on the store that the settings name, so it takes no --server`)
+}
 
 /** Refuses `npm run sweep --dry-run`: npm takes the option for itself, so it would not be a dry run. */
 function refuseOptionsOfNpm(command: Command): void {
@@ -133,6 +141,15 @@ program
   .addHelpText('after', ON_THE_STORE)
   .action(run(async (options) => (await import('./check.ts')).check(options, signal)))
 
+program
+  .command('restore')
+  .description('bring deleted stories back, whole or not at all')
+  .argument('[ids...]', 'stories', storyIds)
+  .option('--deleted-since <duration>', 'instead of ids, every story that was deleted in this time, such as 2h')
+  .addOption(json())
+  .addHelpText('after', ON_THE_STORE)
+  .action(run(async (ids, options) => (await import('./restore.ts')).restore(ids, options, signal)))
+
 onServer(program.command('upload'))
   .description('upload one story')
   .argument('<files...>', 'its images, in their order; - is standard input')
@@ -144,14 +161,29 @@ onServer(program.command('ls'))
   .argument('[id]', 'a story', storyId)
   .addOption(imageUrl())
   .option('--limit <count>', 'list at most this many stories', count)
-  .action(run(async (id, options) => (await import('./ls.ts')).ls(id, options, signal)))
+  .option('--deleted', 'list the deleted stories that can be restored; on the store, not on a server')
+  .action(
+    run(async (id, options, command) => {
+      if (!options.deleted) return (await import('./ls.ts')).ls(id, options, signal)
+      refuseServer(command, 'deleted')
+      if (id !== undefined || options.limit !== undefined)
+        throw new UsageError('--deleted lists all deleted stories, without an id and --limit')
+      return (await import('./restore.ts')).listDeleted(options, signal)
+    }),
+  )
 
 onServer(program.command('rm'))
   .description('delete stories, after a question')
-  .argument('[ids...]', 'stories', (text: string, ids: readonly string[] = []) => [...ids, storyId(text)])
+  .argument('[ids...]', 'stories', storyIds)
   .option('--all', 'every story of the server')
   .option('--yes', 'ask nothing; needed where there is no terminal')
-  .action(run(async (ids, options) => (await import('./rm.ts')).rm(ids, options, signal)))
+  .option('--now', 'delete for good, also what is kept of deleted stories; on the store, not on a server')
+  .action(
+    run(async (ids, options, command) => {
+      if (options.now) refuseServer(command, 'now')
+      return (await import('./rm.ts')).rm(ids, options, signal)
+    }),
+  )
 
 try {
   await program.parseAsync()

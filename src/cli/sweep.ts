@@ -1,8 +1,6 @@
-import { openPurger } from '../cdn/open-purger.ts'
 import { TOMBSTONES } from '../layout/tombstone.ts'
-import { storyStore } from '../stories/story-store.ts'
 import { Sweeper } from '../stories/sweep.ts'
-import { onStore } from './on-store.ts'
+import { storiesOnStore } from './on-store.ts'
 
 /**
  * Removes what interrupted uploads and deletions have left, and prints each story id and below it each key.
@@ -13,42 +11,30 @@ export function sweep(
   { dryRun = false, all = false, json = false }: { dryRun?: boolean; all?: boolean; json?: boolean },
   signal: AbortSignal,
 ): Promise<boolean> {
-  return onStore(async (store, config) => {
+  return storiesOnStore(async (store) => {
     let tombstones = 0
     let files = 0
     let unreadable = 0
-    let lost = 0
-    const purger = openPurger(config, {
-      onPurged() {},
-      onFailed() {},
-      onLost({ count, ids }, error) {
-        lost += count
-        const stories = ids.length > 0 ? ids.join(', ') : `${count} stories`
-        console.error(`The CDN was not told of ${stories}: ${(error as Error).message}`)
+    const report = await new Sweeper(store).sweep({
+      signal,
+      dryRun,
+      byHour: !all,
+      onRemoved(what, keys) {
+        tombstones += keys.filter((key) => key.startsWith(TOMBSTONES)).length
+        console.log(
+          json ? JSON.stringify({ removed: what, keys }) : [what, ...keys.map((key) => `  ${key}`)].join('\n'),
+        )
       },
+      onDebris(name) {
+        files += 1
+        console.log(json ? JSON.stringify({ debris: name }) : `Beside objects: ${name}`)
+      },
+      onUnreadable(folder) {
+        unreadable += 1
+        console.error(`${folder} can't be read, and is left alone`)
+      },
+      onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
     })
-    const report = await new Sweeper(storyStore(store, config.UPLOAD_TIMEOUT, purger?.add))
-      .sweep({
-        signal,
-        dryRun,
-        byHour: !all,
-        onRemoved(what, keys) {
-          tombstones += keys.filter((key) => key.startsWith(TOMBSTONES)).length
-          console.log(
-            json ? JSON.stringify({ removed: what, keys }) : [what, ...keys.map((key) => `  ${key}`)].join('\n'),
-          )
-        },
-        onDebris(name) {
-          files += 1
-          console.log(json ? JSON.stringify({ debris: name }) : `Beside objects: ${name}`)
-        },
-        onUnreadable(folder) {
-          unreadable += 1
-          console.error(`${folder} can't be read, and is left alone`)
-        },
-        onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
-      })
-      .finally(() => purger?.close())
     const { stories, keys, idempotencyKeys, variants, kept } = report
     const summary = `${dryRun ? 'Would remove' : 'Removed'} ${keys} keys of ${stories} stories`
     const more = [
@@ -71,6 +57,6 @@ export function sweep(
           })
         : `${summary}${more.join('')}${kept > 0 ? `; the store kept ${kept} keys` : ''}`,
     )
-    return kept + unreadable + lost === 0
+    return kept + unreadable === 0
   })
 }

@@ -457,7 +457,7 @@ t.test('docs/cli.md has the help of each command, as the program prints it', asy
   const document = await readFile(DOCUMENT, 'utf8')
   const { stdout } = await runCommand('--help', [], {})
   const names = [...stdout.matchAll(/^ {2}(\w+) .*\b/gm)].map(([, name = '']) => name).filter((name) => name !== 'help')
-  t.same(names, ['serve', 'sweep', 'verify', 'check', 'upload', 'ls', 'rm'])
+  t.same(names, ['serve', 'sweep', 'verify', 'check', 'restore', 'upload', 'ls', 'rm'])
   t.ok(document.includes(`\`\`\`text\n${stdout}\`\`\`\n`), 'story-images --help')
   for (const name of sample(names, 2)) {
     const help = await runCommand(name, ['--help'], {})
