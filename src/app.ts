@@ -30,6 +30,7 @@ import { listStoryIdsRoute } from './http/routes/list-story-ids.ts'
 import { metricsRoute } from './http/routes/metrics.ts'
 import { removeAllStoriesRoute } from './http/routes/remove-all-stories.ts'
 import { removeStoryRoute } from './http/routes/remove-story.ts'
+import { restoreStoryRoute } from './http/routes/restore-story.ts'
 import { signedUrlRoutes } from './http/routes/signed-urls.ts'
 import { ticketRoutes } from './http/routes/tickets.ts'
 import { uploadStoryRoute } from './http/routes/upload-story.ts'
@@ -150,6 +151,7 @@ export async function buildApp(
   await app.register(uploadStoryRoute)
   await app.register(removeStoryRoute)
   await app.register(removeAllStoriesRoute)
+  await app.register(restoreStoryRoute)
   await app.register(imageRoutes)
   await app.register(ticketRoutes)
   await app.register(signedUrlRoutes)

@@ -291,7 +291,7 @@ export const StoryNotKept = defineError(
 )
 export const DeletedNotKept = defineError(
   'DeletedNotKept',
-  409,
+  404,
   () => 'This server keeps nothing of deleted stories, so none of them can be restored',
 )
 export const RestoreInterrupted = defineError(

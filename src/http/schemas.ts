@@ -54,12 +54,23 @@ export const Uploaded = Type.Object(
   },
 )
 
-/** The response to a deletion. */
-export const deleted = (message: string) =>
+const done = (title: string, message: string) =>
   Type.Object(
     { success: Type.Boolean(), message: Type.String() },
-    { ...only, title: 'Deleted', examples: [{ success: true, message }] },
+    { ...only, title, examples: [{ success: true, message }] },
   )
+
+/** The response to a deletion. */
+export const deleted = (message: string) => ({
+  ...done('Deleted', message),
+  headers: {
+    'Restorable-Until': header(
+      'Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store keeps nothing',
+      'Mon, 07 Dec 2026 10:30:00 GMT',
+    ),
+  },
+})
+export const restored = (message: string) => done('Restored', message)
 
 export const Failure = Type.Object({ detail: Type.String() }, { ...only, title: 'Failure' })
 

@@ -57,6 +57,7 @@ onEachStore('a method that a path does not have is a 405 that names those it has
     [IMAGES, 'DELETE, GET', ['POST', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY']],
     [UPLOAD, 'POST', ['PUT', 'PATCH', 'OPTIONS']],
     [`${IMAGES}/${id}`, 'DELETE, GET', ['POST', 'PUT', 'PATCH']],
+    [`${IMAGES}/${id}/restore`, 'POST', ['GET', 'DELETE', 'PUT']],
     [`${IMAGES}/story-ids`, 'GET', ['POST', 'PUT']],
     [`/images/stories/${id}/1.jpg`, 'GET, HEAD', ['DELETE', 'PUT', 'POST']],
     ['/livez', 'GET', ['POST', 'DELETE']],

@@ -299,6 +299,7 @@ class Attack {
         },
       ],
       ['delete', () => ({ method: 'DELETE', path: `${IMAGES}/${chance(0.05, random) ? story : NO_STORY}` })],
+      ['restore', () => ({ method: 'POST', path: `${IMAGES}/${chance(0.5, random) ? story : NO_STORY}/restore` })],
       ['delete all', () => (chance(0.05, random) ? { method: 'DELETE', path: IMAGES } : of('GET'))],
       ['page', () => ({ path: oneOf(['/', '/docs', '/docs/swagger-ui-bundle.js', '/openapi.json'], random) })],
       ['health', () => ({ path: oneOf(['/livez', '/readyz', '/metrics'], random) })],

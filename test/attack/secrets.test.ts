@@ -92,6 +92,7 @@ async function everyRequest(server: ServerProcess): Promise<{ answers: Answer[];
   ask('GET', imageUrl.replace('/1.png?', `/${'1'.repeat(300)}.png?`), {})
   ask('GET', `${IMAGES}?limit=${SECRETS.otherKey}`)
   ask('DELETE', `${IMAGES}/${STORY}`)
+  ask('POST', `${IMAGES}/${STORY}/restore`)
   ask('DELETE', IMAGES)
   const answers = await Promise.all(asked)
   const given = [uploadUrl.split('ticket=')[1] ?? '', imageUrl.split('signature=')[1] ?? '']

@@ -170,6 +170,7 @@ t.test('each route is open to its own scope alone, and what is public to everybo
     ['POST', '/api/v1/images/upload', 'write', 400],
     ['POST', '/api/v1/tickets', 'write', 201],
     ['DELETE', `/api/v1/images/${none}`, 'delete', 404],
+    ['POST', `/api/v1/images/${none}/restore`, 'delete', 404],
     ['DELETE', '/api/v1/images', 'delete-all', 200],
     ['GET', '/metrics', 'metrics', 200],
   ]
@@ -711,7 +712,7 @@ t.test('pages of the origins in CORS_ORIGINS may use the API, and read its error
     const answer = await ask(server, method, path, { ...headers, origin: ORIGIN })
     t.equal(answer.status, status)
     t.equal(answer.headers.get('access-control-allow-origin'), ORIGIN, `${method} ${path} ${status}`)
-    t.match(answer.headers.get('access-control-expose-headers'), /Link, Retry-After, .*X-Request-Id/)
+    t.match(answer.headers.get('access-control-expose-headers'), /Link, Retry-After, .*Restorable-Until, X-Request-Id/)
     t.equal(answer.headers.get('vary'), 'Origin')
     const other = await ask(server, method, path, { ...headers, origin: 'https://evil.example' })
     t.equal(other.headers.get('access-control-allow-origin'), null)

@@ -82,6 +82,7 @@ t.test('no route answers to a host name of others, and none begins anything', as
     `GET ${LIST}/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1`,
     `DELETE ${LIST}`,
     `POST ${UPLOAD}`,
+    `POST ${LIST}/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/restore`,
     'GET /images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg',
     'GET /images/stories/01a205ad-87f4-77cd-a8d8-f60e2cbf53b1/1.jpg?w=160',
     'GET /',
@@ -166,7 +167,7 @@ t.test('what a page of another origin would change is refused, and what it reads
     `chrome-extension://localhost:${server.port}`,
     `localhost:${server.port}`,
   ]) {
-    for (const line of [`DELETE ${LIST}`, `POST ${UPLOAD}`, 'POST /nowhere', `PUT ${LIST}`]) {
+    for (const line of [`DELETE ${LIST}`, `POST ${LIST}/1/restore`, `POST ${UPLOAD}`, 'POST /nowhere', `PUT ${LIST}`]) {
       const answer = await ask(server, line, host, `Origin: ${origin}`, 'Content-Length: 0')
       isRefused(
         t,

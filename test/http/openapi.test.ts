@@ -92,6 +92,7 @@ t.test('every route is there, with every way to fail', async (t) => {
     `GET ${STORY_IDS}`,
     `GET ${IMAGES}/{story_id}`,
     `DELETE ${IMAGES}/{story_id}`,
+    `POST ${IMAGES}/{story_id}/restore`,
     `POST ${UPLOAD}`,
     'GET /images/stories/{story_id}/{name}',
     'HEAD /images/stories/{story_id}/{name}',
@@ -162,6 +163,8 @@ t.test('the answers of a server have the headers that the document tells of, and
     [`GET ${IMAGE}`, await get(server, `${path}?w=1`)],
     [`HEAD ${IMAGE}`, await send(server, 'HEAD', path)],
     [`DELETE ${IMAGES}/{story_id}`, await send(server, 'DELETE', `${IMAGES}/${story_id}`)],
+    [`POST ${IMAGES}/{story_id}/restore`, await send(server, 'POST', `${IMAGES}/${story_id}/restore`)],
+    [`POST ${IMAGES}/{story_id}/restore`, await send(server, 'POST', `${IMAGES}/x/restore`)],
     [`DELETE ${IMAGES}`, await send(server, 'DELETE', IMAGES)],
     ['GET /livez', await get(server, '/livez')],
     ['GET /readyz', await get(server, '/readyz')],
@@ -178,6 +181,6 @@ t.test('the answers of a server have the headers that the document tells of, and
       seen.add(header)
     }
   }
-  for (const header of ['link', 'idempotent-replayed', 'etag', 'content-range', 'cache-tag'])
+  for (const header of ['link', 'idempotent-replayed', 'restorable-until', 'etag', 'content-range', 'cache-tag'])
     t.ok(seen.has(header), header)
 })

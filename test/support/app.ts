@@ -51,7 +51,9 @@ export async function startApp(
     ...options,
   })
   const folder = standIn ? undefined : mkdtempSync(join(tmpdir(), 'story-images-'))
-  const store = folder ? await openDiskStore(folder) : await openStandIn(standIn as S3StandIn, config.S3_TIMEOUT)
+  const store = folder
+    ? await openDiskStore(folder, undefined, config.TRASH_RETENTION)
+    : await openStandIn(standIn as S3StandIn, config.S3_TIMEOUT)
   // Nobody waits too long on a machine that runs several tests at once
   const app = await buildApp(config, store, { limits: { wait: 600_000, ...limits } })
   const clients = new Set<RawClient>()

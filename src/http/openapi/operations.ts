@@ -12,6 +12,7 @@ import {
   ImagesQuery,
   noStore,
   PageQuery,
+  restored,
   STORY,
   StoryId,
   StoryIds,
@@ -46,6 +47,23 @@ export const deleteStorySchema = {
   operationId: 'deleteStory',
   summary: 'Delete every image of a story',
   response: { 200: deleted('Images deleted successfully'), ...errors(401, 403, 404, 429, 503) },
+}
+
+export const restoreStorySchema = {
+  ...story,
+  operationId: 'restoreStory',
+  summary: 'Restore a deleted story',
+  response: {
+    200: restored('Images restored successfully'),
+    ...errors(401, 403, 429, 503, 507),
+    404: { ...Failure, description: 'There is no such story, and not all that is needed to restore it' },
+  },
+  failures: () => [
+    new failures.StoryNotKept(STORY),
+    new failures.DeletedNotKept(),
+    new failures.RestoreInterrupted(),
+    new failures.StoreFull(),
+  ],
 }
 
 const Link = header(

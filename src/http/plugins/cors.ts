@@ -5,7 +5,7 @@ import { listed } from '../../config.ts'
 
 const OPTIONS = {
   methods: 'GET, HEAD, POST, DELETE',
-  exposedHeaders: 'Link, Retry-After, WWW-Authenticate, Idempotent-Replayed, X-Request-Id',
+  exposedHeaders: 'Link, Retry-After, WWW-Authenticate, Idempotent-Replayed, Restorable-Until, X-Request-Id',
   maxAge: 3600,
 }
 

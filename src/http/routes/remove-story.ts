@@ -1,17 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeStory } from '../../stories/remove.ts'
 import { deleteStorySchema } from '../openapi/operations.ts'
+import { restorableUntilOf } from '../restorable-until.ts'
 
 export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
+  const restorableUntil = restorableUntilOf(app)
   app.delete(
     '/api/v1/images/:story_id',
     {
       schema: deleteStorySchema,
       config: { scope: 'delete' },
     },
-    async (request) => {
+    async (request, reply) => {
       // Not aborted when the client leaves: half a deletion would wait for a retry or a sweep
-      await removeStory(app.store, request.params.story_id)
+      const [until] = await Promise.all([restorableUntil(), removeStory(app.store, request.params.story_id)])
+      if (until !== undefined) reply.header('restorable-until', until)
       return { success: true as const, message: 'Images deleted successfully' }
     },
   )
