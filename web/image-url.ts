@@ -38,13 +38,24 @@ export function imageUrl(path: string): string {
 
 /** Returns the URL of a variant, in the best format that the browser accepts. @param width the least that is enough */
 export function variantUrl(path: string, width: number): string {
-  const url = imageUrl(path)
   const variant = settings.widths.find((one) => one >= width) ?? settings.widths.at(-1)
-  return `${url}${url.includes('?') ? '&' : '?'}w=${variant}&format=auto`
+  return withQuery(path, `w=${variant}`)
 }
 
 /** Returns the variants that the browser can choose from. @param most the largest width that makes sense */
 export function srcset(path: string, most = Number.POSITIVE_INFINITY): string {
   const widths = settings.widths.filter((width, index) => width <= most || index === 0)
   return widths.map((width) => `${variantUrl(path, width)} ${width}w`).join(', ')
+}
+
+/** Returns the same for a cover: cropped to its shape, if the server has such sizes. @param ratio of width to height */
+export function coverSrcset(path: string, ratio: number, most: number): string {
+  const sizes = settings.sizes.filter(({ width, height }) => width / height === ratio && width <= most)
+  if (sizes.length === 0) return srcset(path, most)
+  return sizes.map(({ width, height }) => `${withQuery(path, `w=${width}&h=${height}`)} ${width}w`).join(', ')
+}
+
+function withQuery(path: string, query: string): string {
+  const url = imageUrl(path)
+  return `${url}${url.includes('?') ? '&' : '?'}${query}&format=auto`
 }

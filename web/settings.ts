@@ -11,6 +11,8 @@ interface Settings {
   readonly imageUrl: string
   /** The widths of variants, the smallest first. */
   readonly widths: readonly number[]
+  /** The sizes of variants that are cropped, the narrowest first. */
+  readonly sizes: readonly { readonly width: number; readonly height: number }[]
 }
 
 /** The settings that the server has written into the page. */

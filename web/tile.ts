@@ -1,9 +1,10 @@
 import { copyOf, find, icon } from './dom.ts'
-import { makeReady, srcset, variantUrl } from './image-url.ts'
+import { coverSrcset, makeReady, variantUrl } from './image-url.ts'
 import type { Story } from './story.ts'
 import { fullDate, images, shortDate } from './words.ts'
 
-/** The width of a tile in pixels, on the densest screens. */
+/** The shape of a cover, as in grid.css, and its width in pixels on the densest screens. */
+const RATIO = 4 / 3
 const MOST_WIDTH = 640
 
 /** The delays before another try: the server may be busy with other variants, or the signature may have expired. */
@@ -34,7 +35,7 @@ function showCover(tile: HTMLElement, path: string): void {
   const pauses = PAUSES_MS.values()
   const load = () => {
     image.sizes = '(min-width: 600px) 300px, 50vw'
-    image.srcset = srcset(path, MOST_WIDTH)
+    image.srcset = coverSrcset(path, RATIO, MOST_WIDTH)
     image.src = variantUrl(path, 320)
   }
   image.addEventListener('load', () => tile.classList.add('loaded'))

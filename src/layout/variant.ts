@@ -1,3 +1,4 @@
+import type { Size } from '../images/types.ts'
 import { isStoryId } from './story.ts'
 
 /**
@@ -43,6 +44,12 @@ export function variantKey({ storyId, source, format, ...size }: VariantSpec): s
 /** Returns the size in the name of a variant: "320", or "320x240" if it is cropped. */
 export function sizeName({ width, height }: Pick<VariantShape, 'width' | 'height'>): string {
   return height === undefined ? String(width) : `${width}x${height}`
+}
+
+/** Returns the size with this name, as `VARIANT_SIZES` has them: "320x240". */
+export function parseSize(name: string): Size {
+  const [width = 0, height = 0] = name.split('x').map(Number)
+  return { width, height }
 }
 
 /** Returns the story id in a key or prefix below `variants/<uuid>/`, and undefined for any other. */

@@ -50,3 +50,16 @@ inBrowser('a story that opens late does not replace one that was opened after it
   await page.waitForTimeout(300)
   t.equal(await viewer(page).count(), 1)
 })
+
+inBrowser(
+  'covers are not cropped by the server if none of its sizes has their shape',
+  async (t, server) => {
+    const { image_paths } = await story(server, 1)
+    const page = await openPage(t)
+    await page.goto(server.url)
+    const image = page.locator('.tile.loaded .cover img')
+    const source = await image.evaluate((image: HTMLImageElement) => image.currentSrc)
+    t.match(source, new RegExp(`${image_paths[0]}\\?w=(320|640)&format=auto$`))
+  },
+  { VARIANT_SIZES: '320x320' },
+)

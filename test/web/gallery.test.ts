@@ -7,7 +7,7 @@ import { shown, story, viewer } from './viewer.ts'
 const PERMISSIONS = { permissions: ['clipboard-read', 'clipboard-write'] }
 
 inBrowser(
-  'stories are shown with the newest one first, their count and date, and a variant of their first image',
+  'stories are shown with the newest one first, their count and date, and a crop of their first image',
   async (t, server) => {
     const first = await story(server, 1)
     const second = await story(server, 2, 3, 4)
@@ -26,7 +26,7 @@ inBrowser(
       .locator('.cover img')
       .first()
       .evaluate((image: HTMLImageElement) => image.currentSrc)
-    t.match(source, new RegExp(`${second.image_paths[0]}\\?w=(320|640)&format=auto$`))
+    t.match(source, new RegExp(`${second.image_paths[0]}\\?w=(320&h=240|640&h=480)&format=auto$`))
     t.match((await get(server, new URL(source).pathname + new URL(source).search)).headers['content-type'], /^image\//)
     await isAccessible(t, page, 'grid')
   },

@@ -1,7 +1,7 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import * as failures from '../../errors.ts'
 import { CONTENT_TYPES } from '../../images/types.ts'
-import { REQUEST_FORMATS } from '../../layout/variant.ts'
+import { parseSize, REQUEST_FORMATS } from '../../layout/variant.ts'
 import {
   deleted,
   errors,
@@ -238,22 +238,22 @@ const imageParams = Type.Object({
 const inOrder = (numbers: readonly number[]) => [...new Set(numbers)].sort((a, b) => a - b)
 
 const variantQuery = ({ widths, sizes }: AllowedSizes) => {
-  const boxes = sizes.map((size) => size.split('x').map(Number))
+  const boxes = sizes.map(parseSize)
   return Type.Object({
     w: Type.Optional(
       Type.Unsafe<number>({
         type: 'integer',
-        enum: inOrder([...widths.map(Number), ...boxes.map(([width = 0]) => width)]),
+        enum: inOrder([...widths.map(Number), ...boxes.map(({ width }) => width)]),
         description: `Returns a variant of the image, at most this many pixels wide: ${widths.join(', ')} without \`h\``,
-        examples: [boxes[0]?.[0]],
+        examples: [boxes[0]?.width],
       }),
     ),
     h: Type.Optional(
       Type.Unsafe<number>({
         type: 'integer',
-        enum: inOrder(boxes.map(([, height = 0]) => height)),
+        enum: inOrder(boxes.map(({ height }) => height)),
         description: `Crops the variant to \`w\` x \`h\` pixels: ${sizes.join(', ')}`,
-        examples: [boxes[0]?.[1]],
+        examples: [boxes[0]?.height],
       }),
     ),
     format: Type.Optional(

@@ -4,6 +4,7 @@ import { extname } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { listed } from '../../config.ts'
+import { parseSize } from '../../layout/variant.ts'
 import { PAGES } from '../../version.ts'
 import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../send/cached-asset.ts'
 
@@ -20,7 +21,7 @@ const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }
 /** Serves the gallery at `/` and its files, a few hundred kilobytes, from memory. Adds no route if the pages are not built. */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(new URL('index.html', PAGES))) return
-  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, VARIANT_WIDTHS } = app.config
+  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, VARIANT_WIDTHS, VARIANT_SIZES } = app.config
   const settings = {
     maxFileSize: MAX_FILE_SIZE,
     maxFiles: MAX_FILES,
@@ -29,6 +30,9 @@ export const galleryRoutes: FastifyPluginAsync = async (app) => {
     widths: listed(VARIANT_WIDTHS)
       .map(Number)
       .sort((a, b) => a - b),
+    sizes: listed(VARIANT_SIZES)
+      .map(parseSize)
+      .sort((a, b) => a.width - b.width),
   }
   const html = await readFile(new URL('index.html', PAGES), 'utf8')
   const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))
