@@ -90,16 +90,13 @@ function stripLocation(tiff: Buffer): boolean {
   const values: Range[] = []
   const thumbnails: Range[] = []
   for (const directory of kept) {
-    directory.entries = directory.entries.filter(({ value }) => {
-      const isWhole = !value || !collides(value)
-      if (value && isWhole) values.push(value)
-      return isWhole
-    })
     for (const pair of THUMBNAILS) {
       const thumbnail = thumbnailOf(directory, pair)
       if (thumbnail && !collides(thumbnail)) thumbnails.push(thumbnail)
       else directory.entries = directory.entries.filter(({ tag }) => !pair.includes(tag))
     }
+    directory.entries = directory.entries.filter(({ value }) => !value || !collides(value))
+    for (const { value } of directory.entries) if (value) values.push(value)
   }
 
   const written = kept.map((directory) => ({ at: directory.start, bytes: writeDirectory(directory, little) }))
