@@ -1,7 +1,7 @@
 import { bufferPool } from '../../io/buffer-pool.ts'
 
 /** Returns the index in a chunk, from `at` on, where to stop, or -1 if the whole rest is to be passed. */
-type Finder = (chunk: Buffer, at: number) => number
+export type Finder = (chunk: Buffer, at: number) => number
 
 /** What an edit requests next. */
 type EditRequest =

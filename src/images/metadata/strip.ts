@@ -1,6 +1,7 @@
 import type { ImageType } from '../types.ts'
 import { type Edit, keepUntil } from './editor.ts'
 import { stripGif } from './gif.ts'
+import { stripJpeg } from './jpeg.ts'
 import { stripPng } from './png.ts'
 import { stripWebp } from './webp.ts'
 
@@ -18,7 +19,7 @@ export function stripMetadata(type: ImageType, head: Buffer, what: Stripped): Ed
 }
 
 const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>> = {
-  jpg: keepAll,
+  jpg: stripJpeg,
   png: stripPng,
   gif: stripGif,
   webp: stripWebp,
