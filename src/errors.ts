@@ -102,6 +102,12 @@ export const BrokenImage = defineError(
   (number: number, type: string) =>
     `File ${number} starts like an image/${type.replace('jpg', 'jpeg')}, but its width and height cannot be read`,
 )
+export const UnremovableMetadata = defineError(
+  'UnremovableMetadata',
+  415,
+  () =>
+    'An AVIF image has metadata that cannot be removed while it is uploaded, because its index is larger than 256 KiB or comes too late; save it again without metadata, or with the index first',
+)
 export const FileTooLarge = defineError(
   'FileTooLarge',
   413,

@@ -8,7 +8,7 @@ export interface Box {
 }
 
 /** Most boxes to read side by side: those of a sequence have some tens. */
-const MAX_BOXES = 10_000
+export const MAX_BOXES = 10_000
 
 /** Reads the boxes side by side in `bytes` (ISO/IEC 14496-12 section 4.2), up to one that is cut off. */
 export function readBoxes(bytes: Buffer): Box[] {

@@ -1,4 +1,5 @@
 import type { ImageType } from '../types.ts'
+import { stripAvif } from './avif.ts'
 import { type Edit, keepUntil } from './editor.ts'
 import { stripGif } from './gif.ts'
 import { stripJpeg } from './jpeg.ts'
@@ -23,7 +24,7 @@ const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>>
   png: stripPng,
   gif: stripGif,
   webp: stripWebp,
-  avif: keepAll,
+  avif: stripAvif,
 }
 
 function keepAll(): Edit {

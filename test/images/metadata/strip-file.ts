@@ -2,6 +2,7 @@ import sharp from 'sharp'
 import { EditRun } from '../../../src/images/metadata/editor.ts'
 import { type Stripped, stripMetadata } from '../../../src/images/metadata/strip.ts'
 import type { ImageType } from '../../../src/images/types.ts'
+import { sample } from '../../support/extent.ts'
 
 export const BOTH: readonly Stripped[] = ['location', 'all']
 
@@ -22,11 +23,12 @@ export function strip(
   return Buffer.concat([...parts, ...run.end()])
 }
 
-/** Strips a file in two pieces with every cut, and in pieces of one to three bytes. Returns the cuts whose result differs. */
+/** Strips a file in two pieces with every cut (in `npm test` some), and in pieces of one to three bytes. Returns the cuts whose result differs. */
 export function cutsThatMatter(type: ImageType, file: Buffer, what: Stripped, firstCut = 1): string[] {
   const whole = strip(type, file, what)
   const found: string[] = []
-  for (let head = firstCut; head < file.length; head += 1)
+  const cuts = Array.from({ length: file.length - firstCut }, (_, at) => firstCut + at)
+  for (const head of sample(cuts, 50))
     for (const pieces of head === firstCut ? [1, 2, 3, file.length] : [file.length])
       if (!strip(type, file, what, head, pieces).equals(whole)) found.push(`${head} bytes and pieces of ${pieces}`)
   return found
