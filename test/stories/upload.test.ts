@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import sharp from 'sharp'
 import t, { type Test } from 'tap'
 import {
   BrokenImage,
   ClientGone,
   EmptyFile,
   HeicImage,
+  KeyReused,
   NoFiles,
   OutcomeUnknown,
   ServiceError,
@@ -21,7 +23,7 @@ import { findStory } from '../../src/stories/list.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
 import { type UploadedStory, type UploadOptions, uploadStory } from '../../src/stories/upload.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
-import { bigImage, makeImage, NOT_IMAGES } from '../support/images.ts'
+import { bigImage, makeImage, makePhoto, NOT_IMAGES } from '../support/images.ts'
 import { recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -145,6 +147,41 @@ t.test('the record says what the images are', async (t) => {
     ],
     fingerprint: sha256(Buffer.concat([sha256(JPG), sha256(PNG)])).toString('hex'),
   })
+})
+
+t.test('what is stored, recorded and compared is the image after its position was removed', async (t) => {
+  const photo = await makePhoto()
+  t.match((await sharp(photo).metadata()).exif?.toString('latin1'), /Atlantis/)
+  const stored = new Set<string>()
+  for (const chunk of [1, 100, MIB]) {
+    const store = await open(t)
+    const options = { strip: 'location', idempotencyName: 'a'.repeat(64) } as const
+    const { id, keys } = await upload(store, bodies([photo, PNG], chunk), options)
+    const [image, png] = await Promise.all(keys.map(async (key) => readAll((await store.get(key)).body)))
+    if (!image) throw new Error('there is no image')
+    t.notMatch(image.toString('latin1'), /Atlantis/)
+    t.match(image.toString('latin1'), /Plato/)
+    t.ok(png?.equals(PNG), 'an image without metadata stays as it is')
+    t.ok((await sharp(image).raw().toBuffer()).equals(await sharp(photo).raw().toBuffer()), 'the pixels are the same')
+    t.match(await store.head(keys[0] as string), { size: image.length, metadata: { width: '30', height: '40' } })
+    const record = JSON.parse((await readAll((await store.get(`stories/${id}/0.2.claimed.json`)).body)).toString())
+    const sha256 = createHash('sha256').update(image).digest('hex')
+    t.match(record.images[0], { size: image.length, sha256, width: 30, height: 40 })
+    stored.add(sha256)
+
+    t.match(await upload(store, bodies([photo, PNG], 7), options), { id, isReplay: true }, 'sent again')
+    t.match(await upload(store, bodies([image, PNG]), options), { id, isReplay: true }, 'the stored one is the same')
+    await t.rejects(upload(store, bodies([photo, PNG]), { ...options, strip: 'all' }), KeyReused)
+    await t.rejects(upload(store, bodies([photo, PNG]), { ...options, strip: undefined }), KeyReused)
+  }
+  t.equal(stored.size, 1, 'in chunks of any size')
+})
+
+t.test('without a setting an image is stored byte for byte, with its position and what comes after it', async (t) => {
+  const store = await open(t)
+  const photo = Buffer.concat([await makePhoto(), Buffer.from('after it')])
+  const { keys } = await upload(store, bodies([photo]))
+  t.ok(photo.equals(await readAll((await store.get(keys[0] as string)).body)))
 })
 
 t.test('images come through in chunks of any size', async (t) => {

@@ -60,6 +60,18 @@ async function encode(options: ImageOptions): Promise<Buffer> {
   }
 }
 
+/** A photo that is to be turned by a quarter, and says in its Exif data where it was taken: at 47° 59′ 15″ north, in Atlantis. */
+export async function makePhoto(): Promise<Buffer> {
+  return await sharp(noise(40 * 30 * 3), { raw: { width: 40, height: 30, channels: 3 } })
+    .withMetadata({ orientation: 6 })
+    .withExifMerge({
+      IFD0: { Artist: 'Plato' },
+      IFD3: { GPSLatitudeRef: 'N', GPSLatitude: '47/1 59/1 15/1', GPSMapDatum: 'Atlantis' },
+    })
+    .jpeg()
+    .toBuffer()
+}
+
 /** The encoder's own P3 profile with noise after its last tag: valid, since a profile says itself how long it is. */
 async function makeProfile(bytes: number): Promise<Buffer> {
   const tagged = await sharp(noise(3), { raw: { width: 1, height: 1, channels: 3 } })
