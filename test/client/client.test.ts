@@ -149,9 +149,14 @@ t.test('a story is read and deleted, and a page of a list leads to the next one'
   const { stories, cursor } = await client.listPage({ limit: 2, cursor: page.cursor })
   t.equal(page.stories.length + stories.length, 3)
   t.equal(cursor, undefined)
-  await client.deleteStory(second.story_id)
+  const deletion = await client.deleteStory(second.story_id)
+  t.ok(deletion.isRestorable)
+  t.ok(Number(deletion.restorableUntil) > Date.now())
   await t.rejects(client.deleteStory(second.story_id), { name: 'ApiError', status: 404, isTemporary: false })
-  await client.deleteAllStories()
+  await client.restoreStory(second.story_id)
+  t.same((await client.listPage({ limit: 2 })).stories, page.stories)
+  await t.rejects(client.restoreStory('1'), { name: 'ApiError', status: 404 })
+  t.ok((await client.deleteAllStories()).isRestorable)
   await t.rejects(client.getStory(third.story_id), { name: 'ApiError', status: 404 })
   const stop = AbortSignal.abort(new Error('enough'))
   await t.rejects(client.getStory('1', { signal: stop }), /enough/)
@@ -257,6 +262,7 @@ t.test('a response that is not from the server is an ApiError too', async (t) =>
     () => client.listPage(),
     () => client.deleteStory('1'),
     () => client.deleteAllStories(),
+    () => client.restoreStory('1'),
     () => client.signUrls(['/1.jpg']),
   ]
   for (const call of calls)

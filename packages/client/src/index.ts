@@ -2,6 +2,7 @@ import createFetchClient, { type Client as FetchClient } from 'openapi-fetch'
 import type { components, paths } from './api.ts'
 import { contentOf, has } from './error.ts'
 import type { ImageSource } from './form.ts'
+import { parseHttpDate } from './http-date.ts'
 import { type Story, type UploadOptions, upload } from './upload.ts'
 
 export type { components, operations, paths } from './api.ts'
@@ -55,6 +56,14 @@ export interface Variant {
   readonly format?: 'auto' | 'jpeg' | 'webp' | 'avif' | undefined
 }
 
+/** What a deletion has left. */
+export interface Deletion {
+  /** Whether `restoreStory` can bring back what was deleted. */
+  readonly isRestorable: boolean
+  /** Until when, at the latest; undefined if it can't, or if the server does not say. */
+  readonly restorableUntil: Date | undefined
+}
+
 /** A story in a list, with its images in order. */
 export interface ListedStory {
   readonly story_id: string
@@ -84,8 +93,10 @@ export interface Client extends FetchClient<paths> {
   /** Lists the stories of one page. */
   listPage(options?: PageOptions): Promise<Page>
   getStory(id: string, options?: CallOptions): Promise<ListedStory>
-  deleteStory(id: string, options?: CallOptions): Promise<void>
-  deleteAllStories(options?: CallOptions): Promise<void>
+  deleteStory(id: string, options?: CallOptions): Promise<Deletion>
+  deleteAllStories(options?: CallOptions): Promise<Deletion>
+  /** Brings a deleted story back, with all its images. A story that is there is a success. */
+  restoreStory(id: string, options?: CallOptions): Promise<void>
   /** Returns the URL of an image, or of a variant of it, for its path, or for a URL that `signUrls` has returned. */
   imageUrl(path: string, variant?: Variant): string
   /** Signs URLs of private images, each for the path at the same place. */
@@ -134,10 +145,14 @@ export function createClient({ baseUrl, imageUrl = baseUrl, key, fetch }: Client
     },
     async deleteStory(story_id, { signal } = {}) {
       const params = { path: { story_id } }
-      read(await client.DELETE('/api/v1/images/{story_id}', { ...asText(signal), params }), isDeleted)
+      return deletionOf(await client.DELETE('/api/v1/images/{story_id}', { ...asText(signal), params }))
     },
     async deleteAllStories({ signal } = {}) {
-      read(await client.DELETE('/api/v1/images', asText(signal)), isDeleted)
+      return deletionOf(await client.DELETE('/api/v1/images', asText(signal)))
+    },
+    async restoreStory(story_id, { signal } = {}) {
+      const params = { path: { story_id } }
+      read(await client.POST('/api/v1/images/{story_id}/restore', { ...asText(signal), params }), isDone)
     },
     imageUrl(path, variant) {
       const url = /^https?:\/\//.test(path) ? path : imageUrl.replace(/\/$/, '') + path
@@ -157,11 +172,15 @@ function asText(signal: AbortSignal | undefined) {
   return { parseAs: 'text' as const, ...(signal && { signal }) }
 }
 
-/** Returns the content of a call whose body was left as text. */
-function read<Content>(
-  { response, data, error }: { readonly response: Response; readonly data?: string; readonly error?: unknown },
-  isExpected: (content: unknown) => content is Content,
-): Content {
+/** A call whose body was left as text. */
+interface Call {
+  readonly response: Response
+  readonly data?: string
+  readonly error?: unknown
+}
+
+/** Returns the content of a call. */
+function read<Content>({ response, data, error }: Call, isExpected: (content: unknown) => content is Content): Content {
   return contentOf(response, data ?? JSON.stringify(error ?? null), isExpected)
 }
 
@@ -169,8 +188,16 @@ function isList(content: unknown): content is readonly Image[] {
   return Array.isArray(content) && content.every((image) => has(image, 'story_id'))
 }
 
-function isDeleted(content: unknown): content is Schemas['Deleted'] {
+function isDone(content: unknown): content is Schemas['Deleted'] | Schemas['Restored'] {
   return has(content, 'success')
+}
+
+/** Reads what `Restorable-Until` says of a deletion: an HTTP-date, or `unknown`. */
+function deletionOf(call: Call): Deletion {
+  read(call, isDone)
+  const until = call.response.headers.get('restorable-until')
+  const time = parseHttpDate(until ?? '')
+  return { isRestorable: until !== null, restorableUntil: time === undefined ? undefined : new Date(time) }
 }
 
 function isSigned(content: unknown): content is Schemas['SignedUrls'] {
