@@ -55,8 +55,9 @@ export class Grid {
   /** Moves the focus to a story, which may be outside the window. */
   focus(id: string): void {
     const index = this.library.stories.findIndex((story) => story.id === id)
-    if (index === -1) this.#list.focus({ preventScroll: true })
-    else this.#focusAt(index)
+    if (index >= 0) this.#focusAt(index)
+    // Without stories the list is hidden
+    else (this.#list.hidden ? find('header .pick') : this.#list).focus({ preventScroll: true })
   }
 
   /** Shows the tiles of a range of places. */

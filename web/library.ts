@@ -15,7 +15,10 @@ export class Library extends EventTarget {
   trouble: Error | undefined
   #cursor: string | undefined
   #reading = false
+  /** The stories with those that were removed, which keep their places. */
+  #all: readonly Story[] = []
   readonly #ids = new Set<string>()
+  readonly #removed = new Set<string>()
 
   /** Reads the next page, if there is one and it is not being read. */
   async readMore(): Promise<void> {
@@ -57,14 +60,37 @@ export class Library extends EventTarget {
   }
 
   remove(id: string): void {
-    // The id stays in `#ids`: a page that is being read may still have the story
-    this.stories = this.stories.filter((story) => story.id !== id)
+    this.#removed.add(id)
+    this.#show()
+    this.dispatchEvent(new Event('change'))
+  }
+
+  /** Shows a story that was removed, at its place. */
+  async restore(story: Story): Promise<void> {
+    await makeReady(story.paths.slice(0, 1)).catch(() => {})
+    this.#removed.delete(story.id)
+    if (!this.#ids.has(story.id)) this.#insert(story)
+    this.#show()
     this.dispatchEvent(new Event('change'))
   }
 
   #add(stories: readonly Story[], where: 'before' | 'after'): void {
     const fresh = stories.filter(({ id }) => !this.#ids.has(id))
     for (const { id } of fresh) this.#ids.add(id)
-    this.stories = where === 'after' ? [...this.stories, ...fresh] : [...fresh, ...this.stories]
+    this.#all = where === 'after' ? [...this.#all, ...fresh] : [...fresh, ...this.#all]
+    this.#show()
+  }
+
+  /** Adds a story that was opened by its link and removed before its page was read. A page that is still to be read will have it. */
+  #insert(story: Story): void {
+    // Ids of uploads begin with their time
+    const index = this.#all.findIndex(({ id }) => id < story.id)
+    if (index === -1 && !this.isComplete) return
+    this.#ids.add(story.id)
+    this.#all = this.#all.toSpliced(index === -1 ? this.#all.length : index, 0, story)
+  }
+
+  #show(): void {
+    this.stories = this.#all.filter(({ id }) => !this.#removed.has(id))
   }
 }

@@ -9,6 +9,7 @@ import { removeStory } from './remove.ts'
 import { settings } from './settings.ts'
 import { STORY_ID, type Story, storyOf } from './story.ts'
 import { toast } from './toast.ts'
+import { Undo } from './undo.ts'
 import { prepareViewer, type Viewer } from './viewer.ts'
 
 const GONE = 'This story does not exist any more.'
@@ -21,11 +22,13 @@ export class Reader {
   #open: { readonly story: Story; readonly viewer: Viewer } | undefined
   /** Counts addresses, because a story may open after the address has changed again. */
   #turn = 0
+  readonly #undo: Undo
 
   constructor(
     readonly library: Library,
     readonly grid: Grid,
   ) {
+    this.#undo = new Undo(library, (id) => this.#focus(id))
     addEventListener('popstate', () => void this.follow())
     find('#stories').addEventListener('click', (event) => {
       const link = (event.target as Element).closest<HTMLAnchorElement>('a.cover')
@@ -96,10 +99,18 @@ export class Reader {
 
   async #remove(story: Story): Promise<void> {
     const index = this.library.stories.indexOf(story)
-    if (!(await removeStory(this.library, story))) return
+    if (!(await removeStory(this.library, this.#undo, story))) return
     this.#open?.viewer.close()
     const next = this.library.stories[index] ?? this.library.stories[index - 1]
-    if (next && !this.#open) this.grid.focus(next.id)
+    if (this.#open) return
+    this.grid.focus(next?.id ?? '')
+    if (!next) this.#undo.takeFocus()
+  }
+
+  /** Moves the focus to a story of the grid, unless the viewer covers it. */
+  #focus(id: string): void {
+    if (this.#open) find('.pswp').focus()
+    else this.grid.focus(id)
   }
 
   /** Closes a story that somebody else has deleted. */

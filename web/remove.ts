@@ -1,17 +1,22 @@
+import type { Deletion } from '../packages/client/src/index.ts'
 import { call, isNotFound, sentenceOf } from './api.ts'
 import type { Library } from './library.ts'
 import { ask } from './question.ts'
+import { settings } from './settings.ts'
 import type { Story } from './story.ts'
 import { toast } from './toast.ts'
+import type { Undo } from './undo.ts'
 import { images } from './words.ts'
 
-/** Deletes a story after a question. @returns whether the story is deleted */
-export async function removeStory(library: Library, story: Story): Promise<boolean> {
+/** Deletes a story after a question, and offers to undo that. @returns whether the story is deleted */
+export async function removeStory(library: Library, undo: Undo, story: Story): Promise<boolean> {
   const count = story.paths.length
-  const text = `${count === 1 ? 'Its image is' : `All of its ${images(count)} are`} deleted for good.`
+  const what = count === 1 ? 'Its image is' : `All of its ${images(count)} are`
+  const text = `${what} deleted${settings.deletesForGood ? ' for good' : ''}.`
   if (!(await ask('Delete this story?', text, 'Delete story'))) return false
+  let deletion: Deletion | undefined
   try {
-    await call((client) => client.deleteStory(story.id))
+    deletion = await call((client) => client.deleteStory(story.id))
   } catch (error) {
     // Somebody else may have deleted it
     if (!isNotFound(error)) {
@@ -20,6 +25,7 @@ export async function removeStory(library: Library, story: Story): Promise<boole
     }
   }
   library.remove(story.id)
-  toast('Story deleted')
+  if (deletion?.isRestorable) undo.add(story, deletion.restorableUntil)
+  else toast('Story deleted')
   return true
 }

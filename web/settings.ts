@@ -7,6 +7,8 @@ interface Settings {
   readonly maxFiles: number
   /** Whether images need a signed URL. */
   readonly privateImages: boolean
+  /** Whether the server keeps nothing of deleted stories. */
+  readonly deletesForGood: boolean
   /** What goes before the path of an image; empty if this server serves them. */
   readonly imageUrl: string
   /** The widths of variants, the smallest first. */

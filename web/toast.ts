@@ -15,6 +15,11 @@ export function toast(text: string): void {
   setTimeout(() => element.remove(), SHOWN_MS)
 }
 
+/** Shows an element beside the texts until it is removed, and lets screen readers say it. */
+export function pin(element: HTMLElement): void {
+  toasts.append(element)
+}
+
 /** Lets screen readers say a text. */
 export function announce(text: string): void {
   announcer.textContent = text

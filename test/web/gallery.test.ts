@@ -168,7 +168,7 @@ inBrowser('a story is deleted after a question, from the grid and from the viewe
 
   await page.locator('.tile .more').first().click()
   await page.getByRole('menuitem', { name: 'Delete story…' }).click()
-  await page.getByText('All of its 2 images are deleted for good.').waitFor()
+  await page.getByText('All of its 2 images are deleted').waitFor()
   await isAccessible(t, page, 'question')
   await page.getByRole('button', { name: 'Cancel' }).click()
   t.equal((await ids()).length, 4, 'no is no')

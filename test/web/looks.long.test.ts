@@ -4,7 +4,7 @@ import { skipWithoutChromium as skip } from '../support/chromium.ts'
 import { landscape } from './landscapes.ts'
 import { isAccessible, openPage, screenshot, settled } from './page.ts'
 
-t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
+t.test('uploads, menus, questions and Undo in the dark', { skip }, async (t) => {
   const server = await serverOn(t, await diskStore(t))
   const page = await openPage(t, { colorScheme: 'dark' })
   await page.goto(server.url)
@@ -36,7 +36,19 @@ t.test('uploads, menus and questions in the dark', { skip }, async (t) => {
   await settled(page)
   await screenshot(page, 'question-dark')
   await isAccessible(t, page, 'question, dark')
-  await page.keyboard.press('Escape')
+  await page.getByRole('button', { name: 'Delete story' }).click()
+  await page.locator('.toast.undo').waitFor()
+  await settled(page)
+  await screenshot(page, 'undo-dark')
+  await isAccessible(t, page, 'undo, dark')
+  await page.setViewportSize({ width: 390, height: 844 })
+  await settled(page)
+  await screenshot(page, 'undo-dark-phone')
+  await isAccessible(t, page, 'undo, dark, on a phone')
+  t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is too wide')
+  await page.setViewportSize({ width: 1280, height: 800 })
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.locator('.tile.loaded').waitFor()
 
   await page.getByRole('button', { name: 'Dark appearance' }).click()
   t.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)')

@@ -21,11 +21,13 @@ const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }
 /** Serves the gallery at `/` and its files, a few hundred kilobytes, from memory. Adds no route if the pages are not built. */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(new URL('index.html', PAGES))) return
-  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, VARIANT_WIDTHS, VARIANT_SIZES } = app.config
+  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, S3_BUCKET } = app.config
+  const { TRASH_RETENTION, VARIANT_SIZES, VARIANT_WIDTHS } = app.config
   const settings = {
     maxFileSize: MAX_FILE_SIZE,
     maxFiles: MAX_FILES,
     privateImages: PRIVATE_IMAGES,
+    deletesForGood: S3_BUCKET === undefined && TRASH_RETENTION === 0,
     imageUrl: PUBLIC_IMAGE_URL ?? '',
     widths: listed(VARIANT_WIDTHS)
       .map(Number)

@@ -1,6 +1,6 @@
 import type { ImageType } from '../types.ts'
 import { stripAvif } from './avif.ts'
-import { type Edit, keepUntil } from './editor.ts'
+import type { Edit } from './editor.ts'
 import { stripGif } from './gif.ts'
 import { stripJpeg } from './jpeg.ts'
 import { stripPng } from './png.ts'
@@ -25,8 +25,4 @@ const STRIP: Readonly<Record<ImageType, (head: Buffer, what: Stripped) => Edit>>
   gif: stripGif,
   webp: stripWebp,
   avif: stripAvif,
-}
-
-function keepAll(): Edit {
-  return keepUntil(() => -1)
 }
