@@ -51,6 +51,14 @@ export interface ObjectHead {
   readonly metadata: Readonly<Record<string, string>>
 }
 
+/** The file of an object, which another process can read without the bytes going through this one. */
+export interface SharedFile {
+  /** File descriptor of this process, open until the object's `body` has ended or is destroyed. */
+  readonly descriptor: number
+  /** To be set by whoever has read the file instead of `body`, before `body` is destroyed. */
+  wasRead: boolean
+}
+
 export interface FoundObject extends ObjectHead {
   /** The part of the object that `body` has, if a range was requested. Both ends are inclusive. */
   readonly range: { readonly start: number; readonly end: number } | undefined
@@ -59,6 +67,8 @@ export interface FoundObject extends ObjectHead {
    * a failure is never an uncaught exception. A failure from before it is read is in `errored`.
    */
   readonly body: Readable
+  /** Only where the whole object was requested and is a file. */
+  readonly file?: SharedFile
 }
 
 export interface ListedObject {

@@ -93,9 +93,9 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
       } finally {
         responded()
       }
-      const { body, range, size } = found
+      const { body, range, size, file } = found
       body.on('close', () => {
-        if (body.readableEnded) {
+        if (body.readableEnded || file?.wasRead) {
           metrics.storeBytes('get', range ? range.end - range.start + 1 : size)
           return ended('ok')
         }

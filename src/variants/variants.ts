@@ -196,12 +196,12 @@ export class Variants {
   }
 
   async #convert(spec: VariantSpec, key: string, image: FoundObject, exists: boolean): Promise<void> {
-    const { body, size, etag } = image
+    const { size, etag } = image
     if (size === 0) throw new UnreadableImage()
     if (size > this.#maxBytes) throw new HugeImage()
     await this.#workers.use((worker) =>
       worker.make(
-        body,
+        image,
         { size, width: spec.width, height: spec.height, format: spec.format },
         async ({ contentType, width, height, body }) => {
           const metadata = { ...WRITTEN_BY_US, width: String(width), height: String(height), source: unquoted(etag) }

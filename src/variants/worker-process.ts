@@ -5,6 +5,7 @@ import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../errors.ts'
 import type { VariantShape } from '../layout/variant.ts'
+import type { FoundObject } from '../store/object-store.ts'
 import { CODE } from '../version.ts'
 import { IDLE_MEMORY } from './memory.ts'
 import type { Problem, Variant } from './resize.ts'
@@ -43,12 +44,20 @@ const FLAGS = ['--expose-gc', ...(Number.parseInt(process.versions.node, 10) >= 
 export interface Job extends VariantShape {
   /** Bytes of the image. */
   readonly size: number
+  /** Of the server, for a file that the worker reads itself. */
+  readonly descriptor?: number
 }
 
-export type JobResult = ((Omit<Variant, 'bytes'> & { readonly size: number }) | { readonly problem: Problem }) & {
+export type JobResult = (
+  | (Omit<Variant, 'bytes'> & { readonly size: number })
+  | { readonly problem: Problem | 'unread' }
+) & {
   /** Resident memory of the worker, in bytes. */
   readonly memory: number
 }
+
+/** The bytes of an image. */
+export type Image = Pick<FoundObject, 'body' | 'file'>
 
 /** A variant whose bytes are still to be read from the worker. */
 export interface VariantStream extends Omit<Variant, 'bytes'> {
@@ -68,6 +77,7 @@ export class WorkerProcess {
   readonly #jobTimeoutMs: number
   readonly #died = new AbortController()
   #memory = 0
+  #readsFiles = true
   /** Resolves when the process has ended. */
   readonly ended: Promise<void>
 
@@ -105,14 +115,14 @@ export class WorkerProcess {
    * @param use reads the variant; until its promise settles the process takes no other job
    * @throws {UnreadableImage | HugeImage | WorkerDied} or what `image` and `use` reject with
    */
-  async make<T>(image: Readable, job: Job, use: (variant: VariantStream) => Promise<T>): Promise<T> {
+  async make<T>(image: Image, job: Job, use: (variant: VariantStream) => Promise<T>): Promise<T> {
     const { signal } = this.#died
     try {
-      const result = await this.#run(image, job)
+      const result = (await this.#runOnFile(image, job)) ?? (await this.#run(job, image.body))
       if ('problem' in result) throw result.problem === 'huge' ? new HugeImage() : new UnreadableImage()
       return await use({ ...result, body: this.#read(result.size) })
     } catch (error) {
-      image.destroy()
+      image.body.destroy()
       if (error instanceof UnreadableImage || (error instanceof HugeImage && !signal.aborted)) throw error
       // Bytes that are still on their way would be taken for the next image or variant
       this.#kill(error)
@@ -120,7 +130,19 @@ export class WorkerProcess {
     }
   }
 
-  async #run(image: Readable, job: Job): Promise<JobResult> {
+  /** Returns undefined if the worker can't read the file. */
+  async #runOnFile({ body, file }: Image, job: Job): Promise<JobResult | undefined> {
+    if (!file || !this.#readsFiles) return undefined
+    const result = await this.#run({ ...job, descriptor: file.descriptor })
+    this.#readsFiles = !('problem' in result && result.problem === 'unread')
+    if (!this.#readsFiles) return undefined
+    file.wasRead = true
+    body.destroy()
+    return result
+  }
+
+  /** @param image whose bytes are sent, if the worker does not read it itself */
+  async #run(job: Job, image?: Readable): Promise<JobResult> {
     const { signal } = this.#died
     signal.throwIfAborted()
     const message = once(this.#child, 'message', { signal }) as Promise<[JobResult]>
@@ -128,7 +150,7 @@ export class WorkerProcess {
     message.catch(() => {})
     // If sending fails, the process ends and says why
     this.#child.send(job, () => {})
-    await this.#write(image, job.size)
+    if (image) await this.#write(image, job.size)
     const timer = setTimeout(() => this.#kill(new HugeImage()), this.#jobTimeoutMs)
     const [result] = await message.finally(() => clearTimeout(timer))
     this.#memory = result.memory

@@ -1,3 +1,4 @@
+import { closeSync, openSync, readSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants, setPriority } from 'node:os'
 import { resize } from './resize.ts'
@@ -5,16 +6,18 @@ import type { Job, JobResult } from './worker-process.ts'
 
 /**
  * The process that decodes images, started by worker-process.ts. Jobs and their results are messages; bytes go over the socket that is
- * file descriptor 4. It has no credentials and opens nothing.
+ * file descriptor 4, except those of an image that the server has open as a file. It has no credentials, and opens nothing but that file.
  */
 
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 const bytes = new Socket({ fd: 4 })
+const server = process.ppid
 let isBusy = false
 
-process.on('message', async ({ size, ...shape }: Job) => {
+process.on('message', async ({ size, descriptor, ...shape }: Job) => {
   isBusy = true
-  const result = await resize(await read(size), shape)
+  const image = descriptor === undefined ? await read(size) : readFile(descriptor, size)
+  const result = image ? await resize(image, shape) : 'unread'
   // Otherwise the bytes of the image stay until there is more garbage
   globalThis.gc?.()
   isBusy = false
@@ -37,6 +40,27 @@ process.on('SIGTERM', () => {})
 
 function send(result: JobResult): void {
   process.send?.(result)
+}
+
+/**
+ * Reads a file that the server has open (proc(5), `/proc/pid/fd`). Returns undefined if that fails: on other systems than Linux, where the
+ * server may not be looked into, or if the file is damaged. Then the server reads it.
+ */
+function readFile(descriptor: number, size: number): Buffer | undefined {
+  try {
+    const file = openSync(`/proc/${server}/fd/${descriptor}`, 'r')
+    try {
+      const image = Buffer.allocUnsafe(size)
+      let filled = 0
+      for (let count = -1; filled < size && count !== 0; filled += count)
+        count = readSync(file, image, filled, size - filled, null)
+      return filled === size ? image : undefined
+    } finally {
+      closeSync(file)
+    }
+  } catch {
+    return undefined
+  }
 }
 
 async function read(size: number): Promise<Buffer> {

@@ -198,6 +198,18 @@ t.test('calls to the store are counted by how they ended, and timed without the 
   await t.rejects(observed.head('nothing'), ObjectNotFound)
   t.equal(await counted('store_calls_total{call="head",outcome="missing"}'), 1)
 
+  // The stand-in has no files
+  const shared = { descriptor: 0, wasRead: true }
+  const withFile = observeStore(
+    { ...store, get: async (key) => ({ ...(await store.get(key)), file: shared }) },
+    metrics,
+  )
+  const { body: unread } = await withFile.get('large')
+  unread.destroy()
+  await until('a file that a worker has read is read', async () => {
+    return (await counted('store_bytes_total{call="get"}')) === 4_000_000
+  })
+
   t.same(await listKeys(observed, { prefix: 'nothing' }), [])
   t.equal(await counted('store_calls_total{call="list",outcome="ok"}'), 1, 'a list with nothing in it is a call')
   t.same(await listKeys(observed), ['a', 'large'])

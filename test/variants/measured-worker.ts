@@ -47,7 +47,9 @@ export class MeasuredWorker {
       for await (const chunk of body) size += chunk.length
     }
     try {
-      await worker.make(Readable.from(inChunks(image)), { size: image.length, ...shape }, ({ body }) => count(body))
+      await worker.make({ body: Readable.from(inChunks(image)) }, { size: image.length, ...shape }, ({ body }) =>
+        count(body),
+      )
       readPeak()
       return { peak, outcome: 'made', size }
     } catch (error) {

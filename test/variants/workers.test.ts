@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { chmod } from 'node:fs/promises'
+import { once } from 'node:events'
+import { chmod, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import sharp from 'sharp'
 import t from 'tap'
-import { HugeImage, ServerBusy, UnreadableImage } from '../../src/errors.ts'
+import { HugeImage, ServerBusy, StoreFailure, UnreadableImage } from '../../src/errors.ts'
 import type { Format } from '../../src/layout/variant.ts'
 import { WorkerProcess } from '../../src/variants/worker-process.ts'
 import { Workers } from '../../src/variants/workers.ts'
@@ -16,7 +17,7 @@ const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
 
 function make(worker: WorkerProcess, image = photo, { width = 20, format = 'webp' as Format } = {}): Promise<Buffer> {
   const job = { size: image.length, width, format }
-  return worker.make(Readable.from([image]), job, ({ body }) => readAll(Readable.from(body)))
+  return worker.make({ body: Readable.from([image]) }, job, ({ body }) => readAll(Readable.from(body)))
 }
 
 t.test('a worker is used again until it has been idle for too long', async (t) => {
@@ -65,6 +66,59 @@ t.test('a worker goes on after a broken image', async (t) => {
   await t.rejects(make(worker, photo.subarray(0, 300)), UnreadableImage)
   t.equal((await make(worker)).toString('latin1', 8, 12), 'WEBP')
   worker.end()
+  await worker.ended
+})
+
+const skip = process.platform !== 'linux' && 'only Linux shows the files that a process has open'
+
+t.test('a worker reads a file that the server has open, and the server none of its bytes', { skip }, async (t) => {
+  const path = join(t.testdir(), '1.jpg')
+  await writeFile(path, photo)
+  const worker = new WorkerProcess()
+  for (const image of [photo, photo.subarray(0, 300), photo]) {
+    await writeFile(path, image)
+    const handle = await open(path)
+    const body = handle.createReadStream()
+    const file = { descriptor: handle.fd, wasRead: false }
+    const closed = once(body, 'close')
+    const making = worker.make({ body, file }, { size: image.length, width: 20, format: 'webp' }, ({ body }) =>
+      readAll(Readable.from(body)),
+    )
+    if (image === photo) t.equal((await making).toString('latin1', 8, 12), 'WEBP')
+    else await t.rejects(making, UnreadableImage)
+    await closed
+    t.same([file.wasRead, body.bytesRead], [true, 0])
+  }
+  worker.end()
+  await worker.ended
+})
+
+t.test('the bytes of a file that a worker cannot read are sent to it', async (t) => {
+  const worker = new WorkerProcess()
+  for (let time = 0; time < 2; time++) {
+    const file = { descriptor: 1_000_000, wasRead: false }
+    const job = { size: photo.length, width: 20, format: 'webp' } as const
+    const made = await worker.make({ body: Readable.from([photo]), file }, job, ({ body }) =>
+      readAll(Readable.from(body)),
+    )
+    t.equal(made.toString('latin1', 8, 12), 'WEBP')
+    t.notOk(file.wasRead)
+  }
+  worker.end()
+  await worker.ended
+})
+
+t.test('a file that is shorter than it was is a failure of the store', async (t) => {
+  const path = join(t.testdir(), '1.jpg')
+  await writeFile(path, photo.subarray(0, -1))
+  const handle = await open(path)
+  const worker = new WorkerProcess()
+  const image = { body: handle.createReadStream(), file: { descriptor: handle.fd, wasRead: false } }
+  const job = { size: photo.length, width: 20, format: 'webp' } as const
+  await t.rejects(
+    worker.make(image, job, async () => {}),
+    StoreFailure,
+  )
   await worker.ended
 })
 

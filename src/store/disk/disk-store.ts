@@ -93,8 +93,10 @@ export async function openDiskStore(
         const range = wanted && resolveRange(wanted, head.size)
         if (head.size === 0) await file.close()
         const whole = { start: 0, end: head.size - 1 }
-        const body = head.size === 0 ? Readable.from([]) : readBody(file, { ...whole, ...range }, signal)
-        return { ...head, range, body } satisfies FoundObject
+        if (head.size === 0) return { ...head, range, body: Readable.from([]) } satisfies FoundObject
+        const body = readBody(file, { ...whole, ...range }, signal)
+        const shared = !range && { file: { descriptor: file.fd, wasRead: false } }
+        return { ...head, range, body, ...shared } satisfies FoundObject
       } catch (error) {
         await file.close()
         throw storeError(error, signal)

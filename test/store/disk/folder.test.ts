@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { fstatSync } from 'node:fs'
 import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -14,6 +16,28 @@ t.test('an object is a plain file under its key', async (t) => {
   await store.delete(['stories/a/1.jpg'])
   t.same((await readdir(root, { recursive: true })).sort(), ['.tmp', 'stories'], 'its folder goes with it')
 })
+
+t.test(
+  'a whole object comes with its open file, which closes with its body; a part of it and nothing do not',
+  async (t) => {
+    const store = await openDiskStore(await makeFolder(t))
+    await putBytes(store, 'stories/a/1.jpg', 'bytes')
+    await putBytes(store, 'stories/a/2.jpg', '')
+    const { body, file } = await store.get('stories/a/1.jpg')
+    const descriptor = file?.descriptor ?? -1
+    t.equal(fstatSync(descriptor).size, 5)
+    body.destroy()
+    await once(body, 'close')
+    t.throws(() => fstatSync(descriptor), { code: 'EBADF' })
+    for (const found of [
+      await store.get('stories/a/1.jpg', { range: { start: 1 } }),
+      await store.get('stories/a/2.jpg'),
+    ]) {
+      t.equal(found.file, undefined)
+      found.body.destroy()
+    }
+  },
+)
 
 t.test('a file that was copied in by hand is an object without type and metadata', async (t) => {
   const root = await makeFolder(t)
