@@ -74,7 +74,7 @@ const MUTATIONS: readonly Mutation[] = [
   },
   function blanked(file, random) {
     const at = place(file, random)
-    return file.fill(oneOf([0, 0xff, 0x20], random), at, at + under(64, random))
+    return file.fill(oneOf([0, 0xff, 0x20], random), at, Math.min(file.length, at + under(64, random)))
   },
   function swapped(file, random) {
     const [first, second] = [place(file, random), place(file, random)].sort((one, other) => one - other) as [
