@@ -70,7 +70,8 @@ class JpegStripper {
       const marker = (yield* this.#hold(1))[0]
       this.#segments += 1
       if (marker === undefined || this.#segments > MAX_SEGMENTS) return
-      if (marker === EOI) return yield* this.#put(Buffer.from([...prefix, EOI]))
+      // Decoders end an image that has no end where the next one starts
+      if (marker === EOI || marker === SOI) return yield* this.#put(Buffer.from([...prefix, EOI]))
       const length = yield* this.#hold(2)
       if (length.length < 2) return
       const bytes = Math.max(0, length.readUInt16BE() - 2)
@@ -201,6 +202,7 @@ interface Progress {
   hasScan: boolean
 }
 
+const SOI = 0xd8
 const SOS = 0xda
 const EOI = 0xd9
 const APP0 = 0xe0
@@ -277,7 +279,7 @@ function isOfPicture(marker: number): boolean {
   return (marker >= 0xc0 && marker <= 0xcf) || (marker >= SOS && marker <= 0xdf)
 }
 
-/** A marker with a segment, or the end. Stray bytes, TEM, RST0 to RST7 and SOI are passed over, as decoders do. */
+/** A marker with a segment, or the end of the image. Stray bytes, TEM, RST0 to RST7 and SOI are passed over, as decoders do. */
 function isMarker(code: number): boolean {
   return code > 0x01 && !(code >= 0xd0 && code <= 0xd8)
 }

@@ -227,6 +227,15 @@ t.test('what hides between segments, after the end, or in a segment without its 
   }
 })
 
+t.test('an image without its end ends where another one starts', async (t) => {
+  const image = await makeImage({ type: 'jpg' })
+  const half = image.subarray(0, -200)
+  for (const what of ['location', 'all'] as const) {
+    const stripped = strip(Buffer.concat([half, insert(image, exif(6, GPS))]), what)
+    t.same(stripped, Buffer.concat([half, Buffer.from([0xff, 0xd9])]))
+  }
+})
+
 t.test('files made to be slow are read in one pass', async (t) => {
   const start = Buffer.from('ffd8', 'hex')
   const scan = Buffer.from('ffda0003', 'hex')
