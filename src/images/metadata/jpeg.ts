@@ -21,10 +21,11 @@ import { stripXmp } from './xmp.ts'
  * The index has the sizes and offsets of images that come after it, and XMP has the length of a gain map. So nothing after the index
  * changes its length: zeros replace what is removed there. The index is written anew, for what was removed before it.
  *
- * @param head tells whether there is a gain map
+ * @param head tells in its first 256 KiB whether there is a gain map
  */
 export function stripJpeg(head: Buffer, what: Stripped): Edit {
-  const hasGainMap = what === 'location' || head.includes(HDR_GAIN_MAP) || head.includes(ISO_GAIN_MAP)
+  const start = head.subarray(0, GAIN_MAP_WINDOW)
+  const hasGainMap = what === 'location' || start.includes(HDR_GAIN_MAP) || start.includes(ISO_GAIN_MAP)
   return new JpegStripper(what, hasGainMap).strip()
 }
 
@@ -63,7 +64,7 @@ class JpegStripper {
     const image: Progress = { hasExif: false, hasXmp: false, hasScan: false }
     for (let isInScan = false; ; ) {
       // After a scan, and where all keeps its length, the bytes of 0xff that a marker starts with are already written
-      const prefix = isInScan || this.#isFixed ? [] : [0xff]
+      const isStarted = isInScan || this.#isFixed
       if (isInScan) yield* this.#until(keepUntil, markerFinder(isMarkerInScan))
       else if (this.#isFixed) yield* this.#until(keepUntil, zeroing(markerFinder(isMarker)))
       else yield* this.#until(dropUntil, markerFinder(isMarker))
@@ -71,33 +72,33 @@ class JpegStripper {
       this.#segments += 1
       if (marker === undefined || this.#segments > MAX_SEGMENTS) return
       // Decoders end an image that has no end where the next one starts
-      if (marker === EOI || marker === SOI) return yield* this.#put(Buffer.from([...prefix, EOI]))
+      if (marker === EOI || marker === SOI) return yield* this.#put(Buffer.from(isStarted ? [EOI] : [0xff, EOI]))
       const length = yield* this.#hold(2)
       if (length.length < 2) return
       const bytes = Math.max(0, length.readUInt16BE() - 2)
       isInScan = marker === SOS
       image.hasScan ||= isInScan
       if (isOfPicture(marker) || (marker === COM && this.#what === 'location' && !image.hasScan)) {
-        yield* this.#put(Buffer.from([...prefix, marker, ...length]))
+        yield* this.#put(segmentStart(isStarted, marker, length.readUInt16BE()))
         yield* this.#keep(bytes)
       } else if (INSPECTED.has(marker) && !image.hasScan) {
         const content = yield* this.#hold(bytes)
         if (content.length < bytes) return
         if (marker === APP2 && startsWith(content, MULTI_PICTURE)) yield* this.#writeIndex(content)
-        else yield* this.#writeSegment(prefix, marker, this.#stripSegment(marker, content, image), bytes)
+        else yield* this.#writeSegment(isStarted, marker, this.#stripSegment(marker, content, image), bytes)
       } else {
-        yield* this.#writeSegment(prefix, marker, undefined, bytes)
+        yield* this.#writeSegment(isStarted, marker, undefined, bytes)
         yield* this.#drop(bytes)
       }
     }
   }
 
   /** @param room how many bytes the content had */
-  *#writeSegment(prefix: number[], marker: number, content: Buffer | undefined, room: number): Edit {
-    if (content) yield* this.#put(segment(prefix, marker, content))
+  *#writeSegment(isStarted: boolean, marker: number, content: Buffer | undefined, room: number): Edit {
+    if (content) yield* this.#put(segment(isStarted, marker, content))
     if (!this.#isFixed) return
     // The first byte of the segment is written
-    yield* this.#put(content ? filler(room - content.length) : segment([], FILLER, Buffer.alloc(room)))
+    yield* this.#put(content ? filler(room - content.length) : segment(true, FILLER, Buffer.alloc(room)))
   }
 
   /** Writes the index of a multi-picture file, unless it is in another image than the first one or names no image to keep. */
@@ -107,14 +108,14 @@ class JpegStripper {
     const others = index?.others.filter(
       (picture) => this.#what === 'location' || (this.#keepsGainMap && mayBeGainMap(picture)),
     )
-    if (!index || !others?.length) return yield* this.#writeSegment([], APP2, undefined, content.length)
+    if (!index || !others?.length) return yield* this.#writeSegment(true, APP2, undefined, content.length)
     const start = this.#read - tiff.length
     this.#others = others.map(({ offset, bytes }) => ({ start: start + offset, end: start + offset + bytes }))
     const pictures = { ...index, others }
     const moved = tiff.length - indexBytes(pictures)
     const shrunk = this.#removed - SEGMENT_BYTES - content.length + moved
     const written = Buffer.concat([MULTI_PICTURE, writeMultiPicture(pictures, shrunk, moved)])
-    yield* this.#put(segment([0xff], APP2, written))
+    yield* this.#put(segment(false, APP2, written))
     this.#isFixed = true
   }
 
@@ -238,6 +239,9 @@ const ADOBE = Buffer.from('Adobe')
 /** The namespace of the parameters of Ultra HDR 1.1. */
 const HDR_GAIN_MAP = Buffer.from('http://ns.adobe.com/hdr-gain-map/1.0/')
 
+/** In bytes. Room for Exif, XMP and a profile of full length; the whole head of a photo can be 5 MiB. */
+const GAIN_MAP_WINDOW = 256 * 1024
+
 /** Most bytes of the segment of ISO 21496-1, whose parameters take less than 200. */
 const MAX_ISO_GAIN_MAP = 512
 
@@ -262,16 +266,18 @@ function stripJfif(content: Buffer, keepsThumbnail: boolean): Buffer | undefined
   return content.subarray(0, 14 + 3 * content.readUInt8(12) * content.readUInt8(13))
 }
 
-function segment(prefix: readonly number[], marker: number, content: Buffer): Buffer {
-  const length = content.length + 2
-  return Buffer.concat([Buffer.from([...prefix, marker, length >> 8, length & 0xff]), content])
+/** @param isStarted whether its first byte, 0xff, is already written */
+function segment(isStarted: boolean, marker: number, content: Buffer): Buffer {
+  return Buffer.concat([segmentStart(isStarted, marker, content.length + 2), content])
+}
+
+function segmentStart(isStarted: boolean, marker: number, length: number): Buffer {
+  return Buffer.from(isStarted ? [marker, length >> 8, length] : [0xff, marker, length >> 8, length])
 }
 
 /** Returns bytes between segments that mean nothing: a segment of zeros, or the fill bytes of T.81 section B.1.1.2. */
 function filler(bytes: number): Buffer {
-  return bytes < SEGMENT_BYTES
-    ? Buffer.alloc(bytes, 0xff)
-    : segment([0xff], FILLER, Buffer.alloc(bytes - SEGMENT_BYTES))
+  return bytes < SEGMENT_BYTES ? Buffer.alloc(bytes, 0xff) : segment(false, FILLER, Buffer.alloc(bytes - SEGMENT_BYTES))
 }
 
 /** Tables, frames, scans and restart intervals: SOF0 to SOF15 with DHT and DAC among them, and SOS to EXP. */
@@ -295,7 +301,7 @@ function markerFinder(isFound: (code: number) => boolean): Finder {
   return (chunk, from) => {
     for (let at = from; ; ) {
       if (!isStarted) {
-        at = nextStart(chunk, at)
+        at = chunk[at] === 0xff ? at : chunk.indexOf(0xff, at)
         if (at < 0) return -1
         isStarted = true
         at += 1
@@ -308,13 +314,6 @@ function markerFinder(isFound: (code: number) => boolean): Finder {
       at += 1
     }
   }
-}
-
-/** Looks at some bytes itself: for a hostile file of nothing but 0xff and 0, a native call for each takes forty times as long. */
-function nextStart(chunk: Buffer, from: number): number {
-  const near = Math.min(from + 16, chunk.length)
-  for (let at = from; at < near; at += 1) if (chunk[at] === 0xff) return at
-  return chunk.indexOf(0xff, near)
 }
 
 /** Zeroes what a finder passes over, except the bytes of 0xff, with which the marker starts. */
