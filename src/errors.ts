@@ -303,8 +303,8 @@ export const DeletedNotKept = defineError(
 export const RestoreInterrupted = defineError(
   'RestoreInterrupted',
   503,
-  () => 'The story was deleted again while it was restored, or its rest was removed; try again in a few seconds',
-  5,
+  () => 'The story is being deleted, or its deletion was interrupted in the last five minutes; try again later',
+  60,
 )
 export const ImageNotFound = defineError('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
 export const PreconditionFailed = defineError(

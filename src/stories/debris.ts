@@ -6,7 +6,7 @@ import { ifThere, type ObjectStore } from '../store/object-store.ts'
 import { keysOfStory } from './list.ts'
 import type { Removal } from './removal.ts'
 import { CLOCK_MARGIN_MS, endedBefore, type StoryStore } from './story-store.ts'
-import { putTombstone, readTombstones } from './tombstone.ts'
+import { putTombstone, readTombstones, TOMBSTONE_MS } from './tombstone.ts'
 
 /*
  * A server with a short UPLOAD_TIMEOUT takes an upload that runs on a server with a longer one for interrupted. So that it never
@@ -20,9 +20,6 @@ import { putTombstone, readTombstones } from './tombstone.ts'
  *
  * Restoring a deleted story does what an upload does, with images of any age, and puts a tombstone of its own first: see restore.ts.
  */
-
-/** A removal that stood still for longer than this, in milliseconds, may have lost its tombstone to another sweep. */
-const TOMBSTONE_MS = CLOCK_MARGIN_MS / 2
 
 const REMOVALS_AT_ONCE = 16
 

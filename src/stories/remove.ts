@@ -1,16 +1,7 @@
 import { StoryNotFound } from '../errors.ts'
 import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import { stopwatch } from '../io/stopwatch.ts'
-import {
-  isOwnId,
-  isStoryId,
-  ownIdTime,
-  STORIES,
-  STORY_SPACE,
-  type StoryKeys,
-  storyEnd,
-  storyPrefix,
-} from '../layout/story.ts'
+import { isOwnId, isStoryId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyPrefix } from '../layout/story.ts'
 import { VARIANTS, variantsPrefix } from '../layout/variant.ts'
 import { type Keep, type ObjectStore, PAGE_KEYS } from '../store/object-store.ts'
 import { pastUnreadable } from '../store/past-unreadable.ts'
@@ -19,7 +10,7 @@ import { debrisOf, removeDebris } from './debris.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { Removal } from './removal.ts'
 import { endedBefore, type StoryStore } from './story-store.ts'
-import { putTombstone, readTombstones } from './tombstone.ts'
+import { putTombstone, readTombstones, TOMBSTONE_MS } from './tombstone.ts'
 
 /** Batches that are deleted at once, while the list goes on. */
 const BATCHES_AT_ONCE = 16
@@ -40,8 +31,8 @@ const STORIES_AT_ONCE = 16
  */
 export async function removeStory(store: StoryStore, id: string, keep: Keep = 'all'): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
-  const isOld = mayBeBelowWatermark(store, id)
-  const [keys, earlier] = await Promise.all([keysOfStory(store, id), isOld ? readTombstones(store, id) : []])
+  const needsTombstone = mayBeBelowWatermark(store, id) || (await mayRestore(store))
+  const [found, earlier] = await Promise.all([keysOfStory(store, id), needsTombstone ? readTombstones(store, id) : []])
   // A restore may still run
   const tombstones = earlier.filter(({ kind }) => kind !== 'restore').map(({ key }) => key)
   const bury = async () => {
@@ -49,12 +40,19 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
     if (tombstone !== undefined) tombstones.push(tombstone)
     return tombstone !== undefined
   }
-  const isBuried = !isOld || !keys?.story() || (await bury())
+  let keys = found
+  let isBuried = !needsTombstone || !keys?.keys().length
+  while (keys && !isBuried) {
+    const age = stopwatch()
+    if (!(await bury())) break
+    // A restore may have begun before it could see the tombstone
+    keys = await keysOfStory(store, id)
+    isBuried = age() < TOMBSTONE_MS
+  }
   const removal = new Removal(store, store.onImagesRemoved)
   // An earlier call may have deleted the images, and ended before caches were told
   if (!keys) store.onImagesRemoved([id])
   const gone = keys ? await removal.remove([keys], { keep, onRoom: isBuried ? undefined : bury }) : []
-  if (gone.length > 0) await removeRestored(store, removal, gone, keep)
   removal.throwIfFailed()
   const variants = await variantsOf(store, id)
   await removal.delete(variants)
@@ -63,7 +61,7 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
   const isEmpty = gone.length > 0 ? !keys?.hasOthers : keys === undefined
   if (isEmpty && tombstones.length > 0) await store.delete(tombstones)
   if (isEmpty) store.withoutTombstone.delete(id)
-  if (variants.length === 0 && !keys?.keys().length) throw new StoryNotFound(id)
+  if (variants.length === 0 && !found?.keys().length) throw new StoryNotFound(id)
 }
 
 /**
@@ -89,41 +87,17 @@ async function isKeptFrom({ deleted }: StoryStore, prefix: string): Promise<bool
   return false
 }
 
-/** Rounds of a deletion for stories that are restored at the same time. The restore comes after the last one. */
-const ROUNDS = 3
-
-/**
- * Deletes stories again whose commit record is back: a restore that ran at the same time has responded with them as whole, before the
- * deletion took their images.
- *
- * @param stories in the order of their ids
- */
-async function removeRestored(
-  store: StoryStore,
-  removal: Removal,
-  stories: readonly StoryKeys[],
-  keep: Keep,
-): Promise<void> {
-  if (!store.deleted) return
-  const ids = new Set(stories.map(({ id }) => id))
-  const [first, last] = [stories[0]?.id, stories.at(-1)?.id]
-  if (first === undefined || last === undefined) return
-  for (let round = 1; round <= ROUNDS; round++) {
-    const back: StoryKeys[] = []
-    const range = { prefix: STORIES, after: storyPrefix(first), before: storyEnd(last) }
-    for await (const found of readStoryKeys(store, range))
-      back.push(...found.filter(({ id, records }) => ids.has(id) && records.length > 0))
-    if (back.length === 0) return
-    await removal.remove(back, { keep })
-  }
-}
-
 /**
  * Returns whether a sweep may have seen the story whole, so that its deletion needs a tombstone. Younger stories are still to be swept,
  * which will not happen before this deletion is over or given up; imported ones are looked up in any case.
  */
 function mayBeBelowWatermark({ uploadTimeout }: StoryStore, id: string): boolean {
   return isOwnId(id) && ownIdTime(id) < Date.now() - uploadTimeout
+}
+
+/** Returns whether a restore may run at the same time, so that a deletion needs a tombstone whatever the age of the story. */
+async function mayRestore({ deleted }: StoryStore): Promise<boolean> {
+  return deleted !== undefined && (await deleted.isKept()) !== false
 }
 
 /** Puts a tombstone for a story. Returns its key, or undefined if the store has no room for it. */
@@ -151,8 +125,8 @@ export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): P
   const waiting = new Set<string>()
 
   async function buryAll(): Promise<boolean> {
-    // A new tombstone from time to time: a sweep takes an old one for that of an interrupted deletion
-    if (!sinceTombstone || sinceTombstone() > store.uploadTimeout) {
+    // A new tombstone from time to time: sweeps and restores take an old one for that of an interrupted deletion
+    if (!sinceTombstone || sinceTombstone() > Math.min(TOMBSTONE_MS / 2, store.uploadTimeout)) {
       sinceTombstone = stopwatch()
       own.push(putTombstone(store, 'all'))
     }
@@ -162,6 +136,8 @@ export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): P
     return isBuried
   }
 
+  // Before the list: a restore that ends meanwhile sees it, and what the list shows of that story may be out of date
+  if (await mayRestore(store)) await buryAll()
   const readable = pastUnreadable(store, (folder, error) => removal.keep(folder, error))
   await forEachConcurrent(readBatches(readable, endedBefore(store)), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
     const isBuried = await buryAll()
@@ -175,12 +151,6 @@ export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): P
     ]
     await forEachConcurrent(lasting, STORIES_AT_ONCE, async ({ id }) => void (await tryToBury(store, id)))
     const gone = new Set(await removal.remove(stories, { keep }))
-    await removeRestored(
-      store,
-      removal,
-      stories.filter((keys) => gone.has(keys)),
-      keep,
-    )
     for (const keys of await removeDebris(store, removal, debris, Date.now())) gone.add(keys)
     for (const keys of [...stories, ...debris]) {
       if (gone.has(keys)) {

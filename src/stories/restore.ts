@@ -5,7 +5,7 @@ import { keysOfStory, lookUp } from './list.ts'
 import { CLOCK_MARGIN_MS, type StoryStore } from './story-store.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
-/** Tries to restore a story that something else removes at the same time. */
+/** Tries to restore a story of which something is removed at the same time. */
 const TRIES = 3
 
 /** A story that is deleted and can be restored. */
@@ -24,26 +24,29 @@ export interface DeletedStory {
  * imported one, which has no record. A story that is there is a success. A repetition finishes what an earlier call left.
  *
  * Going through states in which the id has keys and is not a story, it puts a tombstone as a deletion does: servers look such an id up,
- * and sweeps leave it alone. At the end it looks whether a sweep has begun to remove the images before it could see the tombstone.
+ * and sweeps leave it alone. At the end it looks for tombstones of others, and gives way: a deletion or sweep that has put one may have
+ * looked before, and be about to remove the images. Both sides first write and then read, as in debris.ts.
  *
  * @throws {StoryNotFound} for what is not an id
  * @throws {StoryNotKept} if there is no such story, and not every part of a deleted one
  * @throws {DeletedNotKept} if moreover the store keeps nothing of what is deleted
- * @throws {RestoreInterrupted} if something else removes the story at the same time
+ * @throws {RestoreInterrupted} if the story is, or may be, removed at the same time
  */
 export async function restoreStory(store: StoryStore, id: string): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
-  const tombstones = (await readTombstones(store, id)).filter(({ kind }) => kind === 'restore').map(({ key }) => key)
-  if (tombstones.length === 0 && (await lookUp(store, id))) return
+  const earlier = (await readTombstones(store, id)).filter(({ kind }) => kind === 'restore').map(({ key }) => key)
+  if (earlier.length === 0 && (await lookUp(store, id))) return
   let parts = await partsOf(store, id)
   if (!parts) throw await whyNot(store, id)
+  if (await isBeingRemoved(store, id)) throw new RestoreInterrupted()
   const own = await putTombstone(store, id, 'restore')
   if (own === undefined) throw new StoreFull()
   for (let round = 1; parts && round <= TRIES; round++) {
     await store.deleted?.restore(parts.images)
     await store.deleted?.restore(parts.records)
-    if (await isRestored(store, id)) {
-      await store.delete([own, ...tombstones])
+    if (await isBeingRemoved(store, id)) break
+    if (await lookUp(store, id)) {
+      await store.delete([own, ...earlier])
       return
     }
     parts = await partsOf(store, id)
@@ -78,15 +81,22 @@ interface Parts {
 
 async function partsOf(store: ObjectStore, id: string): Promise<Parts | undefined> {
   const found: DeletedObject[] = []
+  // What is deleted or restored meanwhile is in one of the two lists of current keys, before and after, or in that of deleted ones
+  const before = await keysOfStory(store, id)
   for await (const objects of store.deleted?.list({ prefix: storyPrefix(id) }) ?? []) found.push(...objects)
-  return partsFrom(store, id, found)
+  return partsFrom(store, id, found, before?.keys())
 }
 
-/** Returns what there is to restore, or undefined if it would not make a whole story. */
+/**
+ * Returns what there is to restore, or undefined if it would not make a whole story.
+ *
+ * @param before keys that were there before the deleted objects were listed
+ */
 async function partsFrom(
   store: ObjectStore,
   id: string,
   deleted: readonly DeletedObject[],
+  before: readonly string[] = [],
 ): Promise<Parts | undefined> {
   const current = await keysOfStory(store, id)
   const there = new Set(current?.keys())
@@ -95,7 +105,8 @@ async function partsFrom(
   const ofStory = objects.filter(({ key, size, deletedAt }) =>
     keys.add({ key, size, modified: deletedAt.toISOString() }),
   )
-  for (const key of there) keys.add({ key, size: 0, modified: new Date(0).toISOString() })
+  const rest = [...before, ...there].filter((key) => !ofStory.some((object) => object.key === key))
+  for (const key of new Set(rest)) keys.add({ key, size: 0, modified: new Date(0).toISOString() })
   const story = keys.story()
   if (!story) return undefined
   const records = ofStory.filter(({ key }) => keys.records.includes(key))
@@ -138,12 +149,14 @@ async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGene
   if (current) yield current
 }
 
-/** Returns whether a story is whole, and no sweep is about to take its images. Tombstones first: see debris.ts. */
-async function isRestored(store: StoryStore, id: string): Promise<boolean> {
+/**
+ * Returns whether a deletion or sweep may be about to remove what is there of a story. An older tombstone is that of an interrupted one,
+ * since nobody removes anything so long after it has put one.
+ */
+async function isBeingRemoved(store: StoryStore, id: string): Promise<boolean> {
   const lately = Date.now() - CLOCK_MARGIN_MS
-  const tombstones = await readTombstones(store, id)
-  if (tombstones.some(({ kind, time }) => kind === 'debris' && time >= lately)) return false
-  return (await lookUp(store, id)) !== undefined
+  const tombstones = [...(await readTombstones(store, id)), ...(await readTombstones(store, 'all'))]
+  return tombstones.some(({ kind, time }) => kind !== 'restore' && time >= lately)
 }
 
 /** Deletes the record again. The tombstone stays, so what is left is that of an interrupted deletion. */

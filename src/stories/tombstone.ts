@@ -2,9 +2,13 @@ import { StoreFull } from '../errors.ts'
 import { isStoryId, ownIdTime, WRITTEN_BY_US } from '../layout/story.ts'
 import { TOMBSTONES, type TombstoneKind, tombstoneKey, tombstoneKind } from '../layout/tombstone.ts'
 import type { ObjectStore } from '../store/object-store.ts'
+import { CLOCK_MARGIN_MS } from './story-store.ts'
 
 /** With more tombstones, lists read ids from keys. So a sweep that would put more puts none. */
 export const MAX_TOMBSTONES = 1000
+
+/** A removal that stood still for longer than this, in milliseconds, may have lost its tombstone to another sweep. */
+export const TOMBSTONE_MS = CLOCK_MARGIN_MS / 2
 
 export interface Tombstone {
   readonly key: string

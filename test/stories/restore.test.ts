@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
-import { DeletedNotKept, StoryNotFound, StoryNotKept } from '../../src/errors.ts'
+import { DeletedNotKept, RestoreInterrupted, StoryNotFound, StoryNotKept } from '../../src/errors.ts'
+import { TOMBSTONES } from '../../src/layout/tombstone.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { listStories } from '../../src/stories/list.ts'
@@ -136,7 +137,7 @@ for (const [name, open] of keeping) {
         const stories = storyStore(store, HOUR)
         const id = oldId()
         await putStory(store, id, ['1.jpg', '2.jpg'])
-        await putTombstone(store, id)
+        await putOurs(store, `${TOMBSTONES}${id}.${oldId(2)}`)
         const names = ['0.2.json', '1.jpg', '2.jpg'].slice(0, deleted)
         for (const each of names) await store.delete([`stories/${id}/${each}`], 'all')
         const sweeper = new Sweeper(stories, () => Date.now() + 100 * HOUR)
@@ -148,6 +149,22 @@ for (const [name, open] of keeping) {
         t.same(await idsOf(store, sweeper), [id])
         t.same(await readTombstones(store), [])
       }
+    }
+  })
+
+  t.test(`what is being deleted is not restored at the same time (${name})`, async (t) => {
+    const store = await open(t)
+    const stories = storyStore(store, HOUR)
+    const id = oldId()
+    await putStory(store, id, ['1.jpg'])
+    for (const of of [id, 'all']) {
+      const tombstone = (await putTombstone(store, of)) as string
+      await store.delete([`stories/${id}/0.1.json`], 'all')
+      await t.rejects(restoreStory(stories, id), RestoreInterrupted)
+      t.same(await idsByRule(store), [])
+      await store.delete([tombstone])
+      await restoreStory(stories, id)
+      t.same(await idsByRule(store), [id])
     }
   })
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ObjectExists, ObjectNotFound } from '../../src/errors.ts'
-import { compareKeys, type ListOptions, type ObjectStore } from '../../src/store/object-store.ts'
+import { compareKeys, type DeletedObject, type ListOptions, type ObjectStore } from '../../src/store/object-store.ts'
 
 interface ModelObject {
   readonly bytes: Buffer
@@ -11,9 +11,14 @@ interface ModelObject {
   readonly modified: number
 }
 
-/** A store in memory, linearizable and without any waiting of its own. Its time is `Date.now`. */
-export function openModelStore(): ObjectStore & { readonly objects: Map<string, ModelObject> } {
+/**
+ * A store in memory, linearizable and without any waiting of its own. Its time is `Date.now`.
+ *
+ * @param keeps deleted objects, as a bucket with versioning does: restored ones have the time that they had
+ */
+export function openModelStore(keeps = false): ObjectStore & { readonly objects: Map<string, ModelObject> } {
   const objects = new Map<string, ModelObject>()
+  const gone = new Map<string, { readonly object: ModelObject; readonly deletedAt: Date }>()
   const find = (key: string) => {
     const object = objects.get(key)
     if (!object) throw new ObjectNotFound(key)
@@ -58,8 +63,36 @@ export function openModelStore(): ObjectStore & { readonly objects: Map<string, 
       if (page.length > 0) yield page
     },
     async delete(keys) {
-      for (const key of keys) objects.delete(key)
+      for (const key of keys) {
+        const object = objects.get(key)
+        if (keeps && object) gone.set(key, { object, deletedAt: new Date(Date.now()) })
+        objects.delete(key)
+      }
     },
+    ...(keeps && {
+      deleted: {
+        isKept: async () => true,
+        async *list({ prefix }) {
+          const found: DeletedObject[] = []
+          for (const [key, { object, deletedAt }] of [...gone].sort(([a], [b]) => compareKeys(a, b))) {
+            if (!key.startsWith(prefix) || objects.has(key)) continue
+            const { length: size } = object.bytes
+            found.push({ key, size, deletedAt, deletedBefore: undefined, until: undefined, handles: [] })
+          }
+          if (found.length > 0) yield found
+        },
+        async restore(restored) {
+          for (const { key } of restored) {
+            const object = gone.get(key)?.object
+            gone.delete(key)
+            if (object) objects.set(key, object)
+          }
+        },
+        async purge({ prefix }) {
+          for (const key of gone.keys()) if (key.startsWith(prefix)) gone.delete(key)
+        },
+      } satisfies ObjectStore['deleted'],
+    }),
     async ready() {},
     async close() {},
   }
@@ -118,7 +151,7 @@ export class Order {
     async function* listed<T>(
       name: string,
       options: ListOptions,
-      list: ObjectStore['list'] | ObjectStore['listPrefixes'],
+      list: (options: ListOptions) => AsyncIterable<unknown[]>,
     ) {
       const { prefix } = options
       yield* await step({ name: `${name} ${prefix}`, writes: [], reads: { prefix } }, async () => {
@@ -127,8 +160,19 @@ export class Order {
         return pages
       })
     }
+    const { deleted } = store
     return {
       ...store,
+      ...(deleted && {
+        deleted: {
+          ...deleted,
+          list: (options) => listed('list deleted', options, deleted.list),
+          restore: (objects) => {
+            const writes = objects.map(({ key }) => key)
+            return step({ name: `restore ${writes.join(' ')}`, writes }, () => deleted.restore(objects))
+          },
+        } satisfies ObjectStore['deleted'],
+      }),
       put: async (key, body, options) => {
         const chunks: Uint8Array[] = []
         for await (const chunk of body) chunks.push(chunk)

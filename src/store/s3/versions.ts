@@ -14,6 +14,9 @@ import { isNotImplemented, statusOf, storeError } from './store-error.ts'
 
 const DAY_MS = 24 * 3_600_000
 
+/** How long the versioning of the bucket is remembered, in milliseconds. */
+const REMEMBERED_MS = 60_000
+
 /** Keys whose versions are collected for one page, or removed at once. */
 const KEYS_AT_ONCE = 1000
 
@@ -35,19 +38,31 @@ interface VersionedKey {
  * Makes `ObjectStore.deleted` of a bucket with versioning. A deleted object is one whose newest version is a delete marker (AWS, "Working
  * with delete markers"); without its markers it is there again. Needs `s3:ListBucketVersions`, and `s3:DeleteObjectVersion` to restore
  * and purge.
+ *
+ * @param now a steady clock, in milliseconds
  */
-export function openVersions(bucket: S3Bucket): DeletedObjects {
+export function openVersions(bucket: S3Bucket, now: () => number = () => performance.now()): DeletedObjects {
   const { client, settings, bounded } = bucket
   const remove = openDeleteTargets(bucket)
+  let known: Promise<boolean | undefined> = Promise.resolve(undefined)
+  let until = Number.NEGATIVE_INFINITY
+
+  async function ask(): Promise<boolean | undefined> {
+    try {
+      const command = new GetBucketVersioningCommand({ Bucket: settings.bucket })
+      return (await client.send(command, bounded())).Status !== undefined
+    } catch (error) {
+      return isNotImplemented(error) ? false : undefined
+    }
+  }
 
   return {
-    async isKept() {
-      try {
-        const command = new GetBucketVersioningCommand({ Bucket: settings.bucket })
-        return (await client.send(command, bounded())).Status !== undefined
-      } catch (error) {
-        return isNotImplemented(error) ? false : undefined
+    isKept() {
+      if (now() >= until) {
+        until = now() + REMEMBERED_MS
+        known = ask()
       }
+      return known
     },
 
     async *list(options) {
