@@ -15,7 +15,7 @@ export interface TestStore {
   readonly environment: Readonly<Record<string, string>>
   /** Only of the stand-in. */
   readonly standIn?: S3StandIn
-  /** Everything that is in there, in order: objects, and what unfinished writes left. */
+  /** Everything that is in there, in order: objects, and what unfinished writes left. Not what is kept of deleted objects. */
   content(): Promise<string[]>
   /** Puts an object in, as somebody without this server would. */
   place(key: string, body: Buffer, contentType?: string): Promise<void>
@@ -31,7 +31,7 @@ export async function diskStore(t: Teardown): Promise<TestStore> {
       const entries = await readAll(folder)
       return entries
         .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1) + (entry.isDirectory() ? '/' : ''))
-        .filter((path) => !['.tmp/', '.lock', 'stories/', 'variants/'].includes(path))
+        .filter((path) => !['.tmp/', '.lock', 'stories/', 'variants/'].includes(path) && !path.startsWith('.trash/'))
         .sort()
     },
     async place(key, body) {
