@@ -159,3 +159,24 @@ onEachStore('a story that was never there can not be deleted, and nothing else i
   }
   t.same((await get(server, STORY_IDS)).json(), [story_id])
 })
+
+onEachStore('a deletion can be undone where it says so, and nowhere else', async (t, server) => {
+  const images = await someImages(3)
+  const made = []
+  for (let n = 0; n < 3; n++) made.push(await upload(server, images))
+  const { story_id: id = '', image_paths: paths = [] } = made[1] ?? {}
+  const before = await listImages(server)
+  const { headers } = await remove(server, `${IMAGES}/${id}`)
+  const isRestorable = headers['restorable-until'] !== undefined
+  const answer = await send(server, 'POST', `${IMAGES}/${id}/restore`)
+  t.equal(answer.status, isRestorable ? 200 : 404)
+  t.same(
+    await listImages(server),
+    before.filter(({ story_id }) => isRestorable || story_id !== id),
+  )
+  for (const [at, path] of paths.entries()) {
+    const { status, body } = await get(server, path)
+    t.equal(status, isRestorable ? 200 : 404)
+    if (isRestorable) t.ok(body.equals(images[at] as Buffer), `${path}, byte for byte`)
+  }
+})

@@ -50,7 +50,9 @@ export function openVersions(bucket: S3Bucket, now: () => number = () => perform
   async function ask(): Promise<boolean | undefined> {
     try {
       const command = new GetBucketVersioningCommand({ Bucket: settings.bucket })
-      return (await client.send(command, bounded())).Status !== undefined
+      const { Status } = await client.send(command, bounded())
+      // With suspended versioning only what was put before is kept (AWS, "Deleting objects from versioning-suspended buckets")
+      return Status === 'Suspended' ? undefined : Status === 'Enabled'
     } catch (error) {
       return isNotImplemented(error) ? false : undefined
     }
