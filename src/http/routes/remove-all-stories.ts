@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { sharedRuns } from '../../io/shared-runs.ts'
 import { removeAllStories } from '../../stories/remove.ts'
-import { restorableUntilOf } from '../restorable-until.ts'
+import { restorableUntil } from '../restorable-until.ts'
 import { deleted, errors } from '../schemas.ts'
 
 const DONE = 'All images deleted successfully'
@@ -9,7 +9,6 @@ const DONE = 'All images deleted successfully'
 export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
   // A removal goes on when its client leaves, so those requested while one runs share the next run
   const removeAll = sharedRuns(() => removeAllStories(app.store))
-  const restorableUntil = restorableUntilOf(app)
   app.delete(
     '/api/v1/images',
     {
@@ -21,7 +20,7 @@ export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'delete-all' },
     },
     async (_request, reply) => {
-      const [until] = await Promise.all([restorableUntil(), removeAll()])
+      const [until] = await Promise.all([restorableUntil(app), removeAll()])
       if (until !== undefined) reply.header('restorable-until', until)
       return { success: true as const, message: DONE }
     },

@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { removeStory } from '../../stories/remove.ts'
 import { deleteStorySchema } from '../openapi/operations.ts'
-import { restorableUntilOf } from '../restorable-until.ts'
+import { restorableUntil } from '../restorable-until.ts'
 
 export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
-  const restorableUntil = restorableUntilOf(app)
   app.delete(
     '/api/v1/images/:story_id',
     {
@@ -13,7 +12,7 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       // Not aborted when the client leaves: half a deletion would wait for a retry or a sweep
-      const [until] = await Promise.all([restorableUntil(), removeStory(app.store, request.params.story_id)])
+      const [until] = await Promise.all([restorableUntil(app), removeStory(app.store, request.params.story_id)])
       if (until !== undefined) reply.header('restorable-until', until)
       return { success: true as const, message: 'Images deleted successfully' }
     },
