@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants, setPriority } from 'node:os'
+import { IDLE_MEMORY } from './memory.ts'
 import { resize } from './resize.ts'
 import type { Job, JobResult } from './worker-process.ts'
 
@@ -12,14 +13,17 @@ import type { Job, JobResult } from './worker-process.ts'
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 const bytes = new Socket({ fd: 4 })
 const server = process.ppid
+/** Largest buffer that is kept, in bytes. */
+const MAX_KEPT = 8 * 1024 * 1024
+let kept = Buffer.alloc(0)
 let isBusy = false
 
 process.on('message', async ({ size, descriptor, ...shape }: Job) => {
   isBusy = true
   const image = descriptor === undefined ? await read(size) : readFile(descriptor, size)
   const result = image ? await resize(image, shape) : 'unread'
-  // Otherwise the bytes of the image stay until there is more garbage
-  globalThis.gc?.()
+  // A collection takes milliseconds; a worker that holds more is replaced
+  if (process.memoryUsage.rss() > IDLE_MEMORY) globalThis.gc?.()
   isBusy = false
   const memory = process.memoryUsage.rss()
   if (typeof result === 'string') return send({ problem: result, memory })
@@ -38,6 +42,13 @@ if (!process.connected) process.exit()
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 
+/** Returns a buffer for an image: for photos of ordinary size the same one each time, so that they leave no garbage. */
+function bufferOf(size: number): Buffer {
+  if (size > MAX_KEPT) return Buffer.allocUnsafe(size)
+  if (kept.length < size) kept = Buffer.allocUnsafe(size)
+  return kept.subarray(0, size)
+}
+
 function send(result: JobResult): void {
   process.send?.(result)
 }
@@ -50,7 +61,7 @@ function readFile(descriptor: number, size: number): Buffer | undefined {
   try {
     const file = openSync(`/proc/${server}/fd/${descriptor}`, 'r')
     try {
-      const image = Buffer.allocUnsafe(size)
+      const image = bufferOf(size)
       let filled = 0
       for (let count = -1; filled < size && count !== 0; filled += count)
         count = readSync(file, image, filled, size - filled, null)
@@ -64,7 +75,7 @@ function readFile(descriptor: number, size: number): Buffer | undefined {
 }
 
 async function read(size: number): Promise<Buffer> {
-  const image = Buffer.allocUnsafe(size)
+  const image = bufferOf(size)
   let filled = 0
   for await (const chunk of bytes.iterator({ destroyOnReturn: false })) {
     filled += (chunk as Buffer).copy(image, filled)
