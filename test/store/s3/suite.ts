@@ -1,3 +1,3 @@
 import { runFolder } from '../../support/run-folder.ts'
 
-await runFolder(import.meta.url, /^[a-k].*\.test\.ts$/)
+await runFolder(import.meta.url)
