@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { v7 } from 'uuid'
 import { StoreFull, UploadSwept } from '../../src/errors.ts'
 import { TOMBSTONES } from '../../src/layout/tombstone.ts'
@@ -14,6 +14,7 @@ import { type UploadedStory, type UploadOptions, uploadStory } from '../../src/s
 import { inChunks, listKeys, until } from '../support/bodies.ts'
 import { inEveryOrder, type Order, openModelStore } from '../support/every-order.ts'
 import { makeImage } from '../support/images.ts'
+import { byOwnClock, clock, START } from '../support/own-clock.ts'
 import { putOurs, putStory, recordCalls } from '../support/recording-store.ts'
 
 const MINUTE = 60_000
@@ -21,14 +22,6 @@ const HOUR = 60 * MINUTE
 const SECOND = 1000
 const JPG = await makeImage({ type: 'jpg', width: 40, height: 30 })
 const KEY = createHash('sha256').update('key').digest('hex')
-const START = Date.UTC(2026, 0, 1)
-
-// t.intercept would keep the stack of each call
-let now = START
-Date.now = () => now
-t.beforeEach(() => {
-  now = START
-})
 
 /** An upload of two images, which then stands still until it is told to go on. */
 function begin(store: ObjectStore, options: Partial<UploadOptions> = {}) {
@@ -63,11 +56,11 @@ async function play(
   options: Partial<UploadOptions> = {},
   dies?: number,
 ) {
-  now = START
+  clock.now = START
   const store = openModelStore()
   const { goOn, result } = begin(order.storeOf(store, 0), options)
   await order.settled()
-  now += 20 * MINUTE
+  clock.now += 20 * MINUTE
   order.hold()
   const done = other(order.storeOf(store, 1, { dies }))
   done.catch(() => {})
@@ -88,7 +81,7 @@ async function judge(t: Test, order: Order, store: ObjectStore, result: Uploaded
   }
   compare(await idsByRule(store), 'at once')
   for (const hours of [2, 4]) {
-    now = START + hours * HOUR
+    clock.now = START + hours * HOUR
     const sweeper = new Sweeper(storyStore(store, HOUR))
     await sweeper.sweep()
     compare(await idsByRule(store), `${hours} hours later`)
@@ -109,7 +102,7 @@ for (const [what, other] of [
   ['a deletion of all', removeAll],
 ] as const) {
   for (const idempotencyName of [undefined, KEY]) {
-    t.test(
+    byOwnClock(
       `${idempotencyName ? 'an upload with a key' : 'an upload'} and ${what} by a shorter UPLOAD_TIMEOUT: in every order it is whole, or was never acknowledged`,
       async (t) => {
         const seen = { acknowledged: 0, refused: 0 }
@@ -125,7 +118,7 @@ for (const [what, other] of [
     )
 
     if (idempotencyName) continue
-    t.test(
+    byOwnClock(
       `${what} by a shorter UPLOAD_TIMEOUT that dies after any of its calls leaves an upload whole, or refused`,
       async (t) => {
         let orders = 0
@@ -143,11 +136,11 @@ for (const [what, other] of [
   }
 }
 
-t.test('an upload that somebody else takes for interrupted is refused once, and leaves nothing', async (t) => {
+byOwnClock('an upload that somebody else takes for interrupted is refused once, and leaves nothing', async (t) => {
   const store = openModelStore()
   const { goOn, result } = begin(store)
   await until(async () => (await listKeys(store)).length === 2)
-  now += 20 * MINUTE
+  clock.now += 20 * MINUTE
   const [key = ''] = await listKeys(store)
   await putTombstone(store, key.split('/')[1] as string)
   goOn()
@@ -158,12 +151,12 @@ t.test('an upload that somebody else takes for interrupted is refused once, and 
   t.ok(isStory((await again.result) as UploadedStory))
 })
 
-t.test('an upload of less than half of the margin for clocks is acknowledged without a further call', async (t) => {
+byOwnClock('an upload of less than half of the margin for clocks is acknowledged without a further call', async (t) => {
   for (const [age, looks] of [
     [CLOCK_MARGIN_MS / 2, 0],
     [CLOCK_MARGIN_MS / 2 + 1, 2],
   ] as const) {
-    now = START
+    clock.now = START
     let lists = 0
     const model = openModelStore()
     const store: ObjectStore = {
@@ -175,21 +168,21 @@ t.test('an upload of less than half of the margin for clocks is acknowledged wit
     }
     const { goOn, result } = begin(store)
     await until(() => model.objects.size === 2)
-    now += age
+    clock.now += age
     goOn()
     t.ok(isStory(await result))
     t.equal(lists, looks, `after ${age} ms`)
   }
 })
 
-t.test('a clock that is set back does not make an upload look younger', async (t) => {
+byOwnClock('a clock that is set back does not make an upload look younger', async (t) => {
   const { now: steadily } = performance
   let passed = 0
   t.intercept(performance, 'now', { value: () => steadily.call(performance) + passed })
   const store = openModelStore()
   const { goOn, result } = begin(store)
   await until(() => store.objects.size === 2)
-  now -= HOUR
+  clock.now -= HOUR
   passed += 20 * MINUTE
   const [key = ''] = await listKeys(store)
   await store.delete([key])
@@ -197,15 +190,15 @@ t.test('a clock that is set back does not make an upload look younger', async (t
   t.type(await result, UploadSwept)
 })
 
-t.test('a removal that stood still after its look removes nothing', async (t) => {
+byOwnClock('a removal that stood still after its look removes nothing', async (t) => {
   const model = openModelStore()
   const id = v7({ msecs: START })
   await putOurs(model, `stories/${id}/1.jpg`)
-  now += 20 * MINUTE
+  clock.now += 20 * MINUTE
   const store = recordCalls(model, {
     put: async (key, body, options) => {
       const result = await model.put(key, body, options)
-      if (key.startsWith(TOMBSTONES)) now += CLOCK_MARGIN_MS
+      if (key.startsWith(TOMBSTONES)) clock.now += CLOCK_MARGIN_MS
       return result
     },
   })
@@ -215,7 +208,7 @@ t.test('a removal that stood still after its look removes nothing', async (t) =>
   t.same(await listKeys(model), [])
 })
 
-t.test('a full store keeps what may be a running upload for a day, and can be emptied of the rest', async (t) => {
+byOwnClock('a full store keeps what may be a running upload for a day, and can be emptied of the rest', async (t) => {
   const model = openModelStore()
   const [young, old, whole] = [0, -30 * HOUR, -10 * HOUR].map((age) => v7({ msecs: START + age })) as [
     string,
@@ -224,20 +217,20 @@ t.test('a full store keeps what may be a running upload for a day, and can be em
   ]
   for (const id of [young, old]) await putOurs(model, `stories/${id}/1.jpg`)
   await putStory(model, whole, ['1.jpg'])
-  now += 20 * MINUTE
+  clock.now += 20 * MINUTE
   const full = recordCalls(model, { put: () => Promise.reject(new StoreFull()) })
   t.match(await sweep(full), { stories: 1, kept: 0 })
   t.same(await idsIn(model), [young, whole].sort())
-  now = START + 24 * HOUR + 10 * MINUTE
+  clock.now = START + 24 * HOUR + 10 * MINUTE
   t.match(await sweep(full), { stories: 1, kept: 0 }, 'no upload runs for longer')
   t.same(await idsIn(model), [whole])
 })
 
-t.test('a deletion of all that has to leave something keeps the tombstone of the one before', async (t) => {
+byOwnClock('a deletion of all that has to leave something keeps the tombstone of the one before', async (t) => {
   const model = openModelStore()
   const id = v7({ msecs: START })
   await putStory(model, id, ['1.jpg'])
-  now += 2 * HOUR
+  clock.now += 2 * HOUR
   const sweeper = new Sweeper(storyStore(model, HOUR))
   await sweeper.sweep()
   const ids = async () => {

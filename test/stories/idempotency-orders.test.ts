@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import t from 'tap'
 import { KeyInUse } from '../../src/errors.ts'
 import { newStoryId } from '../../src/layout/story.ts'
 import type { Body, ObjectStore } from '../../src/store/object-store.ts'
@@ -12,15 +11,11 @@ import { inChunks } from '../support/bodies.ts'
 import { inEveryOrder, openModelStore } from '../support/every-order.ts'
 import { sample } from '../support/extent.ts'
 import { makeImage } from '../support/images.ts'
+import { byOwnClock, clock, START } from '../support/own-clock.ts'
 
 const HOUR = 3_600_000
 const JPG = await makeImage({ type: 'jpg', width: 40, height: 30 })
 const KEY = createHash('sha256').update('key').digest('hex')
-const START = Date.UTC(2026, 0, 1)
-
-// t.intercept would keep the stack of each call
-let now = START
-Date.now = () => now
 
 /** An upload with the key, which stores its image and then stands still until it is told to go on. */
 function upload(store: ObjectStore, told: Promise<void> = Promise.resolve()) {
@@ -72,14 +67,14 @@ for (const [past, prepare, age] of sample(
   ] as readonly [string, (store: ObjectStore) => Promise<unknown>, number][],
   1,
 )) {
-  t.test(`after ${past}, in every order of two uploads and a sweep one key makes one story`, async (t) => {
+  byOwnClock(`after ${past}, in every order of two uploads and a sweep one key makes one story`, async (t) => {
     let most = 0
     const count = await inEveryOrder(async (order) => {
-      now = START
+      clock.now = START
       const store = openModelStore()
       await prepare(store)
       const [old] = await ids(store)
-      now += age
+      clock.now += age
       let goOn = () => {}
       const told = new Promise<void>((resolve) => {
         goOn = resolve
@@ -108,15 +103,15 @@ for (const [past, prepare, age] of sample(
   })
 }
 
-t.test(
+byOwnClock(
   'a sweep that comes while an upload finds out what its key stands for: either still counts, or neither',
   async (t) => {
     const seen = { old: 0, fresh: 0, refused: 0 }
     await inEveryOrder(async (order) => {
-      now = START
+      clock.now = START
       const store = openModelStore()
       const old = await upload(store)
-      now += SWEPT + 1
+      clock.now += SWEPT + 1
       order.hold()
       const late = upload(order.storeOf(store, 0, { only: BUT_DELETIONS }))
       const sweep = new Sweeper(storyStore(order.storeOf(store, 1, { only: / idempotency/ }), HOUR)).sweep()
