@@ -13,7 +13,7 @@ export interface Fixture {
 const fixtures = new Map<string, Promise<Fixture>>()
 
 /**
- * Runs a test on every store. It starts with an empty store, and with a server that only tests of its own file use, and only those
+ * Runs a test on every store. It starts with an empty store, and with a server that only tests of its process use, and only those
  * with the same settings.
  */
 export function onEachStore(
