@@ -56,6 +56,9 @@ function skipPictureChunks(bytes: Buffer, at: number): number {
 /** Most bytes of a larger `eXIf` chunk to look for an orientation in: those that browsers read come first. */
 const EXIF_WINDOW = 64 * 1024
 
+/** What an orientation takes: the header of a TIFF file, and a directory of one entry (TIFF 6.0 section 2). */
+const ORIENTATION_BYTES = 26
+
 /** Writes the chunk without positions or, if only an orientation may stay or the chunk is too large to hold, with that if there is one. */
 function* stripExifChunk(length: number, what: Stripped): Edit {
   const isHeld = length <= MAX_BLOCK
@@ -65,7 +68,8 @@ function* stripExifChunk(length: number, what: Stripped): Edit {
   if ((yield* hold(4)).length < 4) return
   const kept = isHeld ? what : 'all'
   stripExif(tiff, kept)
-  if (kept === 'location' || (readOrientation(tiff) ?? 1) > 1) yield* putChunk('eXIf', tiff)
+  if (kept === 'location') yield* putChunk('eXIf', tiff)
+  else if ((readOrientation(tiff) ?? 1) > 1) yield* putChunk('eXIf', tiff.subarray(0, ORIENTATION_BYTES))
 }
 
 const XMP = 'XML:com.adobe.xmp'

@@ -70,7 +70,8 @@ t.test('Exif and XMP of a PNG lose positions, and have the right checksum', asyn
     typesIn(file).filter((type) => type !== 'iTXt' && type !== 'tIME'),
   )
   t.notOk(bare.includes('Plato'))
-  t.equal(readOrientation(readChunks(bare).find(({ type }) => type === 'eXIf')?.content ?? SECRET), 6)
+  const orientation = readChunks(bare).find(({ type }) => type === 'eXIf')?.content ?? SECRET
+  t.same([readOrientation(orientation), orientation.length], [6, 26])
   t.ok((await pixels(bare)).equals(await pixels(file)))
   for (const what of BOTH) t.same(cutsThatMatter('png', file.subarray(0, 900), what), [], what)
 })
