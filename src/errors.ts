@@ -106,7 +106,7 @@ export const UnremovableMetadata = defineError(
   'UnremovableMetadata',
   415,
   () =>
-    'An AVIF image has metadata that cannot be removed while it is uploaded, because its index is larger than 256 KiB or comes too late; save it again without metadata, or with the index first',
+    'An AVIF image has metadata that cannot be removed while it is uploaded, because its index is too large or comes too late; save it again without metadata, or with the index first',
 )
 export const FileTooLarge = defineError(
   'FileTooLarge',

@@ -47,7 +47,9 @@ function readItems(meta: Buffer, start: number, what: Stripped, index: Index): v
   const removed = what === 'all' ? readThumbnails(contentOf('iref')) : new Set<number>()
   for (const { id, extents } of readLocations(contentOf('iloc'), idat)) {
     const item = types.get(id)
-    if (id === primary || (PICTURE_ITEMS.has(item?.type ?? '') && !removed.has(id))) append(index.pictures, extents)
+    const isPicture =
+      id === primary ? item?.kind === undefined : PICTURE_ITEMS.has(item?.type ?? '') && !removed.has(id)
+    if (isPicture) append(index.pictures, extents)
     else {
       // Nothing of XMP stays if everything is to be removed
       const isCleaned = extents.length === 1 && !(what === 'all' && item?.kind === 'xmp')
@@ -55,7 +57,10 @@ function readItems(meta: Buffer, start: number, what: Stripped, index: Index): v
       // A thumbnail that shares bytes with the picture stays
       const hide = item && !removed.has(id) ? { hide: item.hide } : {}
       if (kind === 'other') hide.hide?.()
-      for (const extent of extents) index.metadata.push({ ...extent, kind, ...hide })
+      append(
+        index.metadata,
+        extents.map((extent) => ({ ...extent, kind, ...hide })),
+      )
     }
   }
 }
@@ -73,7 +78,10 @@ function readTrack(track: Box, start: number, what: Stripped, index: Index): voi
     return
   }
   if (!samples) throw new UnremovableMetadata()
-  for (const range of samples) index.metadata.push({ ...range, kind: 'other' })
+  append(
+    index.metadata,
+    samples.map((range) => ({ ...range, kind: 'other' as const })),
+  )
   free(track)
 }
 
@@ -137,9 +145,13 @@ function free(box: Box): void {
   box.content.fill(0)
 }
 
-/** As `push` does, which takes too few at once. */
-function append<T>(list: T[], more: readonly T[]): void {
-  for (const item of more) list.push(item)
+/** Most places to remember. A grid of 1,000 tiles has as many. */
+const MAX_PLACES = 10_000
+
+/** @throws {UnremovableMetadata} */
+function append<T>(places: T[], more: readonly T[]): void {
+  for (const place of more) places.push(place)
+  if (places.length > MAX_PLACES) throw new UnremovableMetadata()
 }
 
 function offsetOf(part: Buffer, whole: Buffer): number {

@@ -1,13 +1,13 @@
 import { UnremovableMetadata } from '../../errors.ts'
-import { type Index, stripIndex } from './avif-index.ts'
+import { stripIndex } from './avif-index.ts'
 import { blank, type Edit, hold, keep, MAX_BLOCK, put } from './editor.ts'
 import { stripExif } from './exif.ts'
-import { intersect, type Metadata, planOverwrites, type Range } from './ranges.ts'
+import { intersect, type Metadata, merge, planOverwrites, type Range } from './ranges.ts'
 import type { Stripped } from './strip.ts'
 import { stripXmp } from './xmp.ts'
 
 /** Most boxes side by side in a file, of which the rest is removed. Real files have some ten. */
-const MAX_FILE_BOXES = 10_000
+const MAX_FILE_BOXES = 1000
 
 /**
  * Removes metadata from an AVIF (AVIF 1.1, ISO/IEC 14496-12, ISO/IEC 23008-12). Offsets in it count from the start of the file, so every
@@ -15,53 +15,50 @@ const MAX_FILE_BOXES = 10_000
  * become `free` ones. Removes what follows the last box, and a second file after the first.
  *
  * @throws {UnremovableMetadata} while the edit runs, if there is metadata before the index that is not in the head any more, or if the
- * index is larger than 256 KiB
+ * index is larger than 256 KiB, or names more than 10,000 places
  */
 export function* stripAvif(head: Buffer, what: Stripped): Edit {
-  /** What is known of the bytes that follow. */
-  const ahead = { metadata: [] as Metadata[], pictures: [] as Range[] }
-  let plan: Metadata[] = []
-  /** Where data was that is not needed by the index. */
-  const passed: Range[] = []
-  let at = 0
+  const file: Progress = { at: 0, metadata: [], pictures: [], plan: [], passed: [] }
+  const seen = new Set<string>()
   for (let boxes = 0; boxes < MAX_FILE_BOXES; boxes += 1) {
     const header = yield* holdHeader()
     if (!header || (header.type === 'ftyp' && boxes > 0)) return
     const { type, bytes, length } = header
-    at += bytes.length
-    const end = at + length
-    if (type === 'meta' || type === 'moov') {
-      const isInHead = end <= head.length
-      const content = isInHead ? head.subarray(at, end) : yield* hold(Math.min(length, MAX_BLOCK + 1))
-      if (!isInHead && content.length > MAX_BLOCK) throw new UnremovableMetadata()
-      if (content.length < length && Number.isFinite(length)) return
-      const index = stripIndex(type, content, at, what)
-      ahead.pictures = [...ahead.pictures, ...index.pictures]
-      passed.push(...index.data)
-      overwriteBehind(index, ahead.pictures, passed, what, (part) => {
-        if (part.start >= at) return content.subarray(part.start - at, part.end - at)
-        // Once the head was written, it is somebody else's
-        if (!isInHead) throw new UnremovableMetadata()
-        return head.subarray(part.start, part.end)
-      })
-      at += content.length
-      ahead.metadata = [...ahead.metadata, ...index.metadata].flatMap((entry) => after(at, entry))
-      plan = planOverwrites(ahead.metadata, ahead.pictures)
+    file.at += bytes.length
+    const isFirst = !seen.has(type)
+    seen.add(type)
+    if (isFirst && (type === 'meta' || type === 'moov')) {
+      const isInHead = file.at + length <= head.length
+      const content = isInHead ? head.subarray(file.at, file.at + length) : yield* holdIndex(length)
+      if (!content) return
+      readIndex(file, type, content, isInHead ? head : undefined, what)
       yield* put(bytes)
-      yield* isInHead ? keep(content.length) : put(content)
+      yield* isInHead ? keep(length) : put(content)
+      file.at += content.length
     } else if (type === 'mdat' || type === 'ftyp') {
       yield* put(bytes)
-      yield* overwrite(plan, at, end, what)
-      if (type === 'mdat') passed.push({ start: at, end })
-      at = end
+      yield* overwrite(file.plan, file.at, file.at + length, what)
+      if (type === 'mdat') file.passed.push({ start: file.at, end: file.at + length })
+      file.at += length
     } else {
       if (!Number.isFinite(length)) return
       bytes.write('free', 4, 'latin1')
       yield* put(bytes)
-      yield* overwrite(planOverwrites([{ start: at, end, kind: 'other' }], ahead.pictures), at, end, what)
-      at = end
+      yield* overwriteBox(file, length, what)
+      file.at += length
     }
   }
+}
+
+interface Progress {
+  /** How far the file was read. */
+  at: number
+  /** What the indexes say of the bytes that follow. */
+  metadata: Metadata[]
+  pictures: Range[]
+  plan: Metadata[]
+  /** Where data is that was read, apart from the rest of an index. */
+  readonly passed: Range[]
 }
 
 interface BoxHeader {
@@ -83,22 +80,41 @@ function* holdHeader(): Edit<BoxHeader | undefined> {
 }
 
 /**
- * Overwrites metadata before the end of its index.
+ * Holds the content of an index. Returns undefined if it is cut off.
  *
- * @param data where the file has data that is not an index, so far
- * @param bytesOf returns the memory of a range that is still to be written
+ * @throws {UnremovableMetadata} if it is too large
  */
-function overwriteBehind(
-  { metadata }: Index,
-  pictures: readonly Range[],
-  data: readonly Range[],
+function* holdIndex(length: number): Edit<Buffer | undefined> {
+  const content = yield* hold(Math.min(length, MAX_BLOCK + 1))
+  if (content.length > MAX_BLOCK) throw new UnremovableMetadata()
+  return content.length < length && Number.isFinite(length) ? undefined : content
+}
+
+/**
+ * Cleans an index, and the metadata that it names up to its own end, and plans what to overwrite after that.
+ *
+ * @param head the start of the file, if the index is in it: once it was written, its memory is somebody else's
+ * @throws {UnremovableMetadata} if there is metadata before an index without a head
+ */
+function readIndex(
+  file: Progress,
+  type: 'meta' | 'moov',
+  content: Buffer,
+  head: Buffer | undefined,
   what: Stripped,
-  bytesOf: (part: Range) => Buffer,
 ): void {
-  for (const { range, part } of intersect(planOverwrites(metadata, pictures), data)) {
-    const isWhole = part.start === range.start && part.end === range.end
-    clean(bytesOf(part), isWhole ? range.kind : 'other', what)
+  const { at, passed } = file
+  const index = stripIndex(type, content, at, what)
+  file.pictures = merge([...file.pictures, ...index.pictures])
+  passed.push(...index.data)
+  for (const { range, part } of intersect(planOverwrites(index.metadata, file.pictures), passed)) {
+    const isBefore = part.start < at
+    const bytes = isBefore ? head?.subarray(part.start, part.end) : content.subarray(part.start - at, part.end - at)
+    if (!bytes) throw new UnremovableMetadata()
+    clean(bytes, part.start === range.start && part.end === range.end ? range.kind : 'other', what)
   }
+  file.metadata = [...file.metadata, ...index.metadata].flatMap((entry) => after(at + content.length, entry))
+  file.plan = planOverwrites(file.metadata, file.pictures)
 }
 
 /** Returns the part of metadata that is not before an offset. */
@@ -124,6 +140,13 @@ function* overwrite(plan: readonly Metadata[], at: number, end: number, what: St
     }
   }
   yield* keep(end - next)
+}
+
+/** Overwrites the content of a box that is not of the picture, except what the index takes for a picture. */
+function* overwriteBox({ at, pictures }: Progress, length: number, what: Stripped): Edit {
+  const end = at + length
+  const inside = pictures.filter((picture) => picture.start < end && picture.end > at)
+  yield* overwrite(planOverwrites([{ start: at, end, kind: 'other' }], inside), at, end, what)
 }
 
 function clean(bytes: Buffer, kind: Metadata['kind'], what: Stripped): void {

@@ -50,6 +50,8 @@ interface Layout {
   readonly inMeta?: readonly Buffer[]
   readonly properties?: readonly Buffer[]
   readonly references?: readonly Buffer[]
+  /** The number of the primary item. */
+  readonly primary?: number
   /** Makes boxes after the index, from where the data of an item is. */
   readonly boxes?: (offsetOf: (item: number) => number) => Buffer[]
 }
@@ -90,7 +92,7 @@ async function avif(layout: Layout = {}): Promise<Buffer> {
       'meta',
       long(0),
       box('hdlr', long(0, 0), 'pict', Buffer.alloc(13)),
-      box('pitm', long(0), short(1)),
+      box('pitm', long(0), short(layout.primary ?? 1)),
       box('iloc', long(0x01000000), short(0x4400, items.length), ...locations),
       box('iinf', long(0), short(items.length), ...infos),
       ...(layout.references ? [box('iref', long(0), ...layout.references)] : []),
@@ -276,6 +278,28 @@ t.test('metadata that shares bytes with the picture loses its name, and the pict
         t.ok(await sameFrames(result, file), `${what}: ${shared}`)
         t.notOk(result.includes('Exif'), `${what}: ${shared}`)
       }
+})
+
+t.test('an Exif item that is named the image, or that a second index names, keeps no position', async (t) => {
+  for (const what of BOTH) {
+    const named = strip('avif', await avif({ items: [EXIF_ITEM], primary: 2 }), what)
+    t.notOk(named.includes(SECRET), what)
+    const file = await avif({ items: [{ ...EXIF_ITEM, isInIndex: true }] })
+    const meta = file.subarray(file.indexOf('meta') - 4, endOfIndex(file))
+    const second = strip('avif', Buffer.concat([await avif(), meta]), what)
+    t.notOk(second.includes('Exif'), `${what}: a second index`)
+    const iloc = box('iloc', long(0x01000000), short(0x4400, 1, 2, 0, 0, 1), long(0, 100))
+    const twice = strip('avif', await avif({ inMeta: [iloc, box('iinf', long(0), short(1), SECRET)] }), what)
+    t.notOk(twice.includes(SECRET), `${what}: a second list of items`)
+  }
+})
+
+t.test('an index that names more than 10,000 places is refused by name', async (t) => {
+  const items = (count: number): Item[] => [{ type: 'abcd', content: Buffer.alloc(20_000), parts: count }]
+  const file = await avif({ items: items(10_000) })
+  t.equal(strip('avif', file, 'location').length, file.length)
+  const larger = await avif({ items: items(10_001) })
+  t.throws(() => strip('avif', larger, 'location'), UnremovableMetadata)
 })
 
 t.test('two items with the same bytes are cleaned once, and with some of the same become zeros', async (t) => {
