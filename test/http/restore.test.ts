@@ -74,7 +74,7 @@ t.test('a story that never was, and what is no id, can not be restored', async (
   }
 })
 
-t.test('where nothing is kept a deletion does not promise anything, and a restoring is refused', async (t) => {
+t.test('where nothing is kept a deletion does not promise anything, and a restore is refused', async (t) => {
   const server = await serverOf(t, 1, { TRASH_RETENTION: '0s' })
   const [{ story_id: id } = { story_id: '' }] = server.made
   const { status, headers } = await remove(server, `${IMAGES}/${id}`)
@@ -102,6 +102,33 @@ t.test('a bucket with versioning restores too, and does not say until when; it i
   t.equal((await restore(plain, other.story_id)).status, 404)
 })
 
+t.test('after a restore that fails the story is in no list, and another try restores it whole', async (t) => {
+  const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+  const server = await startApp(t, {}, standIn)
+  const { story_id: id } = await upload(server, await someImages(3))
+  const listed = await listImages(server)
+  for (const [match, fault, status] of [
+    [{ operation: 'ListObjectVersions' }, 'status-503', 503],
+    [{ operation: 'ListObjectVersions' }, 'access-denied', 404],
+    [{ operation: 'PutObject' }, 'storage-full', 507],
+    [{ operation: 'DeleteObjects', key: /\.(jpg|png)$/ }, 'access-denied', 500],
+    [{ operation: 'DeleteObjects', key: /\.json$/ }, 'access-denied', 500],
+    [{ operation: 'DeleteObjects', key: /\.json$/ }, 'status-503', 503],
+  ] as const) {
+    t.equal((await remove(server, `${IMAGES}/${id}`)).status, 200)
+    standIn.fail(match, fault, Number.POSITIVE_INFINITY)
+    const what = `${match.operation}: ${fault}`
+    const answer = await restore(server, id)
+    t.equal(answer.status, status, what)
+    t.ok(isDetail(answer.body.toString()), what)
+    t.equal(answer.headers['retry-after'] !== undefined, status === 503 || status === 507, what)
+    t.same(await listImages(server), [], what)
+    standIn.clearFaults()
+    t.equal((await restore(server, id)).status, 200, what)
+    t.same(await listImages(server), listed, what)
+  }
+})
+
 t.test('a body is not looked at', async (t) => {
   const server = await serverOf(t, 1)
   const [{ story_id: id } = { story_id: '' }] = server.made
@@ -112,7 +139,7 @@ t.test('a body is not looked at', async (t) => {
   t.equal((await get(server, `${IMAGES}/${id}`)).status, 200)
 })
 
-t.test('a restoring goes on when its client has left', async (t) => {
+t.test('a restore goes on when its client has left', async (t) => {
   const server = await serverOf(t, 1)
   const [{ story_id: id } = { story_id: '' }] = server.made
   await remove(server, `${IMAGES}/${id}`)
