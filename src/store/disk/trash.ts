@@ -1,5 +1,5 @@
 import { link, lstat, opendir, readdir, rename } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { compareKeys, type DeletedObject, type DeletedObjects, type Keep } from '../object-store.ts'
 import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
@@ -57,7 +57,7 @@ export class Trash implements DeletedObjects {
         const path = filePath(this.#root, key)
         if (await this.withRoom(() => move(path, join(target, `${now}.${basename(path)}`)))) isMoved = true
       }
-      if (isMoved) await syncFolder(target)
+      if (isMoved) await syncFolder(resolve(target))
     } catch (error) {
       if (!NOT_KEPT.includes(errorCode(error) ?? '')) throw error
     }
@@ -96,7 +96,7 @@ export class Trash implements DeletedObjects {
           await move(join(this.#path, newest), filePath(this.#root, key))
         }
         // Missing if the trash had nothing of it any more
-        await syncFolder(join(this.#root, folder)).catch(unlessMissing)
+        await syncFolder(resolve(this.#root, folder)).catch(unlessMissing)
         for (const { handles } of inside) for (const handle of handles) await this.#remove(join(this.#path, handle))
         for (const hour of new Set(
           inside.flatMap(({ handles }) => handles.map((handle) => handle.split('/')[0] ?? '')),
@@ -231,7 +231,7 @@ async function move(from: string, to: string): Promise<boolean> {
     } catch (error) {
       if (!isMissing(error) || attempt === ATTEMPTS) throw error
       if (!(await exists(from))) return false
-      await createFolder(join(to, '..'))
+      await createFolder(dirname(to))
     }
   }
 }

@@ -8,7 +8,9 @@ import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import type { Body, ObjectStore, PutOptions } from '../../../src/store/object-store.ts'
 import { findStory, listStories } from '../../../src/stories/list.ts'
 import { removeStory } from '../../../src/stories/remove.ts'
+import { restoreStory } from '../../../src/stories/restore.ts'
 import { storyStore } from '../../../src/stories/story-store.ts'
+import { readTombstones } from '../../../src/stories/tombstone.ts'
 import { uploadStory } from '../../../src/stories/upload.ts'
 import { inChunks, listKeys, readAll } from '../../support/bodies.ts'
 import { ALL, sample } from '../../support/extent.ts'
@@ -26,6 +28,9 @@ import { makeFolder } from '../../support/stores.ts'
 /** Further states of each moment, beside those that are enumerated. */
 const SAMPLES = 6
 const SEED = 20260101
+
+/** Deleted stories go into the trash. */
+const RETENTION = 3_600_000
 
 interface Inode {
   readonly isFolder: boolean
@@ -298,7 +303,7 @@ interface Workload {
 /** Runs a workload, and looks at what each crash leaves. */
 async function crashEverywhere(t: Test, workload: Workload, plant?: Plant) {
   const root = await makeFolder(t)
-  const store = await openDiskStore(root)
+  const store = await openDiskStore(root, [], RETENTION)
   const { recording, stop } = record(root, plant)
   try {
     await workload.run(store, recording)
@@ -327,7 +332,7 @@ async function crashEverywhere(t: Test, workload: Workload, plant?: Plant) {
         else mkdirSync(join(place, path), { recursive: true })
       }
       try {
-        await workload.check(await openDiskStore(place), moment)
+        await workload.check(await openDiskStore(place, [], RETENTION), moment)
       } catch (error) {
         violations.push(
           `after ${moment} of ${recording.events} events: ${error instanceof Error ? error.message : error}`,
@@ -447,6 +452,7 @@ async function stories(): Promise<Workload> {
     done: number
     id?: string
     removed?: { begun: number; done: number }
+    restored?: { begun: number; done: number }
   }
   const uploads: Upload[] = []
 
@@ -473,11 +479,17 @@ async function stories(): Promise<Workload> {
       await removeStory(storyStore(store, 3_600_000), entry.id ?? '')
       entry.removed.done = recording.events
     }
+    async function restore(entry: Upload): Promise<void> {
+      entry.restored = { begun: recording.events, done: Number.POSITIVE_INFINITY }
+      await restoreStory(storyStore(store, 3_600_000), entry.id ?? '')
+      entry.restored.done = recording.events
+    }
     const first = await upload(one, two)
     const [second] = await Promise.all([upload(three), remove(first)])
     await Promise.all([upload(four, five), upload(five, broken).catch(() => {})])
     const [keyed] = await Promise.all([uploadWith('a'.repeat(64), six), remove(second)])
     await remove(keyed)
+    await restore(first)
   }
 
   async function check(store: ObjectStore, moment: number): Promise<void> {
@@ -498,9 +510,11 @@ async function stories(): Promise<Workload> {
     for (const entry of uploads) {
       const id = listed.get(entry)
       const isAcknowledged = entry.done <= moment
-      if (isAcknowledged && id !== entry.id && !(entry.removed && entry.removed.begun < moment))
+      const { removed, restored } = entry
+      const wasRestored = restored !== undefined && restored.done <= moment
+      if (isAcknowledged && id !== entry.id && (wasRestored || !(removed && removed.begun < moment)))
         throw new Error('a story was lost')
-      if (id !== undefined && entry.removed && entry.removed.done <= moment)
+      if (id !== undefined && removed && removed.done <= moment && !(restored && restored.begun < moment))
         throw new Error('a deleted story came back')
       if (
         id === undefined &&
@@ -510,12 +524,21 @@ async function stories(): Promise<Workload> {
         throw new Error('a story is there that is not in the list')
       }
     }
+    // As if five minutes had passed
+    await store.delete((await readTombstones(store)).map(({ key }) => key))
+    for (const { id = '', images, done } of uploads) {
+      if (done > moment) continue
+      await restoreStory(storyStore(store, 3_600_000), id)
+      const found = await Promise.all((await findStory(store, id)).images.map(({ key }) => read(store, key)))
+      if (!images.every((bytes, n) => found[n]?.bytes.equals(bytes) && found[n]?.contentType))
+        throw new Error('a story was not restored as it was')
+    }
   }
   const phase = (moment: number) =>
     uploads
       .map(
-        ({ done, removed }) =>
-          `${done <= moment} ${removed && removed.begun < moment} ${removed && removed.done <= moment}`,
+        ({ done, removed, restored }) =>
+          `${done <= moment} ${[removed, restored].map((step) => step && [step.begun < moment, step.done <= moment])}`,
       )
       .join()
   return { run, phase, check }

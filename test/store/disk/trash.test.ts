@@ -1,0 +1,127 @@
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { v7 } from 'uuid'
+import { StoreFull } from '../../../src/errors.ts'
+import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
+import { Trash } from '../../../src/store/disk/trash.ts'
+import type { DeletedObject, ObjectStore } from '../../../src/store/object-store.ts'
+import { listStories } from '../../../src/stories/list.ts'
+import { removeAllStories, removeStory } from '../../../src/stories/remove.ts'
+import { deletedStories, restoreStory } from '../../../src/stories/restore.ts'
+import { storyStore } from '../../../src/stories/story-store.ts'
+import { listKeys, putBytes } from '../../support/bodies.ts'
+import { putStory } from '../../support/recording-store.ts'
+import { fillDisk, mount, mountOf, whyNoMount } from '../../support/small-disk.ts'
+import { makeFolder } from '../../support/stores.ts'
+
+const HOUR = 3_600_000
+const skip = whyNoMount()
+
+async function deletedIn(store: ObjectStore): Promise<DeletedObject[]> {
+  const found: DeletedObject[] = []
+  for await (const page of store.deleted?.list({ prefix: '' }) ?? []) found.push(...page)
+  return found
+}
+
+async function idsOf(list: AsyncIterable<{ id: string } | { id: string }[]>): Promise<string[]> {
+  const ids: string[] = []
+  for await (const found of list) ids.push(...[found].flat().map(({ id }) => id))
+  return ids
+}
+
+async function smallDisk(t: Test) {
+  const disk = await mountOf(t, '3m')
+  return { disk, store: await openDiskStore(join(disk, 'data'), [], HOUR) }
+}
+
+const size = 512 * 1024
+
+t.test('an upload on a full disk takes the place of what was deleted, the oldest first', { skip }, async (t) => {
+  const { disk, store } = await smallDisk(t)
+  const { now } = Date
+  for (const [name, hours] of [
+    ['old', 3],
+    ['new', 1],
+  ] as const) {
+    await putBytes(store, `${name}/1.jpg`, Buffer.alloc(size, name))
+    Date.now = () => now() - hours * HOUR
+    await store.delete([`${name}/1.jpg`], 'all')
+    Date.now = now
+  }
+  await fillDisk(disk)
+  await putBytes(store, 'third/1.jpg', Buffer.alloc(size, 'x'))
+  t.same(
+    (await deletedIn(store)).map(({ key }) => key),
+    ['new/1.jpg'],
+  )
+  await putBytes(store, 'fourth/1.jpg', Buffer.alloc(size, 'y'))
+  t.same(await deletedIn(store), [])
+  await t.rejects(putBytes(store, 'fifth/1.jpg', Buffer.alloc(size, 'z')), StoreFull, 'until there is nothing left')
+  t.same(await listKeys(store), ['fourth/1.jpg', 'third/1.jpg'])
+  t.same(await readdir(join(disk, 'data', '.tmp')), [])
+  const bytes = await readFile(join(disk, 'data/fourth/1.jpg'))
+  t.ok(bytes.equals(Buffer.alloc(size, 'y')))
+})
+
+t.test(
+  'stories are deleted on a full disk, one and all, and can be restored while there is room',
+  { skip },
+  async (t) => {
+    for (const isAll of [false, true]) {
+      const { disk, store } = await smallDisk(t)
+      const stories = storyStore(store, HOUR)
+      const ids = [1, 2].map((n) => v7({ msecs: Date.UTC(2024, 0, n) }))
+      for (const id of ids) await putStory(store, id, ['1.jpg', '2.jpg'])
+      await fillDisk(disk)
+      if (isAll) await removeAllStories(stories)
+      else for (const id of ids) await removeStory(stories, id)
+      t.same(await idsOf(listStories(store)), [])
+      for (const id of await idsOf(deletedStories(store))) await restoreStory(stories, id).catch(() => {})
+      for (const id of await idsOf(listStories(store))) t.ok(ids.includes(id), 'whole')
+    }
+  },
+)
+
+t.test('an object that can not be kept is deleted all the same', { skip }, async (t) => {
+  const root = await makeFolder(t)
+  await mkdir(join(root, 'elsewhere'))
+  const store = await openDiskStore(root, [], HOUR)
+  // Another file system
+  mount(t, ['-t', 'tmpfs', 'tmpfs', join(root, 'elsewhere')])
+  await mkdir(join(root, 'elsewhere/a'))
+  await writeFile(join(root, 'elsewhere/a/1.jpg'), 'bytes')
+  await store.delete(['elsewhere/a/1.jpg'], 'all')
+  t.same(await listKeys(store), [])
+})
+
+t.test('a deletion repeated after a crash keeps one object, and a restored one has a new change time', async (t) => {
+  const root = await makeFolder(t)
+  const store = await openDiskStore(root, [], HOUR)
+  await putBytes(store, 'a/1.jpg', 'bytes')
+  const before = await stat(join(root, 'a/1.jpg'))
+  // As if the process had died before it removed the file
+  await new Trash(root, HOUR).take('a/', ['a/1.jpg'], 'all')
+  t.same(await deletedIn(store), [], 'it is not deleted yet')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  await store.delete(['a/1.jpg'], 'all')
+  const found = await deletedIn(store)
+  t.match(found, [{ key: 'a/1.jpg', deletedBefore: undefined }])
+  await store.deleted?.restore(found)
+  const after = await stat(join(root, 'a/1.jpg'))
+  t.equal(after.mtimeMs, before.mtimeMs)
+  t.ok(after.ctimeMs > before.ctimeMs, 'sweeps take it for young')
+  t.equal(after.nlink, 1, 'nothing of it is left in the trash')
+  t.same(await readdir(join(root, 'a')), ['.1.jpg.json', '1.jpg'])
+})
+
+t.test('the rest of what is in the trash is kept, and anything else is not', async (t) => {
+  const store = await openDiskStore(await makeFolder(t), [], HOUR)
+  for (const key of ['a/1.jpg', 'a/2.jpg', 'b/1.jpg']) await putBytes(store, key)
+  await store.delete(['a/1.jpg'], 'all')
+  await store.delete(['a/2.jpg', 'b/1.jpg'], 'rest')
+  t.same(
+    (await deletedIn(store)).map(({ key }) => key),
+    ['a/1.jpg', 'a/2.jpg'],
+  )
+})
