@@ -54,18 +54,28 @@ export class Variants {
   readonly #queue: Queue
   readonly #maxBytes: number
   readonly #observe: Observe
-  readonly #workers = new Workers()
+  readonly #workers: Pick<Workers, 'use' | 'close'>
   /** By the key of the variant. */
   readonly #pending = new Map<string, Pending>()
   /** By image, ETag and format, and for an image that is too large by size: a smaller variant may take less memory. */
   readonly #failures = new Map<string, { readonly error: Error; readonly until: number }>()
 
-  /** @param maxBytes largest image that variants are made of */
-  constructor(store: ObjectStore, queue: Queue, maxBytes: number, observe: Observe = () => {}) {
+  /**
+   * @param maxBytes largest image that variants are made of
+   * @param workers make the variants, and are closed with them
+   */
+  constructor(
+    store: ObjectStore,
+    queue: Queue,
+    maxBytes: number,
+    observe: Observe = () => {},
+    workers: Pick<Workers, 'use' | 'close'> = new Workers(),
+  ) {
     this.#store = store
     this.#queue = queue
     this.#maxBytes = Math.min(maxBytes, MAX_BYTES)
     this.#observe = observe
+    this.#workers = workers
   }
 
   /**

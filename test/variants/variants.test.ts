@@ -13,6 +13,7 @@ import type { FoundObject, ObjectStore } from '../../src/store/object-store.ts'
 import { removeStory } from '../../src/stories/remove.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
 import { type Queue, Variants } from '../../src/variants/variants.ts'
+import { Workers } from '../../src/variants/workers.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
 import { sample } from '../support/extent.ts'
 import { makeImage } from '../support/images.ts'
@@ -24,6 +25,19 @@ const MAX_BYTES = 8 * MIB
 // The tests count the child processes of this one
 t.jobs = 1
 const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
+
+let shared = new Workers()
+t.teardown(() => shared.close())
+
+/** The workers of most tests: to start one takes longer than to make some variants. */
+const sharedWorkers: Pick<Workers, 'use' | 'close'> = { use: (work) => shared.use(work), close: async () => {} }
+
+/** Workers of a test's own, when there is no other worker. */
+async function ownWorkers(): Promise<Workers> {
+  await shared.close()
+  shared = new Workers()
+  return new Workers()
+}
 
 interface Setting {
   readonly store: ObjectStore & { readonly calls: string[] }
@@ -41,13 +55,19 @@ async function setUp(
     change,
     atOnce = 2,
     timeoutMs = 120_000,
-  }: { change?: (store: ObjectStore) => Changes; atOnce?: number; timeoutMs?: number } = {},
+    workers = sharedWorkers,
+  }: {
+    change?: (store: ObjectStore) => Changes
+    atOnce?: number
+    timeoutMs?: number
+    workers?: Pick<Workers, 'use' | 'close'>
+  } = {},
 ): Promise<Setting> {
   const bare = await open(t)
   const store = recordCalls(bare, change?.(bare))
   const queue = new FairQueue(atOnce, { timeoutMs, maxQueued: 1000, refusal: () => new ServerBusy() })
   const outcomes: string[] = []
-  const variants = new Variants(store, queue, MAX_BYTES, (outcome) => outcomes.push(outcome))
+  const variants = new Variants(store, queue, MAX_BYTES, (outcome) => outcomes.push(outcome), workers)
   t.teardown(() => variants.close())
   const storyId = v7()
   const spec: VariantSpec = { storyId, source: `stories/${storyId}/1.jpg`, width: 20, format: 'webp' }
@@ -117,7 +137,10 @@ t.test('concurrent requests for a variant wait for one job', async (t) => {
 t.test(
   'no more variants are made at once than allowed, in processes with low priority and without credentials',
   async (t) => {
-    const { spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }), { atOnce: 2 })
+    const { spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 800, height: 600 }), {
+      atOnce: 2,
+      workers: await ownWorkers(),
+    })
     process.env.SOME_SECRET = 'nobody-should-know'
     t.teardown(() => delete process.env.SOME_SECRET)
     let most = 0
@@ -138,7 +161,7 @@ t.test(
   'a request that waits too long in the queue gets ServerBusy, and a variant that nobody waits for is not made',
   async (t) => {
     const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
-    const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1 })
+    const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1, workers: await ownWorkers() })
     const first = get({ ...spec, format: 'avif', width: 1199 })
     await until(() => workers().length > 0)
     await t.rejects(get(), ServerBusy)
@@ -153,7 +176,8 @@ t.test(
 )
 
 t.test('a worker that is killed is replaced, and the new one makes its variant', async (t) => {
-  const { store, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }))
+  const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
+  const { store, spec, get } = await setUp(t, image, { workers: await ownWorkers() })
   await get()
   const [idle] = workers()
   process.kill(idle as number, 'SIGKILL')
@@ -185,7 +209,7 @@ for (const what of sample(['the worker dies', 'the store fails'] as const, 1)) {
       },
     })
     const image = await makeImage({ type: 'jpg', width: 2000, height: 1500 })
-    const { store, spec, get } = await setUp(t, image, { change, atOnce: 1 })
+    const { store, spec, get } = await setUp(t, image, { change, atOnce: 1, workers: await ownWorkers() })
     const big: VariantSpec = { ...spec, width: 2000, format: 'jpeg' }
     if (what === 'the store fails') await t.rejects(get(big), StoreFailure)
     const { width, height } = await sharp(await get(big)).metadata()
@@ -206,7 +230,7 @@ t.test('requests that wait for the job of another one queue themselves if that o
     },
     give() {},
   }
-  const late = new Variants(store, queue, MAX_BYTES)
+  const late = new Variants(store, queue, MAX_BYTES, undefined, sharedWorkers)
   t.teardown(() => Promise.all([late.close(), variants.close()]))
   const find = async (clientId: string) => {
     const caller = { clientId, signal: new AbortController().signal }
@@ -293,6 +317,8 @@ for (const moment of ['before', 'after'] as const) {
       store,
       new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
       MAX_BYTES,
+      undefined,
+      sharedWorkers,
     )
     t.teardown(() => variants.close())
     const storyId = v7()
@@ -332,6 +358,8 @@ t.test(
       slow,
       new FairQueue(1, { timeoutMs: 1, maxQueued: 1, refusal: () => new ServerBusy() }),
       MAX_BYTES,
+      undefined,
+      sharedWorkers,
     )
     t.teardown(() => others.close())
     const { body } = await others.find(spec, broken, caller)
@@ -342,6 +370,7 @@ t.test(
 t.test('when the server closes, the workers end and no waiting job starts', async (t) => {
   const { variants, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }), {
     atOnce: 1,
+    workers: await ownWorkers(),
   })
   const waiting = [get({ ...spec, format: 'avif', width: 1199 }), get()]
   await until(() => workers().length > 0)
