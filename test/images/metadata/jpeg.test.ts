@@ -58,7 +58,14 @@ function xmp(attributes: string, elements = ''): Buffer {
 const JFIF = segment(0xe0, 'JFIF\0\x01\x01\x01\0\x48\0\x48\0\0')
 const ADOBE = segment(0xee, 'Adobe\0\x64\0\0\0\0\x01')
 const ICC = segment(0xe2, 'ICC_PROFILE\0\x01\x01', Buffer.alloc(100, 7))
+/** In the first image it has a version, and in the gain map the parameters too: flags and fractions of 32 bits. */
 const ISO_GAIN_MAP = segment(0xe2, 'urn:iso:std:iso:ts:21496:-1\0', Buffer.alloc(4))
+const ISO_PARAMETERS = segment(
+  0xe2,
+  'urn:iso:std:iso:ts:21496:-1\0',
+  Buffer.from([0, 0, 0, 0, 0x40]),
+  ...[0, 1, 5, 2, 0, 1, 5, 2, 1, 1, 1, 64, 1, 64].map((number) => Buffer.from([0, 0, 0, number])),
+)
 const COMMENT = segment(0xfe, 'a comment')
 
 /** Segments that are removed, in `location` and in `all`. */
@@ -310,6 +317,9 @@ const DIRECTORY = (length: number) => `<Container:Directory xmlns:Container="htt
   <rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="GainMap" Item:Mime="image/jpeg" Item:Length="${length}"/></rdf:li>
   </rdf:Seq></Container:Directory>`
 
+const GAIN_MAP = `hdrgm:Version="1.0" hdrgm:GainMapMin="0" hdrgm:GainMapMax="2.5" hdrgm:Gamma="1" hdrgm:OffsetSDR="0.015"
+  hdrgm:OffsetHDR="0.015" hdrgm:HDRCapacityMin="0" hdrgm:HDRCapacityMax="2.5" hdrgm:BaseRenditionIsHDR="False"`
+
 /** A photo with a gain map, both of them with positions. */
 async function ultraHdr(options: Partial<MultiPictureOptions> = {}) {
   const image = await makeImage({ type: 'jpg' })
@@ -317,9 +327,9 @@ async function ultraHdr(options: Partial<MultiPictureOptions> = {}) {
   const gainMap = insert(
     map,
     exif(1, GPS),
-    xmp('hdrgm:Version="1.0" hdrgm:GainMapMax="2.5" exif:GPSLatitude="52,31N"'),
+    xmp(`${GAIN_MAP} exif:GPSLatitude="52,31N"`),
     ...UNKNOWN,
-    ISO_GAIN_MAP,
+    ISO_PARAMETERS,
     segment(0xe2, 'MPF\0', SECRET),
     JFIF,
   )
@@ -366,7 +376,10 @@ t.test('a gain map stays where the index and XMP say it is, and so do its parame
         name,
       )
       t.match(xmpOf(second).toString(), 'hdrgm:GainMapMax="2.5"', name)
-      t.ok(primary.includes(ISO_GAIN_MAP) && second.includes(ISO_GAIN_MAP), name)
+      // Read by libultrahdr
+      const { gainMap: found } = await sharp(stripped).metadata()
+      t.same(found && (await pixels(found.image)), await pixels(map), name)
+      t.ok(primary.includes(ISO_GAIN_MAP) && second.includes(ISO_PARAMETERS), name)
       t.same(identifyImage(stripped), identifyImage(file), name)
     }
 })
