@@ -112,6 +112,8 @@ try {
   }
 
   await may(new GetBucketVersioningCommand({ Bucket }))
+  await may(new ListObjectVersionsCommand({ Bucket, Prefix: `${S3_PREFIX}stories/` }))
+  await mayNot(new ListObjectVersionsCommand({ Bucket: OTHER_BUCKET, Prefix: `${S3_PREFIX}stories/` }))
   await mayNot(new GetBucketVersioningCommand({ Bucket: OTHER_BUCKET }))
 
   const { Buckets = [] } = await key.send(new ListBucketsCommand({})).catch(() => ({}))
