@@ -64,6 +64,9 @@ export async function openStorage(name: StorageName): Promise<Storage> {
 /** Of the small disk; a run has a few MB in it at a time. */
 const DISK = '192m'
 
+/** That of the servers, by default. */
+const RETENTION_MS = 168 * 3_600_000
+
 async function diskStorage(): Promise<Storage> {
   const disk = await mkdtemp(join(tmpdir(), 'story-images-torture-'))
   const whyNot = whyNoMount()
@@ -73,13 +76,13 @@ async function diskStorage(): Promise<Storage> {
   return {
     environment: { DATA_DIR: folder },
     ...(whyNot === false && { room: { take: () => fillDisk(disk), giveBack: () => freeDisk(disk) } }),
-    open: () => openDiskStore(folder),
+    open: () => openDiskStore(folder, [], RETENTION_MS),
     async keys(after = '') {
       const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(missing)
       return entries
         .filter((entry) => entry.isFile())
         .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-        .filter((path) => !path.startsWith('.tmp/') && path !== '.lock' && path > after)
+        .filter((path) => !/^\.(tmp|trash)\//.test(path) && path !== '.lock' && path > after)
         .sort()
     },
     async place(key, body) {
