@@ -1,5 +1,6 @@
 import t from 'tap'
 import { v7 } from 'uuid'
+import { startServer } from '../support/server-process.ts'
 import { get, IMAGES, remove, STORY_IDS, someImages, until, upload } from './client.ts'
 import { runCommand } from './command.ts'
 import { serverOn, standInStore, type TestStore } from './stores.ts'
@@ -88,4 +89,30 @@ t.test('npm run sweep says what the store kept, and where it failed, and stops w
   t.match(done, { code: 0, stdout: /^all\n {2}stories\/-deleting\/all/m })
   t.match(done.stdout, /Removed 1 keys of 1 stories, 1 tombstones\n$/)
   t.equal(standIn.objects.size, 0)
+})
+
+t.test('a sweep that fails is logged, and comes again', async (t) => {
+  const store = await standInStore(t)
+  const { standIn } = store
+  standIn.fail({ operation: 'ListObjectsV2' }, 'access-denied')
+  const server = await serverOn(t, store, { SWEEP_INTERVAL: '50ms', LOG_LEVEL: 'debug' })
+  await until(
+    'it fails',
+    () => server.log().filter(({ msg, level }) => msg === 'a sweep failed' && level === 40).length > 1,
+  )
+  standIn.clearFaults()
+  await until('it works', () => server.log().some(({ msg }) => msg === 'swept'))
+})
+
+t.test('a server closes at once in the middle of a sweep, and without a word about it', async (t) => {
+  const store = await standInStore(t)
+  const { standIn } = store
+  standIn.fail({ operation: 'ListObjectsV2' }, 'stall')
+  const server = await startServer({ ...store.environment, SWEEP_INTERVAL: '1h', S3_TIMEOUT: '1m' })
+  t.teardown(() => server.kill())
+  await until('it sweeps', () => standIn.runningRequests > 0)
+  const begin = Date.now()
+  t.same(await server.stop(), { code: 0, signal: null })
+  t.ok(Date.now() - begin < 50_000, `${Date.now() - begin} ms`)
+  t.notMatch(server.output.stdout, /sweep/)
 })
