@@ -8,6 +8,7 @@ import { putOurs } from '../support/recording-store.ts'
 import type { S3StandIn } from '../support/s3-stand-in.ts'
 import { startStandIn } from '../support/stores.ts'
 
+const root = t
 const photo = await makeImage({ type: 'jpg', width: 400, height: 300 })
 const animation = await makeImage({ type: 'gif', width: 400, height: 300, animated: true })
 
@@ -18,6 +19,9 @@ async function upload(server: TestApp, ...images: Buffer[]): Promise<string[]> {
   return ((await answer.json()) as { image_paths: string[] }).image_paths
 }
 
+let shared: Promise<TestApp> | undefined
+
+/** Serves images and nothing else. Tests without options share a server, and so its workers. */
 async function serve(
   t: Test,
   images: Buffer[],
@@ -25,7 +29,10 @@ async function serve(
   standIn?: S3StandIn,
   limits?: Partial<Limits>,
 ) {
-  const server = await startApp(t, options, standIn, limits)
+  const isShared = Object.keys(options).length === 0 && standIn === undefined
+  if (isShared) shared ??= startApp(root)
+  const server = await (isShared && shared ? shared : startApp(t, options, standIn, limits))
+  await server.store.delete(await listKeys(server.store))
   const paths = await upload(server, ...images)
   const get = (query: string, headers: Record<string, string> = {}, method = 'GET', path = paths[0]) =>
     fetch(server.url + path + query, { method, headers })
