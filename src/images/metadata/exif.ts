@@ -59,17 +59,17 @@ function stripLocation(tiff: Buffer): boolean {
   const collides = (range: Range) =>
     range.start < 8 || range.end > tiff.length || kept.some(({ start, end }) => range.start < end && range.end > start)
 
-  function visit(at: number, isKept: (tag: number) => boolean): Directory | undefined {
+  function visit(at: number, isKept: (entry: Entry) => boolean): Directory | undefined {
     if (++visits > MAX_DIRECTORIES) return undefined
     const directory = readDirectory(tiff, view, little, at)
     if (!directory || collides(directory)) return undefined
     kept.push(directory)
     directory.entries = directory.entries.filter((entry) => {
-      const child = CHILDREN[entry.tag]
+      const child = CHILDREN.get(entry.tag)
       if (child) return entry.number !== undefined && visit(entry.number, child)
       if (entry.tag === GPS && entry.number !== undefined) visitGps(entry.number)
-      if (!isKept(entry.tag) && entry.value) removed.push(entry.value)
-      return isKept(entry.tag)
+      if (!isKept(entry) && entry.value) removed.push(entry.value)
+      return isKept(entry)
     })
     return directory
   }
@@ -199,14 +199,20 @@ function zeroInside(bytes: Buffer, ranges: Range[]): void {
 const GPS = 0x8825
 
 /** The tags that point to a directory to keep, and the tags to keep there. */
-const CHILDREN: Readonly<Record<number, (tag: number) => boolean>> = { 34665: isExifTag, 40965: isInteropTag }
+const CHILDREN: ReadonlyMap<number, (entry: Entry) => boolean> = new Map([
+  [0x8769, isExifTag],
+  [0xa005, isInteropTag],
+])
 
-/** InteroperabilityIndex and its like (Exif 3.0 section 4.6.8; DCF 2.0). The GPS directory uses the same numbers. */
-function isInteropTag(tag: number): boolean {
-  return tag === 0x0001 || tag === 0x0002 || (tag >= 0x1000 && tag <= 0x1002)
+/**
+ * InteroperabilityIndex and its like (Exif 3.0 section 4.6.8; DCF 2.0). The first two, of four bytes, have the numbers of GPSLatitudeRef and
+ * GPSLatitude: a broken file may have a GPS directory here.
+ */
+function isInteropTag({ tag, value }: Entry): boolean {
+  return ((tag === 0x0001 || tag === 0x0002) && !value) || (tag >= 0x1000 && tag <= 0x1002)
 }
 
-function isExifTag(tag: number): boolean {
+function isExifTag({ tag }: Entry): boolean {
   return EXIF_TAGS.some(([first, last]) => tag >= first && tag <= last)
 }
 

@@ -83,6 +83,17 @@ t.test('all leaves the orientation, or nothing if it is upright', async (t) => {
   }
 })
 
+t.test('a GPS directory in the place of another one loses its position', async (t) => {
+  for (const tag of [0x8769, 0xa005]) {
+    const latitude: Tag = { tag: 2, type: 5, value: Buffer.concat([SECRET, SECRET]) }
+    const gps: Tag = { tag, directory: [ascii(1, 'N'), latitude, opaque(0x1b, SECRET)] }
+    const tiff = makeTiff(true, tag === 0x8769 ? [gps] : [{ tag: 0x8769, directory: [gps] }])
+    stripExif(tiff, 'location')
+    t.notOk(tiff.includes('SECRET'))
+    t.notOk([...readTiff(tiff).keys()].some((path) => path.endsWith('/2')))
+  }
+})
+
 t.test('bytes that belong to no tag are zeroed: gaps, and what follows the last value', async (t) => {
   const tiff = makeTiff(true, [short(0x0112, true, 8)])
   const spaced = Buffer.concat([tiff.subarray(0, 8), SECRET, tiff.subarray(8), SECRET])
