@@ -159,9 +159,12 @@ function isNotOfGainMap(space: string): boolean {
   return !GAIN_MAP_NAMESPACES.has(space)
 }
 
+/** Longest name of a namespace, in bytes: it is searched for each property. Real ones have less than 100. */
+const MAX_NAMESPACE = 256
+
 function isPlace(space: string, property: string): boolean {
   if (space === RDF || GAIN_MAP_NAMESPACES.has(space)) return false
-  if (PLACE_NAMESPACE.test(space) || PLACE.test(property)) return true
+  if (space.length > MAX_NAMESPACE || PLACE_NAMESPACE.test(space) || PLACE.test(property)) return true
   // Google's camera data: maker notes, videos, images and depth maps, except how to show a panorama
   return space.startsWith(GOOGLE) && space !== `${GOOGLE}panorama/`
 }
