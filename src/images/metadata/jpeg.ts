@@ -80,7 +80,8 @@ class JpegStripper {
       image.hasScan ||= isInScan
       if (isOfPicture(marker) || (marker === COM && this.#what === 'location' && !image.hasScan)) {
         yield* this.#put(segmentStart(isStarted, marker, length.readUInt16BE()))
-        yield* this.#keep(bytes)
+        // A header of a scan has no byte pair of a marker, unless the file is cut off in it and another one follows
+        if (!isInScan) yield* this.#keep(bytes)
       } else if (INSPECTED.has(marker) && !image.hasScan) {
         const content = yield* this.#hold(bytes)
         if (content.length < bytes) return
