@@ -3,62 +3,69 @@ import { bufferPool } from '../../io/buffer-pool.ts'
 /** Returns the index in a chunk, from `at` on, where to stop, or -1 if the whole rest is to be passed. */
 export type Finder = (chunk: Buffer, at: number) => number
 
-/** What an edit requests next. */
-type EditRequest =
-  | { readonly keep: number }
-  | { readonly keepUntil: Finder }
-  | { readonly drop: number }
-  | { readonly dropUntil: Finder }
-  | { readonly hold: number }
-  | { readonly put: Uint8Array }
+/** What an edit requests next: what becomes of the next bytes, so many or up to where a finder stops, or bytes to put. */
+interface EditRequest {
+  readonly action: 'keep' | 'drop' | 'hold' | 'put'
+  readonly bytes: number
+  readonly until: Finder | undefined
+  readonly put: Uint8Array
+}
+
+/** All requests have one shape, since the run looks at tens of them for each image. */
+function request(
+  action: EditRequest['action'],
+  bytes: number,
+  until?: Finder | undefined,
+  put: Uint8Array = NO_BYTES,
+): EditRequest {
+  return { action, bytes, until, put }
+}
+
+const NO_BYTES: Buffer = Buffer.alloc(0)
 
 /** Rewrites a file while it streams through. The result of a `yield` are the bytes that were held. What follows its end is dropped. */
 export type Edit<T = void> = Generator<EditRequest, T, Buffer>
 
 /** Passes the next bytes on as they are, however many. */
 export function* keep(bytes: number): Edit {
-  if (bytes > 0) yield { keep: bytes }
+  if (bytes > 0) yield request('keep', bytes)
 }
 
 /** Passes bytes on until a finder, called with each chunk in turn, returns where to stop. Costs less than many requests. */
 export function* keepUntil(finder: Finder): Edit {
-  yield { keepUntil: finder }
+  yield request('keep', 0, finder)
 }
 
 /** Leaves out the next bytes, however many. */
 export function* drop(bytes: number): Edit {
-  if (bytes > 0) yield { drop: bytes }
+  if (bytes > 0) yield request('drop', bytes)
 }
 
 export function* dropUntil(finder: Finder): Edit {
-  yield { dropUntil: finder }
+  yield request('drop', 0, finder)
 }
 
 /** Takes a copy of the next bytes, fewer at the end of the file. They are left out unless they are put. Held in memory, so take few. */
 export function* hold(bytes: number): Edit<Buffer> {
-  return bytes > 0 ? yield { hold: bytes } : NO_BYTES
+  return bytes > 0 ? yield request('hold', bytes) : NO_BYTES
 }
 
 /** Writes bytes, which then belong to whoever reads the file. */
 export function* put(bytes: Uint8Array): Edit {
-  if (bytes.length > 0) yield { put: bytes }
+  if (bytes.length > 0) yield request('put', 0, undefined, bytes)
 }
 
 /** Overwrites the next bytes, however many. */
 export function* blank(bytes: number, value = 0): Edit {
   let left = bytes
-  if (left > 0)
-    yield {
-      keepUntil: (chunk, at) => {
-        const end = Math.min(at + left, chunk.length)
-        chunk.fill(value, at, end)
-        left -= end - at
-        return left > 0 ? -1 : end
-      },
-    }
+  if (left <= 0) return
+  yield* keepUntil((chunk, at) => {
+    const end = Math.min(at + left, chunk.length)
+    chunk.fill(value, at, end)
+    left -= end - at
+    return left > 0 ? -1 : end
+  })
 }
-
-const NO_BYTES: Buffer = Buffer.alloc(0)
 
 /** Most bytes of a block of metadata to hold. Larger ones are removed, or blanked while they stream. */
 export const MAX_BLOCK = 256 * 1024
@@ -97,9 +104,8 @@ export class EditRun {
       if (end > 0) written.push(chunk.subarray(0, end))
     }
     while (!this.#state.done) {
-      const request = this.#state.value
-      if ('put' in request) {
-        const { put } = request
+      const { action, bytes: all, until, put } = this.#state.value
+      if (action === 'put') {
         if (end + put.length <= at) {
           chunk.set(put, end)
           end += put.length
@@ -115,27 +121,13 @@ export class EditRun {
         this.#resume(NO_BYTES)
         continue
       }
-      const finder = 'keepUntil' in request ? request.keepUntil : 'dropUntil' in request ? request.dropUntil : undefined
-      let stop: number
-      let isWhole: boolean
-      if (finder) {
-        if (at === chunk.length) break
-        const found = finder(chunk, at)
-        isWhole = found >= 0
-        stop = isWhole ? found : chunk.length
-      } else {
-        const all =
-          'keep' in request ? request.keep : 'drop' in request ? request.drop : (request as { hold: number }).hold
-        if (at === chunk.length && this.#done < all) break
-        stop = at + Math.min(all - this.#done, chunk.length - at)
-        isWhole = this.#done + stop - at === all
-        if ('hold' in request) {
-          // As much as has arrived: a file of a few bytes can claim a large block
-          this.#held = Buffer.concat([this.#held, chunk.subarray(at, stop)])
-        }
-        this.#done += stop - at
-      }
-      if ('keep' in request || 'keepUntil' in request) {
+      if (at === chunk.length && (until || this.#done < all)) break
+      const found = until ? until(chunk, at) : at + all - this.#done
+      const isWhole = found >= 0 && found <= chunk.length
+      const stop = isWhole ? found : chunk.length
+      if (action === 'hold') this.#hold(chunk, at, stop)
+      if (!until) this.#done += stop - at
+      if (action === 'keep') {
         if (at > end) chunk.copyWithin(end, at, stop)
         end += stop - at
       }
@@ -151,11 +143,19 @@ export class EditRun {
   end(): Uint8Array[] {
     const written: Uint8Array[] = []
     while (!this.#state.done) {
-      const request = this.#state.value
-      if ('put' in request) written.push(request.put)
+      const { action, put } = this.#state.value
+      if (action === 'put') written.push(put)
       this.#resume(this.#held)
     }
     return written
+  }
+
+  /** Copies as much as has arrived, and takes memory for no more: a file of a few bytes can claim a large block. */
+  #hold(chunk: Buffer, start: number, end: number): void {
+    const held = Buffer.allocUnsafe(this.#held.length + end - start)
+    this.#held.copy(held)
+    chunk.copy(held, this.#held.length, start, end)
+    this.#held = held
   }
 
   #resume(held: Buffer): void {
