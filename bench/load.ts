@@ -34,10 +34,9 @@ export interface LoadResult {
 /**
  * Makes a JPEG of exactly this many bytes, whose compressed data is mostly noise: none of the servers decodes it. Another seed gives other
  * noise.
- *
- * @param start up to where the noise begins: a JPEG without its end
  */
-export function makeJpeg(bytes: number, seed = 0, start: Buffer = IMAGE.subarray(0, -2)): Buffer {
+export function makeJpeg(bytes: number, seed = 0): Buffer {
+  const start = IMAGE.subarray(0, -2)
   const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, seed), Buffer.alloc(16)).update(
     Buffer.alloc(bytes - start.length - END_OF_IMAGE.length),
   )
@@ -49,9 +48,11 @@ export function makeJpeg(bytes: number, seed = 0, start: Buffer = IMAGE.subarray
 
 const END_OF_IMAGE = Buffer.from([0xff, 0xd9])
 
-/** Makes a JPEG like that of a phone: its Exif data says which phone, when, and where. */
-export async function makePhoto(bytes: number, seed = 0): Promise<Buffer> {
-  photo ??= sharp(IMAGE)
+/** Makes a JPEG like that of a phone, of 200 KB or a little more or less: its Exif data says which phone, when, and where. */
+export async function makePhoto(): Promise<Buffer> {
+  const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const
+  return await sharp({ create: { width: 1440, height: 1080, channels: 3, background: '#888', noise } })
+    .blur(2)
     .withExif({
       IFD0: { Make: 'Bench', Model: 'Phone', Software: '1.0', DateTime: '2024:03:20 10:30:00' },
       IFD2: { DateTimeOriginal: '2024:03:20 10:30:00', FNumber: '28/10', ExposureTime: '1/250', LensModel: 'Lens' },
@@ -65,10 +66,7 @@ export async function makePhoto(bytes: number, seed = 0): Promise<Buffer> {
     })
     .jpeg()
     .toBuffer()
-  return makeJpeg(bytes, seed, (await photo).subarray(0, -2))
 }
-
-let photo: Promise<Buffer> | undefined
 
 /** Returns what comes before image `number`, from 1, in the body of an upload. */
 export function partHead(number: number): string {
