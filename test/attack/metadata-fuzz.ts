@@ -67,10 +67,14 @@ async function upload({ file, strip, chunk }: Sent): Promise<Buffer | number> {
   }
 }
 
-/** Returns the pixels of all frames, as far as they are there, or undefined if sharp does not decode them. */
-async function pixels(file: Buffer): Promise<Buffer | undefined> {
+/**
+ * Returns the pixels of all frames, or undefined if sharp does not decode them. Of a damaged JPEG, those that are there: whether sharp
+ * notices the damage depends on how many bytes follow it.
+ */
+async function pixels(type: ImageType, file: Buffer): Promise<Buffer | undefined> {
+  const failOn = type === 'jpg' ? 'none' : 'warning'
   try {
-    return await sharp(file, { animated: true, limitInputPixels: MAX_PIXELS, failOn: 'none' }).raw().toBuffer()
+    return await sharp(file, { animated: true, limitInputPixels: MAX_PIXELS, failOn }).raw().toBuffer()
   } catch {
     return undefined
   }
@@ -114,10 +118,10 @@ for (const type of types) {
           return
         }
         stored.push({ sent, bytes })
-        const expected = await pixels(sent.file)
+        const expected = await pixels(type, sent.file)
         if (!expected) return
         counts.decoded++
-        if ((await pixels(bytes))?.equals(expected)) return
+        if ((await pixels(type, bytes))?.equals(expected)) return
         // What libjpeg-turbo makes of a damaged scan depends on how many bytes follow it
         if (type === 'jpg' && bytes.includes(firstScan(sent.file))) counts.damaged++
         else report(type, sent, 'other pixels')
