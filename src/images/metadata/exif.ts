@@ -46,6 +46,9 @@ interface Directory extends Range {
 /** Most directories to read, so that a loop ends. Exif data has five: two images, Exif, GPS and interoperability. */
 const MAX_DIRECTORIES = 16
 
+/** Most entries of a directory, so that hostile data ends soon. Exif 3.0 defines less than 200 tags. */
+const MAX_ENTRIES = 1000
+
 /** Returns false, without a change, if the first directory cannot be read. */
 function stripLocation(tiff: Buffer): boolean {
   const order = tiff.toString('latin1', 0, 4)
@@ -114,7 +117,7 @@ function readDirectory(tiff: Buffer, view: DataView, little: boolean, at: number
   if (at + 2 > tiff.length) return undefined
   const count = view.getUint16(at, little)
   const next = at + 2 + 12 * count
-  if (next > tiff.length) return undefined
+  if (next > tiff.length || count > MAX_ENTRIES) return undefined
   const entries = Array.from({ length: count }, (_, n) => readEntry(tiff, view, little, at + 2 + 12 * n))
   // The last directory of some files ends without the offset of the next one
   if (next + 4 > tiff.length) return { start: at, end: next, entries, next: 0 }

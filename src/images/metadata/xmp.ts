@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { Stripped } from './strip.ts'
+import { type Range, readTokens, type StartTag } from './xml.ts'
 
 /**
  * Removes properties from an XMP packet (ISO 16684-1, RDF in XML) in place: spaces take their room.
@@ -9,13 +10,11 @@ import type { Stripped } from './strip.ts'
  * packet that is not UTF-8 or not well-formed is blanked. Takes linear time.
  */
 export function stripXmp(packet: Buffer, what: Stripped | 'gainMap'): void {
-  const removed = what === 'all' || !isUtf8(packet) ? undefined : findRemoved(packet.toString('latin1'), what)
+  const removed =
+    what === 'all' || !isUtf8(packet)
+      ? undefined
+      : findRemoved(packet.toString('latin1'), what === 'location' ? isPlace : isNotOfGainMap)
   for (const { start, end } of removed ?? [{ start: 0, end: packet.length }]) packet.fill(' ', start, end)
-}
-
-interface Range {
-  readonly start: number
-  readonly end: number
 }
 
 /** An element whose end has not come yet. */
@@ -26,96 +25,78 @@ interface Open {
   isRemoved: boolean
 }
 
-const NAME = '[A-Za-z_][\\w.-]*(?::[A-Za-z_][\\w.-]*)?'
-const START_TAG = new RegExp(`<(${NAME})`, 'y')
-const ATTRIBUTE = new RegExp(`\\s+(${NAME})\\s*=\\s*(?:"([^"<]*)"|'([^'<]*)')`, 'y')
-const START_TAG_END = /\s*(\/?)>/y
-const END_TAG = new RegExp(`</(${NAME})\\s*>`, 'y')
-
 /** Deeper packets count as broken: real ones have some ten levels. */
 const MAX_DEPTH = 100
 
 /**
- * Returns what to remove, or undefined if the packet is not well-formed. It has its own reader of tags because parsers of npm do not say
- * where an attribute is. The reader takes a part of XML 1.0: no document type, and names in ASCII.
+ * Returns what to remove, or undefined if the packet is not well-formed.
  *
  * @param xml one character for each byte
  */
-function findRemoved(xml: string, what: 'location' | 'gainMap'): Range[] | undefined {
+function findRemoved(xml: string, isRemoved: (space: string, property: string) => boolean): Range[] | undefined {
   const removed: Range[] = []
   const open: Open[] = []
-  const isRemoved = what === 'location' ? isPlace : isNotOfGainMap
   const close = (element: Open, end: number) => {
     if (element.isRemoved) removed.push({ start: element.start, end })
   }
-  // A byte order mark may come first
-  let at = xml.startsWith('\u00ef\u00bb\u00bf') ? 3 : 0
-  for (;;) {
-    const tag = xml.indexOf('<', at)
-    const text = xml.slice(at, tag < 0 ? undefined : tag)
-    if (open.length === 0 && /[^\s\0]/.test(text)) return undefined
-    if (GEO_KEYWORD.test(text)) removeItem(open)
-    if (tag < 0) return open.length === 0 ? removed : undefined
-    const other = OTHER_MARKUP.find(({ start }) => xml.startsWith(start, tag))
-    if (other) {
-      const end = xml.indexOf(other.end, tag + other.start.length)
-      // A lenient reader would find tags in it
-      if (end < 0 || (other.isKept && xml.slice(tag + 1, end).includes('<'))) return undefined
-      at = end + other.end.length
-      if (!other.isKept) removed.push({ start: tag, end: at })
-      else if (GEO_KEYWORD.test(xml.slice(tag, at))) removeItem(open)
-      continue
-    }
-    const endTag = matchAt(END_TAG, xml, tag)
-    if (endTag) {
+  for (const token of readTokens(xml)) {
+    if (token?.type === 'text') {
+      // A byte order mark may come first, and zeros last
+      if (open.length === 0 && /[^\s\0\u00ef\u00bb\u00bf]/.test(token.text)) return undefined
+      if (GEO_KEYWORD.test(token.text)) removeItem(open)
+    } else if (token?.type === 'other') {
+      // The processing instruction that says where the packet is (XMP part 1 section 7.3.2), and that of XML
+      if (!/^(xpacket|xml) /.test(token.text)) removed.push(token)
+    } else if (token?.type === 'end') {
       const element = open.pop()
-      if (!element || element.name !== endTag[1]) return undefined
-      at = END_TAG.lastIndex
-      close(element, at)
-      continue
-    }
-    const name = matchAt(START_TAG, xml, tag)?.[1]
-    if (!name) return undefined
-    at = START_TAG.lastIndex
-    const attributes: (Range & { name: string; value: string })[] = []
-    const namespaces: Record<string, string> = Object.create(open.at(-1)?.namespaces ?? NAMESPACES)
-    for (let match = matchAt(ATTRIBUTE, xml, at); match; match = matchAt(ATTRIBUTE, xml, at)) {
-      const [, attribute = '', value = match[3] ?? ''] = match
-      attributes.push({ name: attribute, value, start: at, end: ATTRIBUTE.lastIndex })
-      at = ATTRIBUTE.lastIndex
-      if (attribute === 'xmlns') namespaces[''] = value
-      else if (attribute.startsWith('xmlns:')) namespaces[attribute.slice(6)] = value
-    }
-    const end = matchAt(START_TAG_END, xml, at)
-    const [space, property] = resolve(name, namespaces)
-    if (!end || space === undefined || open.length === MAX_DEPTH) return undefined
-    at = START_TAG_END.lastIndex
-    const element = { name, start: tag, namespaces, isRemoved: isRemoved(space, property) }
-    open.push(element)
-    for (const attribute of attributes) {
-      const [space, property] = attribute.name.includes(':')
-        ? resolve(attribute.name, namespaces)
-        : ['', attribute.name]
-      if (space === undefined) return undefined
-      if (space === ITEM && property === 'Semantic' && attribute.value === 'MotionPhoto') removeItem(open)
-      if (isRemoved(space, property)) removed.push(attribute)
-    }
-    if (end[1]) {
-      open.pop()
-      close(element, at)
+      if (element?.name !== token.name) return undefined
+      close(element, token.end)
+    } else {
+      const element = token && openElement(token, open.at(-1)?.namespaces ?? NAMESPACES, isRemoved)
+      if (!element || open.length === MAX_DEPTH) return undefined
+      open.push(element)
+      removed.push(...element.removedAttributes)
+      if (element.isOfVideo) removeItem(open)
+      if (token.isEmpty) close(open.pop() ?? element, token.end)
     }
   }
+  return open.length === 0 ? removed : undefined
 }
 
-function matchAt(regExp: RegExp, text: string, at: number): RegExpExecArray | null {
-  regExp.lastIndex = at
-  return regExp.exec(text)
+/** Returns undefined if a prefix is not declared. */
+function openElement(
+  { name, start, attributes }: StartTag,
+  outer: Readonly<Record<string, string>>,
+  isRemoved: (space: string, property: string) => boolean,
+): (Open & { removedAttributes: Range[]; isOfVideo: boolean }) | undefined {
+  let namespaces = outer
+  const declarations = attributes.filter(({ name }) => name === 'xmlns' || name.startsWith('xmlns:'))
+  if (declarations.length > 0) {
+    const declared: Record<string, string> = Object.create(outer)
+    for (const { name, value } of declarations) declared[name.slice('xmlns:'.length)] = value
+    namespaces = declared
+  }
+  const [space, property] = resolve(name, namespaces, namespaces[''] ?? '')
+  if (space === undefined) return undefined
+  const removedAttributes: Range[] = []
+  let isOfVideo = false
+  for (const attribute of attributes) {
+    const [space, property] = resolve(attribute.name, namespaces, '')
+    if (space === undefined) return undefined
+    if (isRemoved(space, property)) removedAttributes.push(attribute)
+    isOfVideo ||= space === ITEM && property === 'Semantic' && attribute.value === 'MotionPhoto'
+  }
+  return { name, start, namespaces, isRemoved: isRemoved(space, property), removedAttributes, isOfVideo }
 }
 
 /** Returns the namespace, undefined if its prefix is not declared, and the local name. */
-function resolve(name: string, namespaces: Readonly<Record<string, string>>): [string | undefined, string] {
-  const [prefix = '', local] = name.split(':')
-  return local === undefined ? [namespaces[''] ?? '', name] : [namespaces[prefix], local]
+function resolve(
+  name: string,
+  namespaces: Readonly<Record<string, string>>,
+  withoutPrefix: string,
+): [string | undefined, string] {
+  const colon = name.indexOf(':')
+  return colon < 0 ? [withoutPrefix, name] : [namespaces[name.slice(0, colon)], name.slice(colon + 1)]
 }
 
 /** Marks the innermost item of a list. */
@@ -123,15 +104,6 @@ function removeItem(open: readonly Open[]): void {
   const item = open.findLast(({ name }) => name.endsWith(':li'))
   if (item) item.isRemoved = true
 }
-
-/** Comments, text, and processing instructions, of which `xpacket` says where the packet is (XMP part 1 section 7.3.2). */
-const OTHER_MARKUP = [
-  { start: '<!--', end: '-->', isKept: false },
-  { start: '<![CDATA[', end: ']]>', isKept: true },
-  { start: '<?xpacket ', end: '?>', isKept: true },
-  { start: '<?xml ', end: '?>', isKept: true },
-  { start: '<?', end: '?>', isKept: false },
-] as const
 
 const RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 const GOOGLE = 'http://ns.google.com/photos/1.0/'

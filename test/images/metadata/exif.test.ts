@@ -196,7 +196,7 @@ t.test('loops of directories, values outside and values over directories lose th
 t.test('thousands of tags that point to thousands of tags end', async (t) => {
   const pointers = makeTiff(
     true,
-    Array.from({ length: 5000 }, () => ({ tag: 0x8825, type: 4 as const, value: Buffer.from([8, 0, 0, 0]) })),
+    Array.from({ length: 1000 }, () => ({ tag: 0x8825, type: 4 as const, value: Buffer.from([8, 0, 0, 0]) })),
   )
   stripExif(pointers, 'location')
   t.same([...readTiff(pointers)], [['0', 0]])
