@@ -1,7 +1,18 @@
 import { isOwnId, ownIdTime } from '../../src/layout/story.ts'
 import { TOMBSTONES } from '../../src/layout/tombstone.ts'
 import { VARIANTS } from '../../src/layout/variant.ts'
-import type { Content, Entry, Fetched, History, Listing, Look, Removal, RemovalOfAll, Upload } from './history.ts'
+import type {
+  Content,
+  Entry,
+  Fetched,
+  History,
+  Listing,
+  Look,
+  Removal,
+  RemovalOfAll,
+  Restore,
+  Upload,
+} from './history.ts'
 
 /** After this many milliseconds nothing of a request runs any more whose answer did not come. */
 const GRACE_MS = 15_000
@@ -44,6 +55,10 @@ interface Life {
   readonly deletion: number
   /** When the first deletion of it had succeeded. */
   readonly deleted: number
+  /** Restores of it that began: they make what was deleted a story again. */
+  readonly restores: readonly Restore[]
+  /** Starts of everything that can have deleted it. */
+  readonly deletions: readonly number[]
   /** When its record was written late. */
   readonly lateRecord: number
   /** Names that were written late. */
@@ -65,7 +80,8 @@ type Read = Listing | Look | Removal
  * - `lost`: what was acknowledged, or seen once it was settled, is there until a deletion of it begins
  * - `part`: a story that is shown has all its images
  * - `refused`: an upload that was answered with an error is in no list
- * - `deleted`: what was deleted with success is not there, nor is another story of the same Idempotency-Key
+ * - `restored`: what was restored with success is there, until a deletion of it begins
+ * - `deleted`: what was deleted with success is not there until a restore begins, nor is another story of the same Idempotency-Key
  * - `came back`: what was seen gone stays gone
  * - `twice`: one content is one story
  * - `bytes`: an image's path gives the bytes that were sent
@@ -105,7 +121,9 @@ export function check(history: History): Verdict {
     if (life.refused < read.start) found.add('refused', 'is shown, and its upload was answered with an error', id, read)
     const since = Math.min(life.acked, life.seen)
     const isLate = content !== undefined && isAllLate(life, content)
-    if (life.deleted < read.start || clearedBefore(read.start) > since) {
+    if (mayBeRestored(life, read)) {
+      // A restore has begun that can have brought it back
+    } else if (life.deleted < read.start || clearedBefore(read.start) > since) {
       if (isLate) excused += 1
       else found.add('deleted', 'is shown, and was deleted with success', id, read)
     } else if (life.gone < read.start) {
@@ -117,7 +135,7 @@ export function check(history: History): Verdict {
         if (other === life) continue
         // Whose upload was answered with an error never was a story: a deletion that met its images says nothing of the key
         const wasStory = other.refused === Number.POSITIVE_INFINITY
-        if (wasStory && other.deleted < read.start) {
+        if (wasStory && other.deleted < read.start && other.restores.length === 0) {
           found.add(
             'deleted',
             `is shown, and ${other.id} of the same Idempotency-Key was deleted with success`,
@@ -138,6 +156,15 @@ export function check(history: History): Verdict {
       const why = life.acked < read.start ? 'was acknowledged' : 'was seen'
       found.add('lost', `${why} and is not there, and nobody has deleted it`, life.id, read)
     }
+    const restored = life.restores.find(({ result, end }) => result === 'done' && end < read.start)
+    // One that was begun before can still be carried out, if its answer did not come
+    if (restored && !life.deletions.some((start) => start > restored.start - GRACE_MS && start < read.end))
+      found.add(
+        'restored',
+        'was restored with success and is not there, and nobody has deleted it again',
+        life.id,
+        read,
+      )
     // It has no record that would be gone first: until a deletion of it has succeeded, it is what the store happens to list
     if (life.content?.imported && read.start < life.deleted) return
     if (read.start >= Math.max(Math.min(since, life.settled), life.lateRecord))
@@ -219,6 +246,7 @@ export function check(history: History): Verdict {
     if (life.late.has(name)) return
     // An earlier deletion that failed can have left images, of which one of all does not know
     const isCleared = clearedBefore(start) > since && life.deletion >= clearedBefore(start)
+    if (mayBeRestored(life, fetched)) return
     if (life.deleted < start || isCleared) {
       found.add('deleted', `its image ${name} answers, and it was deleted with success`, id, fetched)
     }
@@ -276,6 +304,10 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
   ]
 }
 
+function mayBeRestored({ restores }: Life, read: Read | Fetched): boolean {
+  return restores.some(({ start }) => start < read.end)
+}
+
 function isRead(entry: Entry): entry is Read {
   return entry.kind === 'list' || entry.kind === 'story' || (entry.kind === 'remove' && entry.result === 'absent')
 }
@@ -308,6 +340,7 @@ function readLives({ wall, contents, entries }: History): Map<string, Life> {
   const contentOf = new Map<string, number>()
   const ids = new Set<string>()
   const removals = new Map<string, Removal[]>()
+  const restores = new Map<string, Restore[]>()
   const all: RemovalOfAll[] = []
   const late = new Map<string, { names: Set<string>; record: number }>()
   for (const entry of entries) {
@@ -323,6 +356,9 @@ function readLives({ wall, contents, entries }: History): Map<string, Life> {
       const others = removals.get(entry.id)
       if (others) others.push(entry)
       else removals.set(entry.id, [entry])
+    } else if (entry.kind === 'restore') {
+      ids.add(entry.id)
+      restores.set(entry.id, [...(restores.get(entry.id) ?? []), entry])
     } else if (entry.kind === 'remove-all') all.push(entry)
     else if (entry.kind === 'list') for (const id of entry.ids) ids.add(id)
     else if (entry.kind === 'late') {
@@ -366,6 +402,8 @@ function readLives({ wall, contents, entries }: History): Map<string, Life> {
         possible.length > 0 && isRefused
           ? Math.max(...possible.map(({ start, end, result }) => (result === 'cut' ? start : end)))
           : Number.POSITIVE_INFINITY,
+      restores: restores.get(id) ?? [],
+      deletions: [...begun, ...overlapping].map(({ start }) => start),
       deletion: least([...begun, ...overlapping].map(({ start }) => start)),
       deleted: least(begun.filter(({ result }) => result === 'done').map(({ end }) => end)),
       lateRecord: late.get(id)?.record ?? Number.NEGATIVE_INFINITY,

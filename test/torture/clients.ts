@@ -29,6 +29,8 @@ interface Options {
   readonly random: () => number
   /** The keys of the latest uploads, in order, to know ids before anybody was told of them. */
   readonly peek: () => Promise<string[]>
+  /** Restores a deleted story, beside the servers. */
+  readonly restore: (id: string) => Promise<void>
 }
 
 interface Answer {
@@ -101,6 +103,7 @@ export class Clients {
       role(() => this.#peek(), 5, 60),
       role(() => this.#removeOne(), 20, 200),
       role(() => this.#removeOne(), 20, 200),
+      role(() => this.#restoreOne(), 100, 600),
       role(() => this.#removeAll(), 10_000, 25_000),
     ])
   }
@@ -260,6 +263,19 @@ export class Clients {
     const name = oneOf(names.split(','), this.#options.random)
     if (chance(0.3, this.#options.random)) await this.image(id, name)
     if (chance(0.3, this.#options.random)) await this.#smaller(id, name)
+  }
+
+  /** Restores one of the ids, most of which are deleted by then, and looks whether it is whole. */
+  async #restoreOne(): Promise<void> {
+    const id = this.#anyId()
+    if (id === undefined) return
+    const start = performance.now()
+    const result = await this.#options.restore(id).then(
+      () => 'done' as const,
+      () => 'failed' as const,
+    )
+    this.entries.push({ kind: 'restore', id, result, start, end: performance.now() })
+    if (result === 'done') await this.story(id)
   }
 
   /** A full store can be emptied. */

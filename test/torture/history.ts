@@ -33,6 +33,13 @@ export interface Removal extends Timed {
   readonly result: 'done' | 'absent' | 'failed'
 }
 
+/** A deleted story, by somebody beside the servers. `failed`: perhaps in the middle. */
+export interface Restore extends Timed {
+  readonly kind: 'restore'
+  readonly id: string
+  readonly result: 'done' | 'failed'
+}
+
 export interface RemovalOfAll extends Timed {
   readonly kind: 'remove-all'
   /** `unknown`: there was no answer, so it may still run. */
@@ -85,7 +92,7 @@ export interface Fault extends Timed {
   readonly what: string
 }
 
-export type Entry = Upload | Removal | RemovalOfAll | Listing | Look | Fetched | LateWrite | Fault
+export type Entry = Upload | Removal | Restore | RemovalOfAll | Listing | Look | Fetched | LateWrite | Fault
 
 export interface History {
   /** What `Date.now` was when `performance.now` was 0. */

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { restoreStory } from '../../src/stories/restore.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { randomFrom } from '../support/random.ts'
@@ -83,6 +84,14 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
         const keys = await storage.keys(`stories/${firstIdAt(Date.now() - 3000)}`)
         const end = `stories/${firstIdAt(Date.now() + 1000)}`
         return keys.filter((key) => key < end)
+      },
+      async restore(id) {
+        const store = await storage.open()
+        try {
+          await restoreStory(storyStore(store, HOUR_MS), id)
+        } finally {
+          await store.close()
+        }
       },
     })
     const placed = await placeForeign(storage, pictures, clients, random)
