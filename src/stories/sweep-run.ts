@@ -1,5 +1,5 @@
 import { forEachConcurrent } from '../io/for-each-concurrent.ts'
-import { isOwnId, ownIdTime, STORIES, type StoryKeys, storyIdOf } from '../layout/story.ts'
+import { isOwnId, ownIdTime, type Range, STORIES, type StoryKeys, storyIdOf } from '../layout/story.ts'
 import { TOMBSTONES } from '../layout/tombstone.ts'
 import { VARIANTS, variantStoryId } from '../layout/variant.ts'
 import type { ObjectStore } from '../store/object-store.ts'
@@ -122,10 +122,8 @@ export class SweepRun {
   async sweepVariants(): Promise<void> {
     const { before, spans } = this.#times
     const store = this.#readable()
-    for (const [from, to] of spans) {
-      // Most imported ids are above every one of ours
-      const range = rangeOf([from, to === before ? Number.POSITIVE_INFINITY : to])
-      for await (const page of orphanedVariants(store, range)) {
+    for (const span of spans) {
+      for await (const page of orphanedVariants(store, this.#rangeOfVariants(span))) {
         for (const { storyId, objects } of page) {
           this.#options.signal?.throwIfAborted()
           const keys: string[] = []
@@ -138,6 +136,11 @@ export class SweepRun {
         }
       }
     }
+  }
+
+  /** Most imported ids are above every one of ours. */
+  #rangeOfVariants([from, to]: Span): Range {
+    return rangeOf([from, to === this.#times.before ? Number.POSITIVE_INFINITY : to])
   }
 
   /** Removes for good what the store has kept of deleted objects for long enough. */
@@ -158,7 +161,7 @@ export class SweepRun {
     for (const part of [
       // Tombstones are below every id
       { prefix: STORIES, ranges: [{ before: keyAt(0) }, ...ranges] },
-      { prefix: VARIANTS, ranges: ranges.map(variantRange) },
+      { prefix: VARIANTS, ranges: spans.map((span) => variantRange(this.#rangeOfVariants(span))) },
     ]) {
       for await (const name of this.#store.removeDebris?.({ ...part, within, olderThan, dryRun }) ?? []) {
         signal?.throwIfAborted()
