@@ -1,4 +1,4 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { v7 } from 'uuid'
 import { RestoreInterrupted } from '../../src/errors.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
@@ -12,22 +12,18 @@ import { putTombstone, readTombstones } from '../../src/stories/tombstone.ts'
 import { listKeys } from '../support/bodies.ts'
 import { inEveryOrder, type Order, openModelStore } from '../support/every-order.ts'
 import { sample } from '../support/extent.ts'
+import { byOwnClock, clock, START } from '../support/own-clock.ts'
 import { putStory } from '../support/recording-store.ts'
 
 const HOUR = 3_600_000
-const START = Date.UTC(2026, 0, 1)
-
-// t.intercept would keep the stack of each call
-let now = START
-Date.now = () => now
 
 /** An old story of one image in a bucket with versioning, and a server that has seen it whole. */
 async function stage() {
-  now = START
+  clock.now = START
   const store = openModelStore(true)
   const id = v7({ msecs: START - 1000 * HOUR })
   await putStory(store, id, ['1.jpg'])
-  now += 500 * HOUR
+  clock.now += 500 * HOUR
   const server = new Sweeper(storyStore(store, HOUR))
   await server.sweep()
   return { store, id, server }
@@ -40,7 +36,7 @@ const SCENES: Readonly<Record<string, (store: ObjectStore, id: string) => Promis
     await putTombstone(store, id)
     await store.delete([`stories/${id}/0.1.json`])
     // Old enough for a sweep
-    now += 2 * HOUR
+    clock.now += 2 * HOUR
   },
   'a story that is there': async () => {},
 }
@@ -83,7 +79,7 @@ async function judge(
   }
   await compare('at once')
   for (const hours of [2, 4]) {
-    now += hours * HOUR
+    clock.now += hours * HOUR
     await server.sweep()
     await compare(`${hours} hours later`)
   }
@@ -99,7 +95,7 @@ async function judge(
 
 const pairs = Object.keys(SCENES).flatMap((scene) => Object.keys(OTHERS).map((other) => [scene, other] as const))
 for (const [scene, other] of sample(pairs, 5)) {
-  t.test(`${scene}, a restore and ${other}: in every order the story is whole, or in no list`, async (t) => {
+  byOwnClock(`${scene}, a restore and ${other}: in every order the story is whole, or in no list`, async (t) => {
     const seen = { restored: 0, refused: 0 }
     const orders = await inEveryOrder(async (order) => {
       const staged = await stage()
@@ -122,7 +118,7 @@ for (const [scene, other] of sample(pairs, 5)) {
   })
 }
 
-t.test(
+byOwnClock(
   'a restore that dies after any of its calls shows the whole story or nothing, and can be repeated',
   async (t) => {
     for (const scene of Object.keys(SCENES)) {
