@@ -30,3 +30,6 @@ export interface ImageInfo extends Size {
   readonly type: ImageType
   readonly orientation: Orientation
 }
+
+/** What to remove from an image: every position, or all metadata that the picture does not need. */
+export type Stripped = 'location' | 'all'

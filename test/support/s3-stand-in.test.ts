@@ -425,7 +425,7 @@ t.test('a stopped engine refuses connections; started again, it has what it had'
 t.test('what the stand-in does not know is answered 501, a body without a length 411', async (t) => {
   const { standIn } = await startWithClient(t)
   const url = `${standIn.endpoint}/${standIn.bucket}`
-  t.equal((await fetch(`${url}?versions`)).status, 501)
+  t.equal((await fetch(`${url}?tagging`)).status, 501)
   const body = Readable.toWeb(Readable.from(['x'])) as ReadableStream
   t.equal((await fetch(`${url}/k`, { method: 'PUT', body, duplex: 'half' } as RequestInit)).status, 411)
 })

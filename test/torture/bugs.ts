@@ -61,13 +61,13 @@ export const BUGS: Readonly<Record<string, Bug>> = {
     edits: [
       {
         file: 'stories/removal.ts',
-        from: 'await this.delete(stories.flatMap(({ records }) => records))',
-        to: 'await this.delete(stories.flatMap(({ images }) => images.map((image) => image.key)))',
+        from: 'const keys = stories.flatMap(({ records }) => records)',
+        to: 'const keys = stories.flatMap(({ images }) => images.map((image) => image.key))',
       },
       {
         file: 'stories/removal.ts',
-        from: 'await this.delete(hidden.flatMap(({ images }) => images.map((image) => image.key)))',
-        to: 'if (this.kept.size === 0) await this.delete(hidden.flatMap(({ records }) => records))',
+        from: 'const keys = hidden.flatMap(({ images }) => images.map((image) => image.key))',
+        to: 'const keys = this.kept.size > 0 ? [] : hidden.flatMap(({ records }) => records)',
       },
     ],
   },

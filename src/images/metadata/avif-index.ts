@@ -1,11 +1,11 @@
 import { UnremovableMetadata } from '../../errors.ts'
 import { readPrimaryItem } from '../avif.ts'
 import { type Box, findBox, MAX_BOXES, readBoxes } from '../boxes.ts'
+import type { Stripped } from '../types.ts'
 import { readItemTypes, readLocations, readThumbnails } from './avif-items.ts'
 import { readHandler, readSampleRanges } from './avif-track.ts'
 import { MAX_BLOCK } from './editor.ts'
 import type { Metadata, Range } from './ranges.ts'
-import type { Stripped } from './strip.ts'
 
 /** Where an index says that bytes are, counted from the start of the file. */
 export interface Index {

@@ -1,9 +1,9 @@
 import { UnremovableMetadata } from '../../errors.ts'
+import type { Stripped } from '../types.ts'
 import { stripIndex } from './avif-index.ts'
 import { blank, type Edit, hold, keep, MAX_BLOCK, put } from './editor.ts'
 import { stripExif } from './exif.ts'
 import { intersect, type Metadata, merge, planOverwrites, type Range } from './ranges.ts'
-import type { Stripped } from './strip.ts'
 import { stripXmp } from './xmp.ts'
 
 /** Most boxes side by side in a file, of which the rest is removed. Real files have some ten. */

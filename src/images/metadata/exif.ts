@@ -1,5 +1,5 @@
 import { readOrientation } from '../exif.ts'
-import type { Stripped } from './strip.ts'
+import type { Stripped } from '../types.ts'
 import { stripThumbnail } from './thumbnail.ts'
 
 /**

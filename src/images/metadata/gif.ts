@@ -1,5 +1,5 @@
+import type { Stripped } from '../types.ts'
 import { dropUntil, type Edit, hold, keep, keepUntil, MAX_BLOCKS, put } from './editor.ts'
-import type { Stripped } from './strip.ts'
 
 /**
  * Removes metadata from a GIF (GIF89a section 17 and following): application extensions other than those of the animation and the colour

@@ -1,9 +1,9 @@
 import { readOrientation } from '../exif.ts'
+import type { Stripped } from '../types.ts'
 import { drop, dropUntil, type Edit, type Finder, hold, keep, keepUntil, put } from './editor.ts'
 import { stripExif } from './exif.ts'
 import { stripPhotoshop } from './iptc.ts'
 import { indexBytes, mayBeGainMap, readMultiPicture, writeMultiPicture } from './mpf.ts'
-import type { Stripped } from './strip.ts'
 import { stripThumbnail } from './thumbnail.ts'
 import { stripXmp } from './xmp.ts'
 

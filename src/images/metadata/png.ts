@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib'
 import { readOrientation } from '../exif.ts'
+import type { Stripped } from '../types.ts'
 import { drop, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
 import { stripExif } from './exif.ts'
-import type { Stripped } from './strip.ts'
 import { stripXmp } from './xmp.ts'
 
 /**

@@ -1,13 +1,10 @@
-import type { ImageType } from '../types.ts'
+import type { ImageType, Stripped } from '../types.ts'
 import { stripAvif } from './avif.ts'
 import type { Edit } from './editor.ts'
 import { stripGif } from './gif.ts'
 import { stripJpeg } from './jpeg.ts'
 import { stripPng } from './png.ts'
 import { stripWebp } from './webp.ts'
-
-/** What to remove: every position, or all metadata that the picture does not need. */
-export type Stripped = 'location' | 'all'
 
 /**
  * Returns the edit that removes metadata from an image. No pixels are decoded: compressed data stays bit for bit the same.

@@ -1,6 +1,6 @@
+import type { Stripped } from '../types.ts'
 import { blank, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
 import { stripExif } from './exif.ts'
-import type { Stripped } from './strip.ts'
 import { stripXmp } from './xmp.ts'
 
 /**

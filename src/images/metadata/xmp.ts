@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { Stripped } from './strip.ts'
+import type { Stripped } from '../types.ts'
 import { type Range, readTokens, type StartTag } from './xml.ts'
 
 /**

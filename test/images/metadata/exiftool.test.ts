@@ -1,8 +1,8 @@
 import sharp from 'sharp'
 import t from 'tap'
 import { EditRun } from '../../../src/images/metadata/editor.ts'
-import { type Stripped, stripMetadata } from '../../../src/images/metadata/strip.ts'
-import type { ImageType } from '../../../src/images/types.ts'
+import { stripMetadata } from '../../../src/images/metadata/strip.ts'
+import type { ImageType, Stripped } from '../../../src/images/types.ts'
 import { noExiftool, positionsIn, readTags, type Tags } from '../../support/exiftool.ts'
 import { KEPT, LATITUDE, makeSpecimens, PLACE, type Specimen } from './corpus.ts'
 

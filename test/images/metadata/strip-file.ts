@@ -1,7 +1,7 @@
 import sharp from 'sharp'
 import { EditRun } from '../../../src/images/metadata/editor.ts'
-import { type Stripped, stripMetadata } from '../../../src/images/metadata/strip.ts'
-import type { ImageType } from '../../../src/images/types.ts'
+import { stripMetadata } from '../../../src/images/metadata/strip.ts'
+import type { ImageType, Stripped } from '../../../src/images/types.ts'
 import { sample } from '../../support/extent.ts'
 
 export const BOTH: readonly Stripped[] = ['location', 'all']
