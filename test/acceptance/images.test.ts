@@ -1,4 +1,4 @@
-import { caseFile, withMetadata, withPixelsFirst } from '../images/field-files.ts'
+import { caseFile, withComments, withPixelsFirst } from '../images/field-files.ts'
 import { makeImage } from '../support/images.ts'
 import { type Answer, get, IMAGES, isError, listImages, post, remove, send, upload } from './client.ts'
 import { onEachStore } from './stores.ts'
@@ -58,7 +58,7 @@ const MIB = 1024 * 1024
 onEachStore(
   'an image whose size comes after 6 MiB of its file is stored and served with that size',
   async (t, server) => {
-    const turned = withMetadata(await makeImage({ type: 'jpg', orientation: 6 }), 6 * MIB)
+    const turned = withComments(await makeImage({ type: 'jpg', orientation: 6 }), 6 * MIB)
     const images = [turned, withPixelsFirst(6 * MIB, 64, 48), await makeImage({ type: 'png' })]
     const { image_paths: paths } = await upload(server, images)
     const sizes = [
@@ -92,7 +92,7 @@ onEachStore(
 onEachStore(
   'the limit of pixels counts wherever a size comes, and whatever the header says first',
   async (t, server) => {
-    const late = withMetadata(await makeImage({ type: 'jpg', width: 400, height: 300 }), 6 * MIB)
+    const late = withComments(await makeImage({ type: 'jpg', width: 400, height: 300 }), 6 * MIB)
     const nowhere = late.subarray(0, 6 * MIB)
     const before = await makeImage({ type: 'png' })
     for (const body of [late, withPixelsFirst(6 * MIB, 400, 300), caseFile('g-400-megapixels-behind-1x1.gif')]) {

@@ -256,12 +256,9 @@ export function withBrand(avif: Buffer, brand: string): Buffer {
   return copy
 }
 
-/** Makes a copy of a JPEG with this many bytes of metadata before its size. */
-export function withMetadata(jpeg: Buffer, bytes: number): Buffer {
-  const segment = Buffer.concat([
-    Buffer.from('ffe1ffff', 'hex'),
-    Buffer.alloc(65_533, 'http://ns.adobe.com/xmp/extension/\0'),
-  ])
+/** Makes a copy of a JPEG with this many bytes of comments, which uploads keep, before its size. */
+export function withComments(jpeg: Buffer, bytes: number): Buffer {
+  const segment = Buffer.concat([Buffer.from('fffeffff', 'hex'), Buffer.alloc(65_533, 'A comment. ')])
   return Buffer.concat([
     jpeg.subarray(0, 2),
     Buffer.alloc(segment.length * Math.ceil(bytes / segment.length), segment),
