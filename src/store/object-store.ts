@@ -143,12 +143,17 @@ export interface DeletedObjects {
   restore(objects: readonly DeletedObject[]): Promise<void>
   /** Removes for good what is kept of deleted objects below a prefix, which is empty or ends with "/". */
   purge(options: Pick<ListOptions, 'prefix' | 'signal'>): Promise<void>
-  /**
-   * Removes for good what has been kept for long enough, and yields the name of each. Only in stores that do not do this by themselves.
-   *
-   * @param options `now` is in milliseconds since 1970; with `dryRun` nothing is removed
-   */
-  expire?(options: { readonly now: number; readonly dryRun: boolean }): AsyncIterable<string>
+  /** Removes for good what has been kept for long enough, and yields the name of each. Only in stores that do not do this by themselves. */
+  expire?(options: ExpireOptions): AsyncIterable<string>
+}
+
+export interface ExpireOptions {
+  /** Milliseconds since 1970. */
+  readonly now: number
+  /** Yields the names, and removes nothing. */
+  readonly dryRun: boolean
+  /** Is told of a folder that can't be read or changed, and the error, a `StoreFailure`. The others are emptied. */
+  readonly onUnreadable: (folder: string, error: unknown) => void
 }
 
 export interface RemoveDebrisOptions {

@@ -145,8 +145,9 @@ export class SweepRun {
 
   /** Removes for good what the store has kept of deleted objects for long enough. */
   async expireDeleted(): Promise<void> {
-    const { signal, dryRun = false, onDebris } = this.#options
-    for await (const name of this.#store.deleted?.expire?.({ now: this.#times.now, dryRun }) ?? []) {
+    const { signal, dryRun = false, onDebris, onUnreadable = () => {} } = this.#options
+    const options = { now: this.#times.now, dryRun, onUnreadable }
+    for await (const name of this.#store.deleted?.expire?.(options) ?? []) {
       signal?.throwIfAborted()
       onDebris?.(name)
     }

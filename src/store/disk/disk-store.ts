@@ -145,14 +145,8 @@ export async function openDiskStore(
       await forEachConcurrent(folders, FOLDERS_AT_ONCE, async ([folder, inside]) => {
         try {
           await trash.take(`${relative(root, folder)}/`, inside, keep)
-          for (const key of inside) {
-            await unlinkIfThere(filePath(root, key))
-            await unlinkIfThere(sidecarPath(filePath(root, key)))
-          }
-          await syncFolder(folder)
-          if (folder !== root) await removeFolderIfEmpty(folder)
+          await remove(root, folder, inside)
         } catch (error) {
-          if (isMissing(error)) return
           failed.push(...inside)
           cause = error
         }
@@ -178,6 +172,21 @@ export async function openDiskStore(
     },
 
     async close() {},
+  }
+}
+
+/** Removes the objects of a folder, as far as they are there, and the folder if nothing else is in it. */
+async function remove(root: string, folder: string, keys: readonly string[]): Promise<void> {
+  for (const key of keys) {
+    await unlinkIfThere(filePath(root, key))
+    await unlinkIfThere(sidecarPath(filePath(root, key)))
+  }
+  try {
+    await syncFolder(folder)
+    if (folder !== root) await removeFolderIfEmpty(folder)
+  } catch (error) {
+    // Another deletion has removed the folder
+    if (!isMissing(error)) throw error
   }
 }
 

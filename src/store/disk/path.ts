@@ -19,7 +19,8 @@ export function isFolderOfKeys(folder: string): boolean {
   return folder.split('/').slice(0, -1).every(isSegment)
 }
 
-function isSegment(name: string): boolean {
+/** Returns whether a name can be between two "/" of a key. */
+export function isSegment(name: string): boolean {
   return name !== '' && !name.startsWith('.') && !/[\0\\]/.test(name) && Buffer.byteLength(name) <= NAME_BYTES
 }
 

@@ -1,9 +1,10 @@
 import { link, lstat, opendir, readdir, rename } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
-import { compareKeys, type DeletedObject, type DeletedObjects, type Keep } from '../object-store.ts'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { compareKeys, type DeletedObject, type DeletedObjects, type ExpireOptions, type Keep } from '../object-store.ts'
 import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
-import { filePath, sidecarPath } from './path.ts'
-import { errorCode, isMissing, storeError } from './store-error.ts'
+import { filePath, isFolderOfKeys, isSegment, sidecarPath } from './path.ts'
+import { errorCode, isMissing, isUnreadable, storeError } from './store-error.ts'
+import { isBelow } from './walk.ts'
 
 export const TRASH = '.trash'
 
@@ -13,11 +14,14 @@ const NAME = /^(\d{1,15})\.(.+)$/
 /** Errors of file systems without hard links, and of files of other users (link(2)). */
 const WITHOUT_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 
-/** An object is deleted for good if it can't be moved for one of these: nothing but a copy could keep it, or there is no room. */
-const NOT_KEPT = ['EXDEV', 'EMLINK', 'ENOSPC', 'EDQUOT']
+/**
+ * An object is deleted for good if it can't be moved for one of these: nothing but a copy could keep it, its name has no room for the
+ * time, or the disk has none for the name.
+ */
+const NOT_KEPT = ['EXDEV', 'EMLINK', 'ENAMETOOLONG', 'ENOSPC', 'EDQUOT']
 
-/** Between two calls another deletion may remove the folder that both use. */
-const ATTEMPTS = 5
+/** Between two calls another deletion, or whoever empties the trash, may remove the folder that both use. */
+const ATTEMPTS = 20
 
 /**
  * Keeps deleted objects as `.trash/<hour, UTC>/<folder of the key>/<milliseconds since 1970>.<name>`, with their sidecars beside them.
@@ -42,7 +46,8 @@ export class Trash implements DeletedObjects {
   isKept = async (): Promise<boolean> => this.#retention > 0
 
   /**
-   * Puts the objects of a folder into the trash too, as far as `keep` asks for it. The caller then removes them where they are.
+   * Puts the objects of a folder into the trash too, as far as `keep` asks for it. The caller then removes them where they are, and not
+   * if this rejects, whatever the error: they are still there.
    *
    * @param folder of all keys
    */
@@ -57,7 +62,8 @@ export class Trash implements DeletedObjects {
         const path = filePath(this.#root, key)
         if (await this.withRoom(() => move(path, join(target, `${now}.${basename(path)}`)))) isMoved = true
       }
-      if (isMoved) await syncFolder(resolve(target))
+      // Missing if the trash was emptied meanwhile
+      if (isMoved) await syncFolder(resolve(target)).catch(unlessMissing)
     } catch (error) {
       if (!NOT_KEPT.includes(errorCode(error) ?? '')) throw error
     }
@@ -68,9 +74,10 @@ export class Trash implements DeletedObjects {
     try {
       const hours = new Map<string, string[]>()
       for (const hour of await this.#hours()) {
+        if (!(await isBelow(this.#path, `${hour}/${prefix}`))) continue
         for await (const folder of foldersBelow(join(this.#path, hour), prefix)) {
           signal?.throwIfAborted()
-          hours.set(folder, [...(hours.get(folder) ?? []), hour])
+          if (isFolderOfKeys(folder)) hours.set(folder, [...(hours.get(folder) ?? []), hour])
         }
       }
       for (const folder of [...hours.keys()].sort(compareKeys)) {
@@ -111,7 +118,9 @@ export class Trash implements DeletedObjects {
   async purge({ prefix, signal }: Parameters<DeletedObjects['purge']>[0]): Promise<void> {
     try {
       for (const hour of await this.#hours()) {
-        for await (const _ of removeFiles(join(this.#path, hour, prefix), () => true)) signal?.throwIfAborted()
+        if (!(await isBelow(this.#path, `${hour}/${prefix}`))) continue
+        for await (const _ of removeFiles(join(this.#path, hour, prefix), { isWanted: () => true }))
+          signal?.throwIfAborted()
         await removeFolderIfEmpty(join(this.#path, hour))
       }
     } catch (error) {
@@ -119,14 +128,18 @@ export class Trash implements DeletedObjects {
     }
   }
 
-  async *expire({ now, dryRun }: { now: number; dryRun: boolean }): AsyncGenerator<string> {
+  async *expire({ now, dryRun, onUnreadable }: ExpireOptions): AsyncGenerator<string> {
     const before = now - this.#retention
-    const isExpired = (name: string) => (timeIn(name.replace(/^\./, '')) ?? 0) < before
+    const nameOf = (path: string) => relative(this.#root, path)
+    const options = {
+      dryRun,
+      isWanted: (name: string) => (timeIn(name.replace(/^\./, '')) ?? 0) < before,
+      onUnreadable: (path: string, error: unknown) => onUnreadable(`${nameOf(path)}/`, storeError(error)),
+    }
     try {
       for (const hour of await this.#hours()) {
         if (Date.parse(`${hour}:00:00Z`) >= before) return
-        for await (const path of removeFiles(join(this.#path, hour), isExpired, dryRun))
-          yield path.slice(this.#root.length + 1)
+        for await (const path of removeFiles(join(this.#path, hour), options)) yield nameOf(path)
       }
     } catch (error) {
       throw storeError(error)
@@ -155,9 +168,10 @@ export class Trash implements DeletedObjects {
 
   async #free(): Promise<boolean> {
     for (const hour of await this.#hours()) {
-      for await (const folder of foldersBelow(join(this.#path, hour), '')) {
+      for await (const folder of foldersBelow(join(this.#path, hour), '', leave)) {
         let isFreed = false
-        for await (const _ of removeFiles(join(this.#path, hour, folder), () => true)) isFreed = true
+        const options = { isWanted: () => true, onUnreadable: leave }
+        for await (const _ of removeFiles(join(this.#path, hour, folder), options)) isFreed = true
         if (isFreed) return true
       }
     }
@@ -170,9 +184,12 @@ export class Trash implements DeletedObjects {
     return false
   }
 
-  /** Returns the folders of the hours, the oldest first. */
+  /** Returns the folders of the hours, the oldest first. Symbolic links lead to what is not ours. */
   async #hours(): Promise<string[]> {
-    return (await namesIn(this.#path)).filter((name) => HOUR.test(name)).sort()
+    const hours: string[] = []
+    for await (const entry of entriesOf(this.#path))
+      if (HOUR.test(entry.name) && entry.isDirectory()) hours.push(entry.name)
+    return hours.sort()
   }
 
   /** @param hours that have something of the folder */
@@ -182,8 +199,9 @@ export class Trash implements DeletedObjects {
       for (const file of await namesIn(join(this.#path, hour, folder))) {
         const name = NAME.exec(file)?.[2]
         const handle = `${hour}/${folder}${file}`
-        const stat = name === undefined ? undefined : await lstat(join(this.#path, handle)).catch(unlessMissing)
-        if (name === undefined || !stat?.isFile()) continue
+        if (name === undefined || !isSegment(name)) continue
+        const stat = await lstat(join(this.#path, handle)).catch(unlessMissing)
+        if (!stat?.isFile()) continue
         const deletion = { time: timeIn(file) ?? 0, handle, size: stat.size, inode: stat.ino }
         found.set(name, [...(found.get(name) ?? []), deletion])
       }
@@ -225,13 +243,13 @@ async function move(from: string, to: string): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
     try {
       if (!(await lstat(from)).isFile()) return false
+      if (attempt > 1) await createFolder(dirname(to))
       if (await exists(sidecarPath(from))) await linkOrRename(sidecarPath(from), sidecarPath(to))
       await linkOrRename(from, to)
       return true
     } catch (error) {
       if (!isMissing(error) || attempt === ATTEMPTS) throw error
       if (!(await exists(from))) return false
-      await createFolder(dirname(to))
     }
   }
 }
@@ -246,29 +264,48 @@ async function linkOrRename(from: string, to: string): Promise<void> {
   }
 }
 
+type OnUnreadable = (path: string, error: unknown) => void
+
+/** Leaves alone a folder that can't be read or changed. */
+const leave: OnUnreadable = () => {}
+
+interface RemoveOptions {
+  readonly isWanted: (name: string) => boolean
+  readonly dryRun?: boolean
+  /** Is told of a folder that can't be read or changed. Without it, such a folder is an error. */
+  readonly onUnreadable?: OnUnreadable
+}
+
 /** Removes the files of a folder and those below it, and the folders that are empty then. Yields each path. */
-async function* removeFiles(
-  folder: string,
-  isWanted: (name: string) => boolean,
-  dryRun = false,
-): AsyncGenerator<string> {
-  for await (const entry of entriesOf(folder)) {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) yield* removeFiles(path, isWanted, dryRun)
-    else if (isWanted(entry.name)) {
-      if (!dryRun) await unlinkIfThere(path)
-      yield path
+async function* removeFiles(folder: string, options: RemoveOptions): AsyncGenerator<string> {
+  const { isWanted, dryRun = false, onUnreadable } = options
+  try {
+    for await (const entry of entriesOf(folder)) {
+      const path = join(folder, entry.name)
+      if (entry.isDirectory()) yield* removeFiles(path, options)
+      else if (isWanted(entry.name)) {
+        if (!dryRun) await unlinkIfThere(path)
+        yield path
+      }
     }
+    if (!dryRun) await removeFolderIfEmpty(folder)
+  } catch (error) {
+    if (!onUnreadable || !isUnreadable(error)) throw error
+    onUnreadable(folder, error)
   }
-  if (!dryRun) await removeFolderIfEmpty(folder)
 }
 
 /** Yields the folders below a prefix that have files in them, each without `base` and with "/" at its end. */
-async function* foldersBelow(base: string, prefix: string): AsyncGenerator<string> {
+async function* foldersBelow(base: string, prefix: string, onUnreadable?: OnUnreadable): AsyncGenerator<string> {
   let hasFiles = false
-  for await (const entry of entriesOf(join(base, prefix))) {
-    if (entry.isDirectory()) yield* foldersBelow(base, `${prefix}${entry.name}/`)
-    else hasFiles = true
+  try {
+    for await (const entry of entriesOf(join(base, prefix))) {
+      if (entry.isDirectory()) yield* foldersBelow(base, `${prefix}${entry.name}/`, onUnreadable)
+      else hasFiles = true
+    }
+  } catch (error) {
+    if (!onUnreadable || !isUnreadable(error)) throw error
+    onUnreadable(join(base, prefix), error)
   }
   if (hasFiles) yield prefix
 }

@@ -65,7 +65,7 @@ async function findStart(root: string, prefix: string): Promise<string | undefin
 }
 
 /** Returns whether a folder is there, without a symbolic link in its path. */
-async function isBelow(root: string, folder: string): Promise<boolean> {
+export async function isBelow(root: string, folder: string): Promise<boolean> {
   try {
     let path = root
     for (const name of folder.split('/').slice(0, -1)) {

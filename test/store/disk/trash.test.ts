@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
-import { StoreFull } from '../../../src/errors.ts'
+import { DeleteFailure, StoreFull } from '../../../src/errors.ts'
 import { openDiskStore } from '../../../src/store/disk/disk-store.ts'
 import { Trash } from '../../../src/store/disk/trash.ts'
 import type { DeletedObject, ObjectStore } from '../../../src/store/object-store.ts'
@@ -124,4 +124,80 @@ t.test('the rest of what is in the trash is kept, and anything else is not', asy
     (await deletedIn(store)).map(({ key }) => key),
     ['a/1.jpg', 'a/2.jpg'],
   )
+})
+
+t.test('a deletion says that it failed, and not that it succeeded, where there can be no trash', async (t) => {
+  const hour = new Date().toISOString().slice(0, 13)
+  const spoilers: Readonly<Record<string, (root: string) => Promise<unknown>>> = {
+    'a file in the place of the trash': (root) => writeFile(join(root, '.trash'), ''),
+    'a link to a folder that is gone': (root) => symlink(join(root, 'gone'), join(root, '.trash')),
+    'a file in the place of the folder': async (root) => {
+      // The hour may end meanwhile
+      for (const name of [hour, new Date(Date.now() + HOUR).toISOString().slice(0, 13)]) {
+        await mkdir(join(root, '.trash', name), { recursive: true })
+        await writeFile(join(root, '.trash', name, 'a'), '')
+      }
+    },
+  }
+  for (const [what, spoil] of Object.entries(spoilers)) {
+    const root = await makeFolder(t)
+    const store = await openDiskStore(root, [], HOUR)
+    await putBytes(store, 'a/1.jpg')
+    await spoil(root)
+    await t.rejects(store.delete(['a/1.jpg'], 'all'), DeleteFailure, what)
+    t.same(await listKeys(store), ['a/1.jpg'])
+    await store.delete(['a/1.jpg'], 'none')
+    t.same(await listKeys(store), [], 'for good it works')
+  }
+})
+
+t.test('while the trash is emptied, deletions succeed, and the objects are gone', async (t) => {
+  const store = await openDiskStore(await makeFolder(t), [], HOUR)
+  let isDone = false
+  const emptying = (async () => {
+    for (; !isDone; await new Promise((resolve) => setTimeout(resolve, 2))) await store.deleted?.purge({ prefix: '' })
+  })()
+  for (let n = 0; n < 100; n++) {
+    const keys = [`a/${n}.jpg`, `a/${n}.png`]
+    for (const key of keys) await putBytes(store, key)
+    await store.delete(keys, 'all')
+    const left = await listKeys(store)
+    if (left.length > 0) t.same(left, [], `of deletion ${n}`)
+  }
+  isDone = true
+  await emptying
+  t.same(await listKeys(store), [])
+})
+
+t.test('an object whose name has no room for a time is deleted all the same', async (t) => {
+  const store = await openDiskStore(await makeFolder(t), [], HOUR)
+  await putBytes(store, `a/${'x'.repeat(249)}`)
+  await store.delete([`a/${'x'.repeat(249)}`], 'all')
+  t.same(await listKeys(store), [])
+})
+
+t.test('names in the trash that are not ours, and symbolic links, are passed over', async (t) => {
+  const root = await makeFolder(t)
+  const store = await openDiskStore(root, [], HOUR)
+  await putBytes(store, 'a/1.jpg')
+  await store.delete(['a/1.jpg'], 'all')
+  const [hour = ''] = await readdir(join(root, '.trash'))
+  for (const folder of ['a', 'b/.AppleDouble']) {
+    await mkdir(join(root, '.trash', hour, folder), { recursive: true })
+    for (const name of ['1..hidden', '1.a\\b', 'notes.txt'])
+      await writeFile(join(root, '.trash', hour, folder, name), '')
+  }
+  const elsewhere = await makeFolder(t)
+  await writeFile(join(elsewhere, '1.mine'), '')
+  await symlink(elsewhere, join(root, '.trash', '2020-01-01T00'))
+  await symlink(elsewhere, join(root, '.trash', hour, 'linked'))
+  t.same(
+    (await deletedIn(store)).map(({ key }) => key),
+    ['a/1.jpg'],
+  )
+  const options = { now: Date.now() + 3 * HOUR, dryRun: false, onUnreadable: (folder: string) => void t.fail(folder) }
+  for await (const name of store.deleted?.expire?.(options) ?? []) t.match(name, `.trash/${hour}/`)
+  t.same(await deletedIn(store), [])
+  for (const prefix of ['linked/', '']) await store.deleted?.purge({ prefix })
+  t.same(await readdir(elsewhere), ['1.mine'])
 })

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
@@ -25,7 +25,7 @@ const NOBODY = 65_534
 const FOLDERS = ['stories/', 'idempotency/', 'variants/']
 
 /** A store in which this process is bound by permissions, as a server that does not run as root. */
-async function openAsNobody(t: Test) {
+async function openAsNobody(t: Test, retention = 0) {
   const root = await makeFolder(t)
   const close = (folder: string) => chmod(join(root, folder), 0)
   const open = (folder: string) => chmod(join(root, folder), 0o750)
@@ -35,7 +35,7 @@ async function openAsNobody(t: Test) {
     t.teardown(() => process.seteuid?.(0))
     process.seteuid?.(NOBODY)
   }
-  return { root, store: await openDiskStore(root, FOLDERS), close, open }
+  return { root, store: await openDiskStore(root, FOLDERS, retention), close, open }
 }
 
 async function idsOf(list: AsyncIterable<({ readonly id: string } | string)[]>): Promise<string[]> {
@@ -165,3 +165,29 @@ t.test('a store whose own folders can not be used is not ready', async (t) => {
     await store.ready()
   }
 })
+
+t.test(
+  'a folder of the trash that can not be read is left alone: a sweep removes what expired in the others',
+  async (t) => {
+    const { root, store, close } = await openAsNobody(t, HOUR)
+    const ids = [v7(), v7()].sort()
+    for (const id of ids) {
+      await putStory(store, id, ['1.jpg'])
+      await removeStory(storyStore(store, HOUR), id)
+    }
+    const [hour = ''] = await readdir(join(root, '.trash'))
+    const folder = `.trash/${hour}/stories/${ids[0]}/`
+    await close(folder)
+    const unreadable: string[] = []
+    const sweeper = lateSweeper(store)
+    await sweeper.sweep({
+      onUnreadable(name, error) {
+        unreadable.push(name)
+        t.ok(error instanceof StoreFailure)
+      },
+    })
+    t.same(unreadable, [folder])
+    t.ok(sweeper.watermark)
+    t.same(await readdir(join(root, `.trash/${hour}/stories`)), [ids[0]])
+  },
+)
