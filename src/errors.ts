@@ -306,6 +306,19 @@ export const RestoreInterrupted = defineError(
   () => 'The story is being deleted, or its deletion was interrupted in the last five minutes; try again later',
   60,
 )
+export const VersionsHidden = defineError(
+  'VersionsHidden',
+  500,
+  () =>
+    'It is deleted, but perhaps not for good: the credentials may not list versions (s3:ListBucketVersions), which the bucket may keep',
+)
+export const RestoreUnderWay = defineError(
+  'RestoreUnderWay',
+  503,
+  () =>
+    'Something was being restored at the same time, or in the last five minutes; run this again later to delete all of it',
+  300,
+)
 export const ImageNotFound = defineError('ImageNotFound', 404, (path: string) => `There is no image ${quoted(path)}`)
 export const PreconditionFailed = defineError(
   'PreconditionFailed',

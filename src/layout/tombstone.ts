@@ -14,9 +14,10 @@ export const TOMBSTONES = `${STORIES}-deleting/`
  *
  * - `deletion`: that of a story, or of all
  * - `debris`: the removal of what an interrupted upload or deletion has left
+ * - `purge`: a deletion for good, of a story or of all, until nothing is kept of it either
  * - `restore`: the restoring of a deleted story, which goes through the same states as its deletion, backwards
  */
-export type TombstoneKind = 'deletion' | 'debris' | 'restore'
+export type TombstoneKind = 'deletion' | 'debris' | 'purge' | 'restore'
 
 /** Returns the key of a new tombstone of a story, or of "all". Servers of earlier versions take every kind for a deletion. */
 export function tombstoneKey(id: string, kind: TombstoneKind): string {
@@ -26,5 +27,5 @@ export function tombstoneKey(id: string, kind: TombstoneKind): string {
 /** Returns the kind of a tombstone by its key. */
 export function tombstoneKind(key: string): TombstoneKind {
   const kind = key.split('.')[2]
-  return kind === 'debris' || kind === 'restore' ? kind : 'deletion'
+  return kind === 'debris' || kind === 'purge' || kind === 'restore' ? kind : 'deletion'
 }

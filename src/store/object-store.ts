@@ -141,7 +141,10 @@ export interface DeletedObjects {
    * failure some of them may be. One that is restored already is fine, and so is one that the store no longer has.
    */
   restore(objects: readonly DeletedObject[]): Promise<void>
-  /** Removes for good what is kept of deleted objects below a prefix, which is empty or ends with "/". */
+  /**
+   * Removes for good what is kept of deleted objects below a prefix, which is empty or ends with "/". Rejects with `VersionsHidden` if the
+   * store may keep some that this server may not see.
+   */
   purge(options: Pick<ListOptions, 'prefix' | 'signal'>): Promise<void>
   /** Removes for good what has been kept for long enough, and yields the name of each. Only in stores that do not do this by themselves. */
   expire?(options: ExpireOptions): AsyncIterable<string>

@@ -1,4 +1,4 @@
-import { StoryNotFound } from '../errors.ts'
+import { RestoreUnderWay, StoryNotFound } from '../errors.ts'
 import { forEachConcurrent } from '../io/for-each-concurrent.ts'
 import { stopwatch } from '../io/stopwatch.ts'
 import { isOwnId, isStoryId, ownIdTime, STORIES, STORY_SPACE, type StoryKeys, storyPrefix } from '../layout/story.ts'
@@ -9,8 +9,8 @@ import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { debrisOf, removeDebris } from './debris.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { Removal } from './removal.ts'
-import { endedBefore, type StoryStore } from './story-store.ts'
-import { putTombstone, readTombstones, TOMBSTONE_MS } from './tombstone.ts'
+import { CLOCK_MARGIN_MS, endedBefore, type StoryStore } from './story-store.ts'
+import { putTombstone, readTombstones, TOMBSTONE_MS, type Tombstone } from './tombstone.ts'
 
 /** Batches that are deleted at once, while the list goes on. */
 const BATCHES_AT_ONCE = 16
@@ -33,8 +33,7 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
   if (!isStoryId(id)) throw new StoryNotFound(id)
   const needsTombstone = mayBeBelowWatermark(store, id) || (await mayRestore(store))
   const [found, earlier] = await Promise.all([keysOfStory(store, id), needsTombstone ? readTombstones(store, id) : []])
-  // A restore may still run
-  const tombstones = earlier.filter(({ kind }) => kind !== 'restore').map(({ key }) => key)
+  const tombstones = earlier.filter(isOfRemoval).map(({ key }) => key)
   const bury = async () => {
     const tombstone = await tryToBury(store, id)
     if (tombstone !== undefined) tombstones.push(tombstone)
@@ -67,19 +66,43 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
 /**
  * Deletes stories for good, what is kept of deleted ones included, with everything else that the store keeps below their keys.
  *
+ * A restore that runs at the same time could bring a story back after it was looked for. So both sides first write and then read, as in
+ * debris.ts: this puts a tombstone before it begins, and looks for those of restores at its end; a restore puts one, and looks for this
+ * one before it begins. Whichever comes second sees the other, and gives way.
+ *
  * @param id of a story; without it, every story
  * @throws {StoryNotFound} if the store has no story of this id, not even a deleted one
+ * @throws {RestoreUnderWay} if something of a story may be restored at the same time; the rest is deleted
  */
 export async function purgeStories(store: StoryStore, id?: string): Promise<void> {
-  if (id === undefined) await removeAllStories(store, 'none')
-  else if (!isStoryId(id)) throw new StoryNotFound(id)
-  else {
-    await removeStory(store, id, 'none').catch(async (error) => {
-      if (!(error instanceof StoryNotFound) || !(await isKeptFrom(store, storyPrefix(id)))) throw error
-    })
+  if (id !== undefined && !isStoryId(id)) throw new StoryNotFound(id)
+  const isKept = await mayRestore(store)
+  // On a full store, on which there is no room for it, a restore has none for its own
+  const tombstone = isKept ? await putTombstone(store, id ?? 'all', 'purge') : undefined
+  try {
+    if (id === undefined) await removeAllStories(store, 'none')
+    else {
+      await removeStory(store, id, 'none').catch(async (error) => {
+        if (!(error instanceof StoryNotFound) || !(await isKeptFrom(store, storyPrefix(id)))) throw error
+      })
+    }
+    const prefixes = id === undefined ? [STORIES, VARIANTS] : [storyPrefix(id), variantsPrefix(id)]
+    for (const prefix of prefixes) await store.deleted?.purge({ prefix })
+    if (isKept && (await isAnyRestored(store, id))) throw new RestoreUnderWay()
+  } finally {
+    if (tombstone !== undefined) await store.delete([tombstone])
   }
-  const prefixes = id === undefined ? [STORIES, VARIANTS] : [storyPrefix(id), variantsPrefix(id)]
-  for (const prefix of prefixes) await store.deleted?.purge({ prefix })
+}
+
+/** Returns whether a tombstone goes with what it is about. A restore or purge may still run, and removes its own. */
+function isOfRemoval({ kind }: Tombstone): boolean {
+  return kind !== 'restore' && kind !== 'purge'
+}
+
+/** Returns whether a restore of a story, or of any, may run. */
+async function isAnyRestored(store: StoryStore, id?: string): Promise<boolean> {
+  const lately = Date.now() - CLOCK_MARGIN_MS
+  return (await readTombstones(store, id)).some(({ kind, time }) => kind === 'restore' && time >= lately)
 }
 
 async function isKeptFrom({ deleted }: StoryStore, prefix: string): Promise<boolean> {
@@ -168,8 +191,7 @@ export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): P
   // What is left may be that of an earlier deletion: as long as there is a tombstone, no list of ids has it
   if (waiting.size > 0) return
   const done = (await Promise.all(own)).filter((key) => key !== undefined)
-  await forEachConcurrent(earlier, STORIES_AT_ONCE, async ({ key, id, kind }) => {
-    if (kind === 'restore') return
+  await forEachConcurrent(earlier.filter(isOfRemoval), STORIES_AT_ONCE, async ({ key, id }) => {
     if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
   })
   await store.delete(done)

@@ -24,8 +24,8 @@ export interface DeletedStory {
  * imported one, which has no record. A story that is there is a success. A repetition finishes what an earlier call left.
  *
  * Going through states in which the id has keys and is not a story, it puts a tombstone as a deletion does: servers look such an id up,
- * and sweeps leave it alone. At the end it looks for tombstones of others, and gives way: a deletion or sweep that has put one may have
- * looked before, and be about to remove the images. Both sides first write and then read, as in debris.ts.
+ * and sweeps leave it alone. Before it begins and at the end it looks for tombstones of others, and gives way: a deletion or sweep that
+ * has put one may have looked before, and be about to remove the images. Both sides first write and then read, as in debris.ts.
  *
  * @throws {StoryNotFound} for what is not an id
  * @throws {StoryNotKept} if there is no such story, and not every part of a deleted one
@@ -38,9 +38,12 @@ export async function restoreStory(store: StoryStore, id: string): Promise<void>
   if (earlier.length === 0 && (await lookUp(store, id))) return
   let parts = await partsOf(store, id)
   if (!parts) throw await whyNot(store, id)
-  if (await isBeingRemoved(store, id)) throw new RestoreInterrupted()
   const own = await putTombstone(store, id, 'restore')
   if (own === undefined) throw new StoreFull()
+  if (await isBeingRemoved(store, id)) {
+    await store.delete([own])
+    throw new RestoreInterrupted()
+  }
   for (let round = 1; parts && round <= TRIES; round++) {
     await store.deleted?.restore(parts.images)
     await store.deleted?.restore(parts.records)
@@ -151,12 +154,12 @@ async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGene
 
 /**
  * Returns whether a deletion or sweep may be about to remove what is there of a story. An older tombstone is that of an interrupted one,
- * since nobody removes anything so long after it has put one.
+ * since nobody removes anything so long after it has put one; except a purge, which can take long, and need not be undone.
  */
 async function isBeingRemoved(store: StoryStore, id: string): Promise<boolean> {
   const lately = Date.now() - CLOCK_MARGIN_MS
   const tombstones = [...(await readTombstones(store, id)), ...(await readTombstones(store, 'all'))]
-  return tombstones.some(({ kind, time }) => kind !== 'restore' && time >= lately)
+  return tombstones.some(({ kind, time }) => kind === 'purge' || (kind !== 'restore' && time >= lately))
 }
 
 /** Deletes the record again. The tombstone stays, so what is left is that of an interrupted deletion. */

@@ -1,10 +1,11 @@
 import type { Test } from 'tap'
 import { v7 } from 'uuid'
-import { RestoreInterrupted } from '../../src/errors.ts'
+import { RestoreInterrupted, RestoreUnderWay, StoryNotFound, StoryNotKept } from '../../src/errors.ts'
+import { TOMBSTONES } from '../../src/layout/tombstone.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { keysOfStory, listStories } from '../../src/stories/list.ts'
-import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
-import { restoreStory } from '../../src/stories/restore.ts'
+import { purgeStories, removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { deletedStories, restoreStory } from '../../src/stories/restore.ts'
 import { listStoryIds } from '../../src/stories/story-ids.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
@@ -137,3 +138,34 @@ byOwnClock(
     }
   },
 )
+
+for (const isAll of [false, true]) {
+  byOwnClock(
+    `a deletion ${isAll ? 'of all ' : ''}for good that succeeds beside a restore leaves nothing`,
+    async (t) => {
+      const seen = { purged: 0, refused: 0 }
+      await inEveryOrder(async (order) => {
+        const { store, id } = await stage()
+        await removeStory(storyStore(store, HOUR), id)
+        order.hold()
+        const stories = storyStore(order.storeOf(store, 1), HOUR)
+        const purge = purgeStories(stories, isAll ? undefined : id).catch((error: Error) => error)
+        const restore = restoreStory(storyStore(order.storeOf(store, 0), HOUR), id).catch((error: Error) => error)
+        await order.play()
+        if (order.isRedundant) return
+        const [purged, restored] = await Promise.all([purge, restore])
+        seen[purged ? 'refused' : 'purged'] += 1
+        // A restore that came too late leaves its tombstone
+        const left = (await listKeys(store)).filter((key) => !key.startsWith(TOMBSTONES))
+        for await (const story of deletedStories(store)) left.push(story.id)
+        if (!purged && left.length > 0) t.same(left, [], `after ${order.steps.join(', ')}`)
+        for (const error of [purged, restored]) {
+          if (!error || error instanceof RestoreInterrupted || error instanceof RestoreUnderWay) continue
+          if (!(error instanceof StoryNotKept || error instanceof StoryNotFound))
+            t.fail(`${error} after ${order.steps}`)
+        }
+      })
+      t.ok(seen.purged > 0 && seen.refused > 0, JSON.stringify(seen))
+    },
+  )
+}

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
-import { DeletedNotKept, RestoreInterrupted, StoryNotFound, StoryNotKept } from '../../src/errors.ts'
+import { DeletedNotKept, RestoreInterrupted, StoryNotFound, StoryNotKept, VersionsHidden } from '../../src/errors.ts'
 import { TOMBSTONES } from '../../src/layout/tombstone.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
@@ -254,6 +254,23 @@ t.test('a store that keeps nothing says so', async (t) => {
     await removeStory(stories, id)
     await t.rejects(restoreStory(stories, id), DeletedNotKept)
     t.same(await deletedIn(store), [])
+  }
+})
+
+t.test('a deletion for good says whether versions may be left', async (t) => {
+  for (const [fault, error] of [
+    [{ status: 501, code: 'NotImplemented' }, undefined],
+    ['access-denied', VersionsHidden],
+  ] as const) {
+    const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+    const store = await openOnStandIn(t, standIn)
+    const id = oldId()
+    await putStory(store, id, ['1.jpg'])
+    standIn.fail({ operation: 'ListObjectVersions' }, fault)
+    const purged = purgeStories(storyStore(store, HOUR), id)
+    if (error) await t.rejects(purged, error)
+    else await t.resolves(purged)
+    t.same(await listKeys(store), [])
   }
 })
 

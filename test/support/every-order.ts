@@ -171,6 +171,12 @@ export class Order {
             const writes = objects.map(({ key }) => key)
             return step({ name: `restore ${writes.join(' ')}`, writes }, () => deleted.restore(objects))
           },
+          purge: async (options) => {
+            const writes: string[] = []
+            for await (const page of store.list(options)) writes.push(...page.map(({ key }) => key))
+            for await (const page of deleted.list(options)) writes.push(...page.map(({ key }) => key))
+            return step({ name: `purge ${options.prefix}`, writes }, () => deleted.purge(options))
+          },
         } satisfies ObjectStore['deleted'],
       }),
       put: async (key, body, options) => {

@@ -5,7 +5,7 @@ import {
   ListObjectVersionsCommand,
   type ObjectVersion,
 } from '@aws-sdk/client-s3'
-import { DeletedNotKept } from '../../errors.ts'
+import { DeletedNotKept, VersionsHidden } from '../../errors.ts'
 import { compareKeys, type DeletedObject, type DeletedObjects, type ListOptions } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { openDeleteTargets, type Target } from './delete.ts'
@@ -93,13 +93,19 @@ export function openVersions(bucket: S3Bucket, now: () => number = () => perform
         bytes = []
         markers = []
       }
-      for await (const found of versionsByKey(bucket, options)) {
-        const targetOf = ({ id: versionId }: Version) => ({ key: found.key, versionId })
-        bytes.push(...found.versions.filter(({ isLatest }) => !isLatest).map(targetOf))
-        markers.push(...found.markers.map(targetOf))
-        if (bytes.length + markers.length >= KEYS_AT_ONCE) await flush()
+      try {
+        for await (const found of versionsByKey(bucket, options)) {
+          const targetOf = ({ id: versionId }: Version) => ({ key: found.key, versionId })
+          bytes.push(...found.versions.filter(({ isLatest }) => !isLatest).map(targetOf))
+          markers.push(...found.markers.map(targetOf))
+          if (bytes.length + markers.length >= KEYS_AT_ONCE) await flush()
+        }
+        await flush()
+      } catch (error) {
+        if (!(error instanceof DeletedNotKept)) throw error
+        // A store without the call has no versions; one that refuses it may have some
+        if (!isNotImplemented(error.cause)) throw new VersionsHidden({ cause: error.cause })
       }
-      await flush()
     },
   }
 }
