@@ -1,5 +1,6 @@
 import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
+import { hasCoordinates } from './coordinates.ts'
 import { stripThumbnail } from './thumbnail.ts'
 
 /**
@@ -29,6 +30,7 @@ interface Range {
 
 interface Entry {
   readonly tag: number
+  readonly type: number
   /** The twelve bytes of the entry. */
   readonly bytes: Buffer
   /** Where the value is, if it does not fit into the entry. Not necessarily inside the data. */
@@ -90,6 +92,16 @@ function stripLocation(tiff: Buffer): boolean {
   if (!second) first.next = 0
   for (const directory of kept) if (directory !== first) directory.next = 0
 
+  let inspected = 0
+  /** Texts in the same bytes as others are not read once they are together longer than the data, which would take long. */
+  const isHarmless = ({ start, end }: Range) => {
+    inspected += end - start
+    if (inspected > tiff.length) return false
+    // Without the name of the character set that begins a comment, and the zeros of UTF-16
+    const text = tiff.toString('latin1', start, end).replace(/^[A-Z]{3,7}\0/, '')
+    return !hasCoordinates(text.replaceAll('\0', ''))
+  }
+
   const values: Range[] = []
   const thumbnails: Range[] = []
   for (const directory of kept) {
@@ -98,7 +110,9 @@ function stripLocation(tiff: Buffer): boolean {
       if (thumbnail && !collides(thumbnail)) thumbnails.push(thumbnail)
       else directory.entries = directory.entries.filter(({ tag }) => !pair.includes(tag))
     }
-    directory.entries = directory.entries.filter(({ value }) => !value || !collides(value))
+    directory.entries = directory.entries.filter(
+      (entry) => !entry.value || (!collides(entry.value) && (!isText(entry) || isHarmless(entry.value))),
+    )
     for (const { value } of directory.entries) if (value) values.push(value)
   }
 
@@ -133,6 +147,7 @@ function readEntry(tiff: Buffer, view: DataView, little: boolean, at: number): E
   const isLong = type === 4 || type === 13
   return {
     tag: view.getUint16(at, little),
+    type,
     bytes,
     value: length > 4 ? { start, end: start + length } : undefined,
     number: count !== 1 ? undefined : isLong ? start : type === 3 ? view.getUint16(at + 8, little) : undefined,
@@ -197,6 +212,11 @@ function zeroInside(bytes: Buffer, ranges: Range[]): void {
     if (end > done) bytes.fill(0, Math.max(start, done), end)
     done = Math.max(done, end)
   }
+}
+
+/** ASCII and UTF-8, the user's comment, and Windows' texts. */
+function isText({ tag, type }: Entry): boolean {
+  return type === 2 || type === 129 || tag === 0x9286 || (tag >= 0x9c9b && tag <= 0x9c9f)
 }
 
 const GPS = 0x8825

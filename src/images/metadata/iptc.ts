@@ -1,5 +1,5 @@
+import { hasCoordinates } from './coordinates.ts'
 import { stripThumbnail } from './thumbnail.ts'
-import { GEO_KEYWORD } from './xmp.ts'
 
 /**
  * Removes positions from Photoshop's image resources (Adobe Photoshop File Formats, "Image Resource Blocks"). Keeps the resolution, the
@@ -45,7 +45,7 @@ function writeResource(id: number, content: Buffer): Buffer {
 }
 
 /**
- * Removes the places from IPTC datasets (IPTC-NAA IIM 4.2, chapters 1, 5 and 6). Of the other ones keeps what IIM defines, except previews.
+ * Removes the places, and texts with coordinates, from IPTC datasets (IPTC-NAA IIM 4.2, chapters 1, 5 and 6). Of the other ones keeps what IIM defines, except previews.
  * Returns no bytes if the datasets cannot be parsed.
  */
 export function stripIptc(datasets: Buffer): Buffer {
@@ -59,8 +59,8 @@ export function stripIptc(datasets: Buffer): Buffer {
     // The length of an extended dataset (section 1.5.c), of 32 KiB or more, has a length of its own
     if (length >= 0x8000 || end > datasets.length) return NOTHING
     const isOfPhoto = record === 2 && number <= 187 && !PLACES.has(number)
-    const isGeoKeyword = number === 25 && GEO_KEYWORD.test(datasets.toString('latin1', at + 5, end))
-    if (record === 1 || (isOfPhoto && !isGeoKeyword)) kept.push(datasets.subarray(at, end))
+    if (record === 1 || (isOfPhoto && !hasCoordinates(datasets.toString('latin1', at + 5, end))))
+      kept.push(datasets.subarray(at, end))
     at = end
   }
   // Some writers pad with zeros

@@ -1,5 +1,6 @@
 import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
+import { hasCoordinates } from './coordinates.ts'
 import { drop, dropUntil, type Edit, type Finder, hold, keep, keepUntil, put } from './editor.ts'
 import { stripExif } from './exif.ts'
 import { stripPhotoshop } from './iptc.ts'
@@ -11,7 +12,7 @@ import { stripXmp } from './xmp.ts'
  * Removes metadata from a JPEG (ITU-T T.81, annex B). Holds one segment at a time, at most 64 KiB.
  *
  * Keeps what is a part of the picture: tables, frames, scans, JFIF, Adobe's colour transform and the ICC profile. `location` also keeps
- * comments and, without positions, Exif, XMP and Photoshop's resources; `all` keeps the orientation of these. Only the first Exif and XMP
+ * comments without coordinates and, without positions, Exif, XMP and Photoshop's resources; `all` keeps the orientation of these. Only the first Exif and XMP
  * segment of an image are kept, and none after the start of its first scan. Every other application segment is removed, since it cannot
  * be inspected. So is extended XMP: each of its segments is a part of a packet of any length.
  *
@@ -78,7 +79,7 @@ class JpegStripper {
       const bytes = Math.max(0, length.readUInt16BE() - 2)
       isInScan = marker === SOS
       image.hasScan ||= isInScan
-      if (isOfPicture(marker) || (marker === COM && this.#what === 'location' && !image.hasScan)) {
+      if (isOfPicture(marker)) {
         yield* this.#put(segmentStart(isStarted, marker, length.readUInt16BE()))
         // A header of a scan has no byte pair of a marker, unless the file is cut off in it and another one follows
         if (!isInScan) yield* this.#keep(bytes)
@@ -123,6 +124,7 @@ class JpegStripper {
   /** Returns what is left of the content of a segment, at most as long; undefined if nothing is. */
   #stripSegment(marker: number, content: Buffer, image: Progress): Buffer | undefined {
     const isLocation = this.#what === 'location'
+    if (marker === COM) return isLocation && !hasCoordinates(content.toString('latin1')) ? content : undefined
     if (marker === APP0) return stripJfif(content, isLocation)
     if (marker === APP14)
       return startsWith(content, ADOBE) && content.length >= 12 ? content.subarray(0, 12) : undefined
@@ -214,8 +216,8 @@ const APP13 = 0xed
 const APP14 = 0xee
 const COM = 0xfe
 
-/** Application segments of which some are kept. */
-const INSPECTED: ReadonlySet<number> = new Set([APP0, APP1, APP2, APP13, APP14])
+/** Comments and application segments, of which some are kept. */
+const INSPECTED: ReadonlySet<number> = new Set([COM, APP0, APP1, APP2, APP13, APP14])
 
 /** APP15, which no reader looks into. */
 const FILLER = 0xef

@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
+import { hasCoordinates } from './coordinates.ts'
 import { drop, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
 import { stripExif } from './exif.ts'
 import { stripXmp } from './xmp.ts'
@@ -77,7 +78,7 @@ const XMP = 'XML:com.adobe.xmp'
 const KEYWORD_WINDOW = 80
 
 /**
- * Keeps text as it is, except XMP, which is cleaned, or removed if it is compressed or larger than can be held, and what holds other
+ * Keeps text as it is, except text with coordinates, XMP, which is cleaned, or removed if it is compressed or larger than can be held, and what holds other
  * metadata by its keyword: a place, as ImageMagick's `exif:GPSLatitude`, or a profile as hexadecimal digits.
  */
 function* stripText(start: Buffer, length: number): Edit {
@@ -94,15 +95,19 @@ function* stripText(start: Buffer, length: number): Edit {
     yield* putChunk('iTXt', content)
   } else if (isXmp || begin.indexOf(0) < 1 || HIDDEN.test(keyword)) yield* drop(left + 4)
   else {
+    const rest = yield* hold(length <= MAX_BLOCK ? left : 0)
+    const after = left - rest.length + 4
+    if (hasCoordinates(Buffer.concat([begin, rest]).toString('latin1'))) return yield* drop(after)
     yield* put(start)
     yield* put(begin)
-    yield* keep(left + 4)
+    yield* put(rest)
+    yield* keep(after)
   }
 }
 
 /** Keywords of text that is or can hold a position, in small letters. */
 const HIDDEN =
-  /^raw profile type|^(xmp|exif|iptc|8bim)$|maker ?note|gps|geo|location|latitude|longitude|altitude|coordinates|place|position|address|city|country|province|state|region|sublocation/
+  /^raw profile type|^(xmp|exif|iptc|8bim)$|maker ?note|gps|geo|location|latitude|longitude|altitude|coordinates|place|position|address|city|country|province|state|region|sublocation|(?<![a-z])(lat|lon|lng)(?![a-z])/
 
 /** Returns where the text of an `iTXt` chunk begins (section 11.3.3.4), or undefined if it is compressed or broken. */
 function startOfText(content: Buffer): number | undefined {

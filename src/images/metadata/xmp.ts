@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import type { Stripped } from '../types.ts'
+import { hasCoordinates } from './coordinates.ts'
 import { type Range, readTokens, type StartTag } from './xml.ts'
 
 /**
  * Removes properties from an XMP packet (ISO 16684-1, RDF in XML) in place: spaces take their room.
  *
  * `location` removes the properties that can hold a position or cannot be inspected: GPS, places of IPTC and Photoshop, what drones say of
- * their flight, images inside the packet, comments. `gainMap` keeps nothing but what says how to apply a gain map, and `all` nothing. A
+ * their flight, texts with coordinates, images inside the packet, comments. `gainMap` keeps nothing but what says how to apply a gain map, and `all` nothing. A
  * packet that is not UTF-8 or not well-formed is blanked. Takes linear time.
  */
 export function stripXmp(packet: Buffer, what: Stripped | 'gainMap'): void {
@@ -43,7 +44,7 @@ function findRemoved(xml: string, isRemoved: (space: string, property: string) =
     if (token?.type === 'text') {
       // A byte order mark may come first, and zeros last
       if (open.length === 0 && /[^\s\0\u00ef\u00bb\u00bf]/.test(token.text)) return undefined
-      if (GEO_KEYWORD.test(token.text)) removeItem(open)
+      if (hasCoordinates(token.text)) removeText(open)
     } else if (token?.type === 'other') {
       // The processing instruction that says where the packet is (XMP part 1 section 7.3.2), and that of XML
       if (!/^(xpacket|xml) /.test(token.text)) removed.push(token)
@@ -83,7 +84,9 @@ function openElement(
   for (const attribute of attributes) {
     const [space, property] = resolve(attribute.name, namespaces, '')
     if (space === undefined) return undefined
-    if (isRemoved(space, property)) removedAttributes.push(attribute)
+    const isDeclaration = declarations.includes(attribute)
+    if (isRemoved(space, property) || (!isDeclaration && hasCoordinates(attribute.value)))
+      removedAttributes.push(attribute)
     isOfVideo ||= space === ITEM && property === 'Semantic' && attribute.value === 'MotionPhoto'
   }
   return { name, start, namespaces, isRemoved: isRemoved(space, property), removedAttributes, isOfVideo }
@@ -103,6 +106,12 @@ function resolve(
 function removeItem(open: readonly Open[]): void {
   const item = open.findLast(({ name }) => name.endsWith(':li'))
   if (item) item.isRemoved = true
+}
+
+/** Marks the innermost item of a list or, outside of lists, the element that has the text. */
+function removeText(open: readonly Open[]): void {
+  const element = open.findLast(({ name }) => name.endsWith(':li')) ?? open.at(-1)
+  if (element) element.isRemoved = true
 }
 
 const RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
@@ -136,10 +145,14 @@ const MAX_NAMESPACE = 256
 
 function isPlace(space: string, property: string): boolean {
   if (space === RDF || GAIN_MAP_NAMESPACES.has(space)) return false
-  if (space.length > MAX_NAMESPACE || PLACE_NAMESPACE.test(space) || PLACE.test(property)) return true
+  if (space.length > MAX_NAMESPACE || PLACE_NAMESPACE.test(space) || PLACE.test(property) || LATITUDE.test(property))
+    return true
   // Google's camera data: maker notes, videos, images and depth maps, except how to show a panorama
   return space.startsWith(GOOGLE) && space !== `${GOOGLE}panorama/`
 }
+
+/** Short names of coordinates as words of a name: `lat_deg`, `CenterLat`, `latLng`. */
+const LATITUDE = /(?<![A-Za-z])(lat|lon|lng)(?![a-z])|(Lat|Lon|Lng)(?![a-z])/
 
 /** Drones, Darwin Core (where a specimen was found), cells of mobile networks, Basic Geo, GeoRSS, and exiftool's own form. */
 const PLACE_NAMESPACE =
@@ -152,6 +165,3 @@ const PLACE_NAMESPACE =
  */
 const PLACE =
   /gps|latitude|longt?itude|altitude|coordinate|location|locality|^geo(?!me)|^(sub)?city|^(country|county|state|province|worldregion|municipality|continent|coverage|spatial|elevation|place|landmark|island|waterbody|lat$|lon$|long$|lng$|alt$)|^(makernote|hasextendedxmp|thumbnails|transmissionreference)$/i
-
-/** Keywords that hold a position: Flickr's machine tags. */
-export const GEO_KEYWORD = /\bgeo:(lat|lon|lng|alt|geohash)|\bgeohash:/i
