@@ -52,7 +52,7 @@ function readItems(meta: Buffer, start: number, what: Stripped, index: Index): v
     if (isPicture) append(index.pictures, extents)
     else {
       // Nothing of XMP stays if everything is to be removed
-      const isCleaned = extents.length === 1 && !(what === 'all' && item?.kind === 'xmp')
+      const isCleaned = extents.length === 1 && !(what === 'all' && item?.kind === 'xmp') && !removed.has(id)
       const kind = (isCleaned && item?.kind) || 'other'
       // A thumbnail that shares bytes with the picture stays
       const hide = item && !removed.has(id) ? { hide: item.hide } : {}
@@ -66,7 +66,7 @@ function readItems(meta: Buffer, start: number, what: Stripped, index: Index): v
 }
 
 /** Types of items that are images, or are made of images: those of AV1 and of ISO/IEC 23008-12. */
-const PICTURE_ITEMS = new Set(['av01', 'grid', 'iden', 'iovl', 'tmap', 'sato', 'hvc1', 'avc1', 'jpeg', 'unci', 'mski'])
+const PICTURE_ITEMS = new Set(['av01', 'grid', 'iden', 'iovl', 'tmap', 'sato', 'hvc1', 'avc1', 'unci', 'mski'])
 
 /** Reads where the samples of a track are (section 8.3). A track of anything else than pictures or sound is removed. */
 function readTrack(track: Box, start: number, what: Stripped, index: Index): void {

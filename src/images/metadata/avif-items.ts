@@ -41,6 +41,8 @@ export function readItemTypes(iinf: Buffer): Map<number, Item> {
 /** @param texts the item's name, and for `mime` its media type and encoding, which all end with 0 */
 function kindOf(type: string, texts: Buffer): Item['kind'] {
   if (type === 'Exif') return 'exif'
+  // Such as a thumbnail, which can have Exif data of its own
+  if (type === 'jpeg') return 'jpeg'
   const [, mediaType, encoding] = texts.toString('latin1').split('\0')
   return type === 'mime' && mediaType === 'application/rdf+xml' && !encoding ? 'xmp' : undefined
 }

@@ -4,6 +4,7 @@ import { stripIndex } from './avif-index.ts'
 import { blank, type Edit, hold, keep, MAX_BLOCK, put } from './editor.ts'
 import { stripExif } from './exif.ts'
 import { intersect, type Metadata, merge, planOverwrites, type Range } from './ranges.ts'
+import { stripThumbnail } from './thumbnail.ts'
 import { stripXmp } from './xmp.ts'
 
 /** Most boxes side by side in a file, of which the rest is removed. Real files have some ten. */
@@ -152,6 +153,7 @@ function* overwriteBox({ at, pictures }: Progress, length: number, what: Strippe
 function clean(bytes: Buffer, kind: Metadata['kind'], what: Stripped): void {
   if (kind === 'exif') stripExifItem(bytes, what)
   else if (kind === 'xmp') stripXmp(bytes, what)
+  else if (kind === 'jpeg') stripThumbnail(bytes)
   else bytes.fill(0)
 }
 

@@ -8,7 +8,7 @@ export interface Range {
 
 /** Bytes to overwrite. */
 export interface Metadata extends Range {
-  readonly kind: 'exif' | 'xmp' | 'other'
+  readonly kind: 'exif' | 'xmp' | 'jpeg' | 'other'
   /** Makes an item unreachable whose bytes are shared with others, so that it cannot be cleaned. */
   readonly hide?: () => void
 }

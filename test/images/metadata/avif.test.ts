@@ -418,6 +418,19 @@ t.test('an embedded thumbnail stays if only positions go', async (t) => {
   t.ok(strip('avif', used, 'all').equals(used), 'one that shares bytes with the picture stays')
 })
 
+t.test('a thumbnail that is a JPEG stays without metadata of its own if only positions go', async (t) => {
+  const jpeg = await makeImage({ type: 'jpg' })
+  const comment = Buffer.concat([Buffer.from([0xff, 0xfe, 0, 2 + SECRET.length]), Buffer.from(SECRET)])
+  const content = Buffer.concat([jpeg.subarray(0, 2), comment, jpeg.subarray(2)])
+  const file = await avif({ items: [{ type: 'jpeg', content }], references: [box('thmb', short(2, 1, 1))] })
+  const result = strip('avif', file, 'location')
+  t.equal(result.length, file.length)
+  t.notOk(result.includes(SECRET))
+  t.ok(result.includes(jpeg.subarray(2)))
+  t.ok(await sameFrames(result, file))
+  t.notOk(strip('avif', file, 'all').includes(jpeg.subarray(2)))
+})
+
 const ROUNDS = ALL ? 5000 : 200
 
 t.test('a damaged index never makes an AVIF longer, and never ends in another error', async (t) => {
