@@ -64,6 +64,8 @@ export async function* deletedStories(
   { since, signal }: { readonly since?: Date; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<DeletedStory> {
   for await (const [id, objects] of deletedById(store, signal)) {
+    // Without a call of the store for each story that was deleted earlier
+    if (since !== undefined && objects.every(({ deletedAt }) => deletedAt < since)) continue
     const parts = await partsFrom(store, id, objects)
     if (!parts || parts.isThere || (since !== undefined && parts.deletedAt < since)) continue
     yield { id, deletedAt: parts.deletedAt, images: parts.count, until: parts.until }

@@ -257,6 +257,20 @@ t.test('a store that keeps nothing says so', async (t) => {
   }
 })
 
+t.test('a look for the stories that were deleted lately makes no call for each of the others', async (t) => {
+  const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+  const store = await openOnStandIn(t, standIn)
+  for (let n = 0; n < 20; n++) {
+    const id = oldId(n)
+    await putStory(store, id, ['1.jpg'])
+    await removeStory(storyStore(store, HOUR), id)
+  }
+  let calls = 0
+  standIn.onCall = () => void calls++
+  t.same(await deletedIn(store, new Date(Date.now() + HOUR)), [])
+  t.ok(calls <= 3, `${calls} calls`)
+})
+
 t.test('a deletion for good says whether versions may be left', async (t) => {
   for (const [fault, error] of [
     [{ status: 501, code: 'NotImplemented' }, undefined],
