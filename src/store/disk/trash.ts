@@ -122,6 +122,7 @@ export class Trash implements DeletedObjects {
         for await (const _ of removeFiles(join(this.#path, hour, prefix), { isWanted: () => true }))
           signal?.throwIfAborted()
         await removeFolderIfEmpty(join(this.#path, hour))
+        await syncNearest(join(this.#path, hour, prefix))
       }
     } catch (error) {
       throw storeError(error, signal)
@@ -293,6 +294,14 @@ async function* removeFiles(folder: string, options: RemoveOptions): AsyncGenera
     if (!onUnreadable || !isUnreadable(error)) throw error
     onUnreadable(folder, error)
   }
+}
+
+/** Makes it durable that a folder is gone: syncs it, or the nearest one above it that is there. */
+async function syncNearest(folder: string): Promise<void> {
+  await syncFolder(resolve(folder)).catch((error) => {
+    if (!isMissing(error)) throw error
+    return syncNearest(dirname(folder))
+  })
 }
 
 /** Yields the folders below a prefix that have files in them, each without `base` and with "/" at its end. */
