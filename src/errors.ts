@@ -105,8 +105,8 @@ export const BrokenImage = defineError(
 export const UnremovableMetadata = defineError(
   'UnremovableMetadata',
   415,
-  () =>
-    'An AVIF image has metadata that cannot be removed while it is uploaded, because its index is too large or comes too late; save it again without metadata, or with the index first',
+  (number: number) =>
+    `File ${number} is an AVIF image whose metadata cannot be removed, because its index is too large or comes too late; save it again without metadata, or with the index first`,
 )
 export const FileTooLarge = defineError(
   'FileTooLarge',

@@ -92,7 +92,7 @@ export const uploadPhotos: Row = {
 
 function withoutPlace(photo: Buffer): Buffer {
   const copy = Buffer.from(photo)
-  const run = new EditRun(stripMetadata('jpg', copy, 'location'))
+  const run = new EditRun(stripMetadata('jpg', copy, 'location', 1))
   return Buffer.concat([...run.push(copy), ...run.end()])
 }
 

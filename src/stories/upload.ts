@@ -148,7 +148,7 @@ class RunningUpload {
     let { bytes: start, info, type, readNext }: Head = await readHead(chunks, number, this.#options.maxPixels)
     await this.#room()
     const isStored = (await this.#earlier) === undefined
-    const rewrite = rewriterOf(type, start, this.#options.strip)
+    const rewrite = rewriterOf(type, start, this.#options.strip, number)
     const key = imageKey(this.#id, number, type)
     this.keys.push(key)
     let size = 0
@@ -298,13 +298,15 @@ class RunningUpload {
  * Returns what to store for each chunk of an image, and without one, at its end.
  *
  * @param head the first chunk
+ * @param number of the file in its upload, for errors
  */
 function rewriterOf(
   type: ImageType,
   head: Uint8Array,
   strip: Stripped | undefined,
+  number: number,
 ): (chunk?: Uint8Array) => Uint8Array[] {
   if (!strip) return (chunk) => (chunk ? [chunk] : [])
-  const run = new EditRun(stripMetadata(type, Buffer.from(head.buffer, head.byteOffset, head.length), strip))
+  const run = new EditRun(stripMetadata(type, Buffer.from(head.buffer, head.byteOffset, head.length), strip, number))
   return (chunk) => (chunk ? run.push(chunk) : run.end())
 }

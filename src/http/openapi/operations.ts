@@ -154,7 +154,7 @@ export const uploadSchema = {
     new failures.HeicImage(2),
     new failures.SvgImage(2),
     new failures.BrokenImage(2, 'jpg'),
-    new failures.UnremovableMetadata(),
+    new failures.UnremovableMetadata(2),
     new failures.KeyReused(),
     new failures.UploadsBusy(),
     new failures.UploadSwept(),

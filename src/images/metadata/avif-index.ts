@@ -1,11 +1,10 @@
-import { UnremovableMetadata } from '../../errors.ts'
 import { readPrimaryItem } from '../avif.ts'
 import { type Box, findBox, MAX_BOXES, readBoxes } from '../boxes.ts'
 import type { Stripped } from '../types.ts'
 import { readItemTypes, readLocations, readThumbnails } from './avif-items.ts'
 import { readHandler, readSampleRanges } from './avif-track.ts'
 import { MAX_BLOCK } from './editor.ts'
-import type { Metadata, Range } from './ranges.ts'
+import { type Metadata, OutOfReach, type Range } from './ranges.ts'
 
 /** Where an index says that bytes are, counted from the start of the file. */
 export interface Index {
@@ -20,13 +19,13 @@ export interface Index {
  * place, and tells where the pictures and the metadata are.
  *
  * @param start where the content begins in the file
- * @throws {UnremovableMetadata} if the index is too large, or metadata cannot be found
+ * @throws {OutOfReach} if the index is too large, or metadata cannot be found
  */
 export function stripIndex(type: 'meta' | 'moov', content: Buffer, start: number, what: Stripped): Index {
   const index: Index = { pictures: [], metadata: [], data: [] }
   if (type === 'meta') readItems(content, start, what, index)
   else {
-    if (content.length > MAX_BLOCK) throw new UnremovableMetadata()
+    if (content.length > MAX_BLOCK) throw new OutOfReach()
     for (const track of readBoxes(content))
       if (track.type === 'trak') readTrack(track, start + offsetOf(track.content, content), what, index)
   }
@@ -39,7 +38,7 @@ function readItems(meta: Buffer, start: number, what: Stripped, index: Index): v
   const children = readBoxes(meta.subarray(4))
   const data = children.find((box) => box.type === 'idat')?.content
   const contentOf = (type: string) => children.find((box) => box.type === type)?.content ?? Buffer.alloc(0)
-  if (meta.length - (data?.length ?? 0) > MAX_BLOCK) throw new UnremovableMetadata()
+  if (meta.length - (data?.length ?? 0) > MAX_BLOCK) throw new OutOfReach()
   const idat = data && { start: start + offsetOf(data, meta), end: start + offsetOf(data, meta) + data.length }
   if (idat) index.data.push(idat)
   const types = readItemTypes(contentOf('iinf'))
@@ -77,7 +76,7 @@ function readTrack(track: Box, start: number, what: Stripped, index: Index): voi
     append(index.pictures, samples ?? [])
     return
   }
-  if (!samples) throw new UnremovableMetadata()
+  if (!samples) throw new OutOfReach()
   append(
     index.metadata,
     samples.map((range) => ({ ...range, kind: 'other' as const })),
@@ -115,7 +114,7 @@ function stripBoxes(parent: string, content: Buffer, what: Stripped): void {
   if (parent === 'ipco' && what === 'location') for (const type of LABELS) kept.add(type)
   const fields = FIELDS[parent] ?? 0
   const boxes = readBoxes(content.subarray(fields))
-  if (boxes.length === MAX_BOXES) throw new UnremovableMetadata()
+  if (boxes.length === MAX_BOXES) throw new OutOfReach()
   const seen = new Set<string>()
   for (const box of boxes) {
     const isSecond = UNIQUE.has(parent) && seen.has(box.type)
@@ -148,10 +147,10 @@ function free(box: Box): void {
 /** Most places to remember. A grid of 1,000 tiles has as many. */
 const MAX_PLACES = 10_000
 
-/** @throws {UnremovableMetadata} */
+/** @throws {OutOfReach} */
 function append<T>(places: T[], more: readonly T[]): void {
   for (const place of more) places.push(place)
-  if (places.length > MAX_PLACES) throw new UnremovableMetadata()
+  if (places.length > MAX_PLACES) throw new OutOfReach()
 }
 
 function offsetOf(part: Buffer, whole: Buffer): number {

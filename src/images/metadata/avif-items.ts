@@ -1,6 +1,5 @@
-import { UnremovableMetadata } from '../../errors.ts'
 import { MAX_BOXES, readBoxes } from '../boxes.ts'
-import type { Metadata, Range } from './ranges.ts'
+import { type Metadata, OutOfReach, type Range } from './ranges.ts'
 
 /** What an `infe` box says of an item. */
 export interface Item {
@@ -14,12 +13,12 @@ export interface Item {
 /**
  * Reads an `iinf` box (ISO/IEC 14496-12 section 8.11.6). Hides a second item of the same number, in place.
  *
- * @throws {UnremovableMetadata} if there are more than 10,000
+ * @throws {OutOfReach} if there are more than 10,000
  */
 export function readItemTypes(iinf: Buffer): Map<number, Item> {
   const items = new Map<number, Item>()
   const boxes = readBoxes(iinf.subarray(iinf[0] === 0 ? 6 : 8))
-  if (boxes.length === MAX_BOXES) throw new UnremovableMetadata()
+  if (boxes.length === MAX_BOXES) throw new OutOfReach()
   for (const { type, content } of boxes) {
     const idLength = content[0] === 3 ? 4 : 2
     const at = 6 + idLength

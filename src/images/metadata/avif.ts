@@ -1,9 +1,8 @@
-import { UnremovableMetadata } from '../../errors.ts'
 import type { Stripped } from '../types.ts'
 import { stripIndex } from './avif-index.ts'
 import { blank, type Edit, hold, keep, MAX_BLOCK, put } from './editor.ts'
 import { stripExif } from './exif.ts'
-import { intersect, type Metadata, merge, planOverwrites, type Range } from './ranges.ts'
+import { intersect, type Metadata, merge, OutOfReach, planOverwrites, type Range } from './ranges.ts'
 import { stripThumbnail } from './thumbnail.ts'
 import { stripXmp } from './xmp.ts'
 
@@ -15,7 +14,7 @@ const MAX_FILE_BOXES = 1000
  * byte stays in its place: Exif and XMP are cleaned where they are, other metadata becomes zeros, and boxes that are not of the picture
  * become `free` ones. Removes what follows the last box, and a second file after the first.
  *
- * @throws {UnremovableMetadata} while the edit runs, if there is metadata before the index that is not in the head any more, or if the
+ * @throws {OutOfReach} while the edit runs, if there is metadata before the index that is not in the head any more, or if the
  * index is larger than 256 KiB, or names more than 10,000 places
  */
 export function* stripAvif(head: Buffer, what: Stripped): Edit {
@@ -83,11 +82,11 @@ function* holdHeader(): Edit<BoxHeader | undefined> {
 /**
  * Holds the content of an index. Returns undefined if it is cut off.
  *
- * @throws {UnremovableMetadata} if it is too large
+ * @throws {OutOfReach} if it is too large
  */
 function* holdIndex(length: number): Edit<Buffer | undefined> {
   const content = yield* hold(Math.min(length, MAX_BLOCK + 1))
-  if (content.length > MAX_BLOCK) throw new UnremovableMetadata()
+  if (content.length > MAX_BLOCK) throw new OutOfReach()
   return content.length < length && Number.isFinite(length) ? undefined : content
 }
 
@@ -95,7 +94,7 @@ function* holdIndex(length: number): Edit<Buffer | undefined> {
  * Cleans an index, and the metadata that it names up to its own end, and plans what to overwrite after that.
  *
  * @param head the start of the file, if the index is in it: once it was written, its memory is somebody else's
- * @throws {UnremovableMetadata} if there is metadata before an index without a head
+ * @throws {OutOfReach} if there is metadata before an index without a head
  */
 function readIndex(
   file: Progress,
@@ -111,7 +110,7 @@ function readIndex(
   for (const { range, part } of intersect(planOverwrites(index.metadata, file.pictures), passed)) {
     const isBefore = part.start < at
     const bytes = isBefore ? head?.subarray(part.start, part.end) : content.subarray(part.start - at, part.end - at)
-    if (!bytes) throw new UnremovableMetadata()
+    if (!bytes) throw new OutOfReach()
     clean(bytes, part.start === range.start && part.end === range.end ? range.kind : 'other', what)
   }
   file.metadata = [...file.metadata, ...index.metadata].flatMap((entry) => after(at + content.length, entry))

@@ -1,5 +1,8 @@
 import { MAX_BLOCK } from './editor.ts'
 
+/** Metadata cannot be removed while the file streams through, since its index is too large or comes too late. */
+export class OutOfReach extends Error {}
+
 /** Bytes of a file, from `start` up to before `end`. */
 export interface Range {
   readonly start: number

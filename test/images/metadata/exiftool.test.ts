@@ -8,7 +8,7 @@ import { KEPT, LATITUDE, makeSpecimens, PLACE, type Specimen } from './corpus.ts
 
 function strip({ type, bytes }: Specimen, what: Stripped): Buffer {
   const file = Buffer.from(bytes)
-  const run = new EditRun(stripMetadata(type, file, what))
+  const run = new EditRun(stripMetadata(type, file, what, 1))
   return Buffer.concat([...run.push(file), ...run.end()])
 }
 

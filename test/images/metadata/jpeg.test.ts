@@ -20,7 +20,7 @@ function strip(file: Buffer, what: Stripped, ...sizes: number[]): Buffer {
     chunks.push(Buffer.from(file.subarray(at, at + size)))
     at += size
   }
-  const run = new EditRun(stripMetadata('jpg', file, what))
+  const run = new EditRun(stripMetadata('jpg', file, what, 1))
   return Buffer.concat([...chunks.flatMap((chunk) => run.push(chunk)), ...run.end()])
 }
 

@@ -16,7 +16,7 @@ export function strip(
 ): Buffer {
   const copy = Buffer.from(file)
   const head = copy.subarray(0, headBytes)
-  const run = new EditRun(stripMetadata(type, head, what))
+  const run = new EditRun(stripMetadata(type, head, what, 1))
   const parts = run.push(head)
   for (let at = headBytes; at < copy.length; at += pieceBytes)
     parts.push(...run.push(Buffer.from(copy.subarray(at, at + pieceBytes))))
