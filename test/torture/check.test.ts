@@ -52,6 +52,13 @@ const removeAll = (start: number, end: number, result: 'done' | 'failed' | 'unkn
   start,
   end,
 })
+const restore = (start: number, end: number, result: 'done' | 'failed' = 'done'): Entry => ({
+  kind: 'restore',
+  id: A,
+  result,
+  start,
+  end,
+})
 const late = (time: number, name: string): Entry => ({ kind: 'late', id: A, name, start: time, end: time })
 
 const PLAIN: Content[] = [
@@ -262,6 +269,58 @@ t.test('an imported story is there until its deletion begins, and fades away whi
   t.same(rules([placed, removeAll(200, 300), ...flicker], contents), [], 'a store may show it again while that runs')
   const removal: Entry = { kind: 'remove', id, result: 'done', start: 200, end: 240 }
   t.same(rules([placed, removal, ...flicker], contents), ['deleted'])
+})
+
+t.test('a deleted story is in no list until it is restored, and then it is whole', async (t) => {
+  const deleted = [upload(0, 100), remove(200, 300)]
+  const restored = [...deleted, list(400, 410, []), restore(500, 600)]
+  const again = [...restored, remove(700, 800)]
+  const fine: Record<string, Entry[]> = {
+    'a story that is back, with its images': [
+      ...restored,
+      list(700, 710, [A]),
+      ids(700, 710, [A]),
+      look(720, 730, '1.jpg,2.png'),
+      image(740, 750, OWN),
+    ],
+    'one of a deletion of all': [upload(0, 100), removeAll(200, 300), restore(500, 600), list(700, 710, [A])],
+    'either, while the restore runs': [...deleted, restore(500, 600), list(510, 520, [A]), list(510, 520, [])],
+    'a deleted story, after a restore that failed': [...deleted, restore(500, 600, 'failed'), list(700, 710, [])],
+    'a whole story after it': [...deleted, restore(500, 600, 'failed'), list(700, 710, [A])],
+    'a story that is deleted again': [...again, list(900, 910, []), look(900, 910)],
+    'either, while it is deleted again': [...again, list(750, 760, [A]), list(750, 760, [])],
+    'one that a deletion of all deletes again': [...restored, removeAll(700, 800), list(900, 910, [])],
+    'one that an earlier deletion without an answer reaches': [
+      upload(0, 100),
+      remove(200, 300, 'failed'),
+      restore(500, 600),
+      list(700, 710, []),
+    ],
+  }
+  for (const [name, entries] of Object.entries(fine)) t.same(rules(entries), [], name)
+  const bad: Record<string, [string, Entry[]]> = {
+    'a list that shows it without a restore': ['deleted', [...deleted, list(400, 410, [A])]],
+    'a list that shows it before the restore': ['deleted', [...deleted, list(400, 410, [A]), restore(500, 600)]],
+    'a list of ids that shows it before the restore': ['deleted', [...deleted, ids(400, 410, [A]), restore(500, 600)]],
+    'an image that is there before the restore': ['deleted', [...deleted, image(400, 410, OWN), restore(500, 600)]],
+    'a restored story without one of its images': ['part', [...restored, list(700, 710, [A], ['1.jpg'])]],
+    'one without it, asked for alone': ['part', [...restored, look(700, 710, '2.png')]],
+    'a part of one, while the restore runs': ['part', [...deleted, restore(500, 600), list(510, 520, [A], ['1.jpg'])]],
+    'a part of one, after a restore that failed': [
+      'part',
+      [...deleted, restore(500, 600, 'failed'), list(700, 710, [A], ['1.jpg'])],
+    ],
+    'an image of a restored story that has other bytes': [
+      'bytes',
+      [...restored, image(700, 710, { content: 2, image: 1 })],
+    ],
+    'a restored story that a list has not': [
+      'restored',
+      [...deleted, restore(LATER, LATER + 100), list(LATER + 200, LATER + 210, [])],
+    ],
+    'one that is answered 404': ['restored', [...deleted, restore(LATER, LATER + 100), look(LATER + 200, LATER + 210)]],
+  }
+  for (const [name, [rule, entries]] of Object.entries(bad)) t.ok(rules(entries).includes(rule), `${name}: ${rule}`)
 })
 
 t.test('a list of the newest runs backwards, with imported stories at its end', async (t) => {
