@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, link, lstat, open, opendir, readFile, rename, unlink } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { DeleteFailure, ObjectExists, ObjectNotFound, RangeNotSatisfiable } from '../../errors.ts'
 import { callbacksOf } from '../../io/aborted.ts'
@@ -162,8 +162,8 @@ export async function openDiskStore(
       try {
         await useFolder(root)
         for (const folder of ['.tmp', TRASH, ...folders]) {
-          await useFolder(join(root, folder)).catch((error) => {
-            if (!isMissing(error)) throw error
+          await useFolder(join(root, folder)).catch(async (error) => {
+            if (!isMissing(error) || (await isInTheWay(join(root, folder)))) throw error
           })
         }
       } catch (error) {
@@ -195,6 +195,15 @@ async function useFolder(path: string): Promise<void> {
   await access(path, constants.W_OK | constants.X_OK)
   // On a damaged disk the permissions are fine, and the names can't be read
   await (await opendir(path)).close()
+}
+
+/** Returns whether a file, or a symbolic link that leads nowhere, has the name of a folder that is missing, so that nobody can make it. */
+async function isInTheWay(path: string): Promise<boolean> {
+  // Without a "/" at the end, which would follow a symbolic link
+  const stat = await lstat(resolve(path)).catch((error) => {
+    if (!isMissing(error)) throw error
+  })
+  return stat !== undefined && !stat.isDirectory()
 }
 
 async function writeDurably(path: string, data: Body | Iterable<Uint8Array>, trash: Trash): Promise<PutResult> {

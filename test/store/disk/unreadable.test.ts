@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
@@ -163,6 +163,26 @@ t.test('a store whose own folders can not be used is not ready', async (t) => {
     if (folder === 'stories') await t.rejects(idsOf(listStories(pastUnreadable(store, () => {}))), StoreFailure)
     await open(folder)
     await store.ready()
+  }
+})
+
+t.test('a store with something else in the place of one of its own folders is not ready', async (t) => {
+  const root = await makeFolder(t)
+  const store = await openDiskStore(root, ['stories/'], HOUR)
+  await store.ready()
+  for (const name of ['.trash', 'stories']) {
+    const path = join(root, name)
+    await symlink(join(root, 'nowhere'), path)
+    await t.rejects(store.ready(), StoreFailure, `${name} is a symbolic link that leads nowhere`)
+    await unlink(path)
+    await writeFile(path, '')
+    await chmod(path, 0o755)
+    await t.rejects(store.ready(), StoreFailure, `${name} is a file`)
+    await unlink(path)
+    await mkdir(join(root, 'elsewhere'), { recursive: true })
+    await symlink(join(root, 'elsewhere'), path)
+    await t.resolves(store.ready(), `${name} is a symbolic link to a folder`)
+    await unlink(path)
   }
 })
 
