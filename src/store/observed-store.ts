@@ -1,7 +1,15 @@
-import { ObjectExists, ObjectNotFound, RangeNotSatisfiable, StoreBusy, StoreFull, StoreUnavailable } from '../errors.ts'
+import {
+  DeletedNotKept,
+  ObjectExists,
+  ObjectNotFound,
+  RangeNotSatisfiable,
+  StoreBusy,
+  StoreFull,
+  StoreUnavailable,
+} from '../errors.ts'
 import type { Metrics, StoreOutcome } from '../telemetry/metrics.ts'
 import type { FollowCall } from '../telemetry/tracing.ts'
-import type { FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
+import type { DeletedObjects, ExpireOptions, FoundObject, ObjectStore, RemoveDebrisOptions } from './object-store.ts'
 import { watch } from './watched-body.ts'
 
 /** Counts, times and traces every call of a store. Each page of a list is a call. */
@@ -61,6 +69,18 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     }
   }
 
+  function observed(deleted: DeletedObjects): DeletedObjects {
+    const expire = deleted.expire?.bind(deleted)
+    return {
+      // Most stores remember it, so it is not a call of its own
+      isKept: () => deleted.isKept(),
+      list: (options) => pages('listDeleted', options.prefix, deleted.list(options), options.signal),
+      restore: (objects) => timed('restore', objects[0]?.key ?? '', deleted.restore(objects)),
+      purge: (options) => timed('purge', options.prefix, deleted.purge(options), options.signal),
+      ...(expire && { expire: (options: ExpireOptions) => pages('expire', '', expire(options)) }),
+    }
+  }
+
   const removeDebris = store.removeDebris?.bind(store)
   const prepare = store.prepare?.bind(store)
   return {
@@ -109,7 +129,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
     list: (options) => pages('list', options.prefix, store.list(options), options.signal),
     listPrefixes: (options) => pages('listPrefixes', options.prefix, store.listPrefixes(options), options.signal),
     delete: (keys, keep) => timed('delete', keys[0] ?? '', store.delete(keys, keep)),
-    ...(store.deleted && { deleted: store.deleted }),
+    ...(store.deleted && { deleted: observed(store.deleted) }),
     ...(removeDebris && {
       removeDebris: (options: RemoveDebrisOptions) => pages('removeDebris', options.prefix, removeDebris(options)),
     }),
@@ -120,7 +140,8 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
 }
 
 function outcomeOf(error: unknown, signal?: AbortSignal): StoreOutcome {
-  if (error instanceof ObjectNotFound || error instanceof RangeNotSatisfiable) return 'missing'
+  const isMissing = [ObjectNotFound, RangeNotSatisfiable, DeletedNotKept].some((type) => error instanceof type)
+  if (isMissing) return 'missing'
   if (error instanceof ObjectExists) return 'exists'
   if (signal?.aborted) return 'abandoned'
   if (error instanceof StoreBusy) return 'busy'

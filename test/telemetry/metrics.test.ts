@@ -161,6 +161,28 @@ t.test('with keys the metrics need one with the scope metrics, and no limit coun
   t.equal((await get(server, IMAGES, { authorization: `Bearer ${key}` })).status, 403)
 })
 
+t.test('calls about deleted objects are counted, timed and traced too', async (t) => {
+  const metrics = new Metrics()
+  const traced: string[] = []
+  const follow = (name: string, key: string) => (outcome: string) => void traced.push(`${name} ${key} ${outcome}`)
+  const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+  const store = observeStore(await openOnStandIn(t, standIn), metrics, follow)
+  const { deleted } = store
+  if (!deleted) throw new Error('A bucket has deleted objects')
+  await putBytes(store, 'a/1')
+  await store.delete(['a/1'])
+  traced.length = 0
+  for await (const objects of deleted.list({ prefix: 'a/' })) await deleted.restore(objects)
+  await deleted.purge({ prefix: 'a/' })
+  standIn.fail({ operation: 'ListObjectVersions' }, 'status-503', Number.POSITIVE_INFINITY)
+  await t.rejects(deleted.purge({ prefix: 'a/' }))
+  t.same(traced, ['listDeleted a/ ok', 'restore a/1 ok', 'purge a/ ok', 'purge a/ unavailable'])
+  const counts = samples(await metrics.text())
+  for (const [call, outcome] of traced.map((line) => line.split(/ .* | /)))
+    t.equal(counts.get(`store_calls_total{call="${call}",outcome="${outcome}"}`), 1, `${call} ${outcome}`)
+  t.equal(counts.get('store_call_duration_seconds_count{call="purge"}'), 2)
+})
+
 t.test('calls to the store are counted by how they ended, and timed without the client', async (t) => {
   const store = await openOnStandIn(t, await startStandIn(t))
   const metrics = new Metrics()
