@@ -31,7 +31,8 @@ const STORIES_AT_ONCE = 16
  */
 export async function removeStory(store: StoryStore, id: string, keep: Keep = 'all'): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
-  const needsTombstone = mayBeBelowWatermark(store, id) || (await mayRestore(store))
+  const isKept = await mayRestore(store)
+  const needsTombstone = isKept || mayBeBelowWatermark(store, id)
   const [found, earlier] = await Promise.all([keysOfStory(store, id), needsTombstone ? readTombstones(store, id) : []])
   const tombstones = earlier.filter(isOfRemoval).map(({ key }) => key)
   const bury = async () => {
@@ -44,6 +45,8 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
   while (keys && !isBuried) {
     const age = stopwatch()
     if (!(await bury())) break
+    isBuried = true
+    if (!isKept) break
     // A restore may have begun before it could see the tombstone
     keys = await keysOfStory(store, id)
     isBuried = age() < TOMBSTONE_MS

@@ -1,12 +1,8 @@
-import { GetBucketVersioningCommand } from '@aws-sdk/client-s3'
 import { callbacksOf } from '../../io/aborted.ts'
 import { compareKeys, type ListedObject, type ListOptions } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { findEndpoint } from './endpoint.ts'
-import { isNotImplemented, statusOf } from './store-error.ts'
-
-/** How long the versioning of a bucket is remembered, in milliseconds. */
-const REMEMBERED_MS = 60_000
+import type { Versioning } from './versioning.ts'
 
 /** Hosts of AWS S3 itself, in all regions (AWS, "Amazon S3 endpoints and quotas"). */
 const AWS_HOST = /\.amazonaws\.com(\.cn)?$/
@@ -15,44 +11,20 @@ const AWS_HOST = /\.amazonaws\.com(\.cn)?$/
  * Makes a function that returns whether the common prefixes of a list are those of current objects, or only hints.
  *
  * MinIO names a prefix below which every object is deleted, if the bucket has or had versioning: the delete markers are still there.
- * AWS names only prefixes of current objects ("ListObjectsV2"), so it is not asked. Any other store is asked for the bucket's versioning
- * ("GetBucketVersioning"), and the result is remembered for a minute. If it can't be told, prefixes are hints: reading keys instead takes
- * more calls and is always right.
+ * AWS names only prefixes of current objects ("ListObjectsV2"), so it is not asked. If the versioning of any other store can't be told,
+ * prefixes are hints: reading keys instead takes more calls and is always right.
  *
- * @param now a steady clock, in milliseconds
  * @returns a function that never rejects
  */
 export function openPrefixCheck(
-  { client, settings, bounded }: S3Bucket,
-  now: () => number = () => performance.now(),
+  { client, settings }: Pick<S3Bucket, 'client' | 'settings'>,
+  versioning: () => Promise<Versioning>,
 ): () => Promise<boolean> {
-  let known: Promise<boolean> | undefined
-  let until = 0
-
-  async function ask(): Promise<boolean> {
-    try {
-      const endpoint = await findEndpoint(client, settings.bucket)
-      if (endpoint && AWS_HOST.test(endpoint.url.hostname)) {
-        until = Number.POSITIVE_INFINITY
-        return true
-      }
-      const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket: settings.bucket }), bounded())
-      return Status === undefined
-    } catch (error) {
-      // A store without the call has no versions
-      if (isNotImplemented(error)) return true
-      if (statusOf(error) === 403) settings.onLimit?.('versioning')
-      // An error that may pass is not remembered
-      else until = 0
-      return false
-    }
-  }
-
-  return () => {
-    if (known && now() < until) return known
-    until = now() + REMEMBERED_MS
-    known = ask()
-    return known
+  let aws: Promise<boolean> | undefined
+  const isAws = async () => AWS_HOST.test((await findEndpoint(client, settings.bucket))?.url.hostname ?? '')
+  return async () => {
+    aws ??= isAws().catch(() => false)
+    return (await aws) || (await versioning()) === 'never'
   }
 }
 

@@ -6,6 +6,7 @@ import { openBucket } from './open-bucket.ts'
 import { openPrefixCheck } from './prefixes.ts'
 import { PUT_MEMORY, putObject } from './put.ts'
 import { openPutNew } from './put-new.ts'
+import { openVersioning } from './versioning.ts'
 import { openVersions } from './versions.ts'
 
 export type { S3Settings, StoreLimit } from './bucket.ts'
@@ -20,15 +21,16 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
   const bucket = await openBucket(settings)
   const remove = openDelete(bucket)
   const putNew = openPutNew(bucket, remove)
+  const versioning = openVersioning(bucket)
   return {
     putMemory: PUT_MEMORY,
     put: (key, body, options) =>
       options.ifNoneMatch ? putNew.put(key, body, options) : putObject(bucket, key, body, options),
     get: bucket.calls.get,
     head: bucket.calls.head,
-    ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket)),
+    ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket, versioning)),
     delete: remove,
-    deleted: openVersions(bucket),
+    deleted: openVersions(bucket, versioning),
     ready: async () => void (await bucket.calls.list({ prefix: settings.probe ?? '', keys: 1 })),
     prepare: async () => void (await putNew.probe()),
     close: () => bucket.close(),

@@ -1,7 +1,6 @@
 import {
   type DeleteMarkerEntry,
   GetBucketLifecycleConfigurationCommand,
-  GetBucketVersioningCommand,
   ListObjectVersionsCommand,
   type ObjectVersion,
 } from '@aws-sdk/client-s3'
@@ -11,11 +10,9 @@ import type { S3Bucket } from './bucket.ts'
 import { openDeleteTargets, type Target } from './delete.ts'
 import { decodeName } from './list-xml.ts'
 import { isNotImplemented, statusOf, storeError } from './store-error.ts'
+import type { Versioning } from './versioning.ts'
 
 const DAY_MS = 24 * 3_600_000
-
-/** How long the versioning of the bucket is remembered, in milliseconds. */
-const REMEMBERED_MS = 60_000
 
 /** Keys whose versions are collected for one page, or removed at once. */
 const KEYS_AT_ONCE = 1000
@@ -38,33 +35,15 @@ interface VersionedKey {
  * Makes `ObjectStore.deleted` of a bucket with versioning. A deleted object is one whose newest version is a delete marker (AWS, "Working
  * with delete markers"); without its markers it is there again. Needs `s3:ListBucketVersions`, and `s3:DeleteObjectVersion` to restore
  * and purge.
- *
- * @param now a steady clock, in milliseconds
  */
-export function openVersions(bucket: S3Bucket, now: () => number = () => performance.now()): DeletedObjects {
-  const { client, settings, bounded } = bucket
+export function openVersions(bucket: S3Bucket, versioning: () => Promise<Versioning>): DeletedObjects {
   const remove = openDeleteTargets(bucket)
-  let known: Promise<boolean | undefined> = Promise.resolve(undefined)
-  let until = Number.NEGATIVE_INFINITY
-
-  async function ask(): Promise<boolean | undefined> {
-    try {
-      const command = new GetBucketVersioningCommand({ Bucket: settings.bucket })
-      const { Status } = await client.send(command, bounded())
-      // With suspended versioning only what was put before is kept (AWS, "Deleting objects from versioning-suspended buckets")
-      return Status === 'Suspended' ? undefined : Status === 'Enabled'
-    } catch (error) {
-      return isNotImplemented(error) ? false : undefined
-    }
-  }
 
   return {
-    isKept() {
-      if (now() >= until) {
-        until = now() + REMEMBERED_MS
-        known = ask()
-      }
-      return known
+    async isKept() {
+      const status = await versioning()
+      // With suspended versioning only what was put before is kept (AWS, "Deleting objects from versioning-suspended buckets")
+      return status === 'enabled' ? true : status === 'never' ? false : undefined
     },
 
     async *list(options) {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { openBucket } from '../../../src/store/s3/open-bucket.ts'
 import { openPrefixCheck } from '../../../src/store/s3/prefixes.ts'
+import { openVersioning } from '../../../src/store/s3/versioning.ts'
 import type { Fault } from '../../support/s3-stand-in.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
@@ -22,7 +23,14 @@ async function openCheck(t: Test, endpoint: string | undefined) {
   })
   t.teardown(() => bucket.close())
   const clock = { now: 0 }
-  return { isExact: openPrefixCheck(bucket, () => clock.now), clock, limits }
+  return {
+    isExact: openPrefixCheck(
+      bucket,
+      openVersioning(bucket, () => clock.now),
+    ),
+    clock,
+    limits,
+  }
 }
 
 t.test('the versioning of a bucket is asked for once a minute, by however many lists', async (t) => {
