@@ -11,9 +11,12 @@ const MIB = 1024 * 1024
 const inMib = (bytes: number) => Math.round(bytes / MIB)
 
 /** The head of a real PNG up to its pixels, whatever comes then. */
+/** The start of a PNG up to its pixels, which take 2 GiB by their header: what comes after the end of an image is not stored. */
 async function pngHead(): Promise<Buffer> {
   const png = await makeImage({ type: 'png', width: 100, height: 100 })
-  return png.subarray(0, png.indexOf('IDAT') + 4)
+  const pixels = png.indexOf('IDAT')
+  png.writeUInt32BE(2 ** 31 - 1, pixels - 4)
+  return png.subarray(0, pixels + 4)
 }
 
 /** Sends chunks as fast as they are taken. What was answered, if anything was. */

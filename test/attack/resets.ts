@@ -435,8 +435,8 @@ function heldFiles({ pid, port }: ServerProcess, { environment }: TestStore): st
   })
 }
 
-/** Refusals for want of room, which are no failure of the server. */
-const BUSY = new Set(['ServerBusy', 'UploadsBusy', 'StoreBusy'])
+/** Refusals for want of room, or since the same story is being deleted: no failure of the server. */
+const BUSY = new Set(['ServerBusy', 'UploadsBusy', 'StoreBusy', 'RestoreInterrupted'])
 
 /** Errors in the log, and what else the process wrote: warnings of Node.js, and errors that nobody caught. */
 function complaintsOf(server: ServerProcess): string[] {

@@ -207,14 +207,16 @@ for (const [name, open] of keeping) {
   t.test(`of an imported story the images of its last deletion are restored (${name})`, async (t) => {
     const store = await open(t)
     const stories = storyStore(store, HOUR)
+    // Ceph and AWS tell times to the second
+    const tick = name === 'disk' ? 5 : 1100
     for (const names of [
       ['1.jpg', '2.jpg', '3.jpg'],
       ['1.jpg', '2.png'],
     ]) {
       for (const each of names) await putBytes(store, `stories/${IMPORTED}/${each}`, names.join())
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await new Promise((resolve) => setTimeout(resolve, tick))
       await removeStory(stories, IMPORTED)
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await new Promise((resolve) => setTimeout(resolve, tick))
     }
     if (name.includes('stand-in')) return
     await restoreStory(stories, IMPORTED)
