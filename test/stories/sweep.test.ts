@@ -18,6 +18,9 @@ const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
 const HOUR = 3_600_000
 const MARGIN = 5 * 60_000
 
+/** Without a time, uuid would go on from the clock of an earlier test of this process, if that was ahead. */
+const idOfNow = () => v7({ msecs: Date.now() })
+
 /** A sweeper to which all that is put now is old. */
 const lateSweeper = (store: ObjectStore) => new Sweeper(storyStore(store, HOUR), () => Date.now() + 10 * HOUR)
 
@@ -25,8 +28,8 @@ for (const { name, open } of storesUnderTest) {
   t.test(`a sweep removes what interrupted uploads and deletions left, and nothing else (${name})`, async (t) => {
     const store = await open(t)
     const images = v7({ msecs: Date.now() - HOUR })
-    const record = v7()
-    const mixed = v7()
+    const record = idOfNow()
+    const mixed = idOfNow()
     for (const n of [1, 2]) await putOurs(store, `stories/${images}/${n}.jpg`)
     await putStory(store, record, [], 3)
     await putOurs(store, `stories/${mixed}/1.jpg`)
@@ -36,14 +39,21 @@ for (const { name, open } of storesUnderTest) {
       for (const key of keys) await put(store, key)
       staying.push(...keys)
     }
-    const [whole, harmed, copied, half, imported, young] = [v7(), v7(), v7(), v7(), randomUUID(), youngId()]
+    const [whole, harmed, copied, half, imported, young] = [
+      idOfNow(),
+      idOfNow(),
+      idOfNow(),
+      idOfNow(),
+      randomUUID(),
+      youngId(),
+    ]
     await stays(putOurs, ...[`stories/${whole}/0.1.json`, `stories/${whole}/1.jpg`, `stories/${whole}/notes.txt`])
     await stays(putOurs, ...[`stories/${harmed}/0.2.json`, `stories/${harmed}/1.jpg`])
     await stays(putBytes, `stories/${copied}/1.jpg`, `stories/${copied}/2.jpg`)
     await stays(putOurs, `stories/${half}/1.jpg`)
     await stays(putBytes, `stories/${half}/2.jpg`)
     await stays(putOurs, `stories/${imported}/1.jpg`, `stories/${randomUUID()}/0.1.json`, `stories/${young}/1.jpg`)
-    await stays(putOurs, `stories/${v7()}/notes.txt`, 'stories/1.jpg', `other/${images}/1.jpg`)
+    await stays(putOurs, `stories/${idOfNow()}/notes.txt`, 'stories/1.jpg', `other/${images}/1.jpg`)
     const sweeper = lateSweeper(store)
     t.equal(sweeper.watermark, undefined)
     const before = await listKeys(store)
@@ -77,7 +87,7 @@ t.test('an upload that may still run is left alone, by its id and by its objects
 
 t.test('what the store keeps is an exception, and is tried again', async (t) => {
   const disk = await open(t)
-  const ids = [v7(), v7(), v7()] as const
+  const ids = [idOfNow(), idOfNow(), idOfNow()] as const
   for (const id of ids) await putOurs(disk, `stories/${id}/1.jpg`)
   let stuck: string | undefined = `stories/${ids[1]}/1.jpg`
   const store = recordCalls(disk, {
