@@ -1,4 +1,5 @@
 import { bufferPool } from '../../io/buffer-pool.ts'
+import { NO_BYTES } from '../scan.ts'
 
 /** Returns the index in a chunk, from `at` on, where to stop, or -1 if the whole rest is to be passed. */
 export type Finder = (chunk: Buffer, at: number) => number
@@ -20,8 +21,6 @@ function request(
 ): EditRequest {
   return { action, bytes, until, put }
 }
-
-const NO_BYTES: Buffer = Buffer.alloc(0)
 
 /** Rewrites a file while it streams through. The result of a `yield` are the bytes that were held. What follows its end is dropped. */
 export type Edit<T = void> = Generator<EditRequest, T, Buffer>

@@ -1,6 +1,7 @@
 import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
 import { hasCoordinates } from './coordinates.ts'
+import { merge, type Range } from './ranges.ts'
 import { stripThumbnail } from './thumbnail.ts'
 
 /**
@@ -14,18 +15,18 @@ export function stripExif(tiff: Buffer, what: Stripped): void {
   if (what === 'all' || !stripLocation(tiff)) keepOrientation(tiff)
 }
 
+/** Bytes of Exif data without anything but an orientation: the header of a TIFF file, and a directory of one entry. */
+export const ORIENTATION_BYTES = 26
+
+/** Bytes of Exif data too large to hold in which to look for an orientation: the directory that browsers read comes first. */
+export const ORIENTATION_WINDOW = 64 * 1024
+
 /** Leaves a first directory with the orientation, or an empty one, and zeros after it. */
 function keepOrientation(tiff: Buffer): void {
   const orientation = readOrientation(tiff) ?? 1
   tiff.fill(0)
   Buffer.from('4d4d002a000000080000', 'hex').copy(tiff)
   if (orientation !== 1) Buffer.from(`00010112000300000001000${orientation}0000`, 'hex').copy(tiff, 8)
-}
-
-/** Bytes from `start` up to, not including, `end`. */
-interface Range {
-  readonly start: number
-  readonly end: number
 }
 
 interface Entry {
@@ -118,10 +119,8 @@ function stripLocation(tiff: Buffer): boolean {
 
   const written = kept.map((directory) => ({ at: directory.start, bytes: writeDirectory(directory, little) }))
   zeroOutside(tiff, [...values, ...thumbnails, { start: 0, end: 8 }])
-  zeroInside(
-    tiff,
-    removed.filter(({ start, end }) => start >= 8 && end <= tiff.length),
-  )
+  const inside = removed.filter(({ start, end }) => start >= 8 && end <= tiff.length)
+  for (const { start, end } of merge(inside)) tiff.fill(0, start, end)
   for (const { start, end } of thumbnails) stripThumbnail(tiff.subarray(start, end))
   for (const { at, bytes } of written) bytes.copy(tiff, at)
   return true
@@ -199,19 +198,11 @@ const THUMBNAILS: readonly ThumbnailTags[] = [
 
 function zeroOutside(bytes: Buffer, ranges: Range[]): void {
   let done = 0
-  for (const { start, end } of ranges.sort((a, b) => a.start - b.start)) {
-    if (start > done) bytes.fill(0, done, start)
-    done = Math.max(done, end)
+  for (const { start, end } of merge(ranges)) {
+    bytes.fill(0, done, start)
+    done = end
   }
   bytes.fill(0, done)
-}
-
-function zeroInside(bytes: Buffer, ranges: Range[]): void {
-  let done = 0
-  for (const { start, end } of ranges.sort((a, b) => a.start - b.start)) {
-    if (end > done) bytes.fill(0, Math.max(start, done), end)
-    done = Math.max(done, end)
-  }
 }
 
 /** ASCII and UTF-8, the user's comment, and Windows' texts. */

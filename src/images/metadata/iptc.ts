@@ -1,3 +1,4 @@
+import { NO_BYTES } from '../scan.ts'
 import { hasCoordinates } from './coordinates.ts'
 import { stripThumbnail } from './thumbnail.ts'
 
@@ -9,13 +10,13 @@ import { stripThumbnail } from './thumbnail.ts'
 export function stripPhotoshop(resources: Buffer): Buffer {
   const kept: Buffer[] = []
   for (let at = 0; at < resources.length; ) {
-    if (at + 12 > resources.length || resources.toString('latin1', at, at + 4) !== '8BIM') return NOTHING
+    if (at + 12 > resources.length || resources.toString('latin1', at, at + 4) !== '8BIM') return NO_BYTES
     const id = resources.readUInt16BE(at + 4)
     // After a name with its length, padded to an even number of bytes as the content is
     const start = at + 6 + even(1 + resources.readUInt8(at + 6)) + 4
-    if (start > resources.length) return NOTHING
+    if (start > resources.length) return NO_BYTES
     const end = start + resources.readUInt32BE(start - 4)
-    if (end > resources.length) return NOTHING
+    if (end > resources.length) return NO_BYTES
     const content = contentOf(id, resources.subarray(start, end))
     if (content.length > 0) kept.push(writeResource(id, content))
     at = even(end)
@@ -25,7 +26,7 @@ export function stripPhotoshop(resources: Buffer): Buffer {
 
 function contentOf(id: number, content: Buffer): Buffer {
   if (id === 0x0404) return stripIptc(content)
-  if (id !== 0x0409 && id !== 0x040c) return KEPT_RESOURCES.has(id) ? content : NOTHING
+  if (id !== 0x0409 && id !== 0x040c) return KEPT_RESOURCES.has(id) ? content : NO_BYTES
   // A thumbnail is a JPEG after a header of 28 bytes
   const thumbnail = Buffer.from(content)
   stripThumbnail(thumbnail.subarray(28))
@@ -57,14 +58,14 @@ export function stripIptc(datasets: Buffer): Buffer {
     const length = datasets.readUInt16BE(at + 3)
     const end = at + 5 + length
     // The length of an extended dataset (section 1.5.c), of 32 KiB or more, has a length of its own
-    if (length >= 0x8000 || end > datasets.length) return NOTHING
+    if (length >= 0x8000 || end > datasets.length) return NO_BYTES
     const isOfPhoto = record === 2 && number <= 187 && !PLACES.has(number)
     if (record === 1 || (isOfPhoto && !hasCoordinates(datasets.toString('latin1', at + 5, end))))
       kept.push(datasets.subarray(at, end))
     at = end
   }
   // Some writers pad with zeros
-  return datasets.subarray(at).some((byte) => byte !== 0) ? NOTHING : Buffer.concat(kept)
+  return datasets.subarray(at).some((byte) => byte !== 0) ? NO_BYTES : Buffer.concat(kept)
 }
 
 /**
@@ -76,5 +77,3 @@ const PLACES: ReadonlySet<number> = new Set([26, 27, 90, 92, 95, 100, 101, 103])
 function even(length: number): number {
   return length + (length & 1)
 }
-
-const NOTHING: Buffer = Buffer.alloc(0)

@@ -1,8 +1,8 @@
 import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
 import { hasCoordinates } from './coordinates.ts'
-import { drop, dropUntil, type Edit, type Finder, hold, keep, keepUntil, put } from './editor.ts'
-import { stripExif } from './exif.ts'
+import { blank, drop, dropUntil, type Edit, type Finder, hold, keep, keepUntil, put } from './editor.ts'
+import { ORIENTATION_BYTES, stripExif } from './exif.ts'
 import { stripPhotoshop } from './iptc.ts'
 import { indexBytes, mayBeGainMap, readMultiPicture, writeMultiPicture } from './mpf.ts'
 import { stripThumbnail } from './thumbnail.ts'
@@ -188,14 +188,9 @@ class JpegStripper {
 
   /** Keeps the length of the next bytes, but not what they say. */
   *#zero(bytes: number): Edit {
-    let left = bytes
-    if (left <= 0) return
-    yield* this.#until(keepUntil, (chunk, at) => {
-      const end = Math.min(at + left, chunk.length)
-      chunk.fill(0, at, end)
-      left -= end - at
-      return left === 0 ? end : -1
-    })
+    if (bytes <= 0) return
+    this.#read += bytes
+    yield* blank(bytes)
   }
 }
 
@@ -250,9 +245,6 @@ const MAX_ISO_GAIN_MAP = 512
 
 /** The name is followed by another byte, of any value. */
 const EXIF_HEADER_BYTES = 6
-
-/** Of a TIFF file with one entry. */
-const ORIENTATION_BYTES = 26
 
 function startsWith(content: Buffer, name: Buffer): boolean {
   return content.subarray(0, name.length).equals(name)

@@ -3,7 +3,7 @@ import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
 import { hasCoordinates } from './coordinates.ts'
 import { drop, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
-import { stripExif } from './exif.ts'
+import { ORIENTATION_BYTES, ORIENTATION_WINDOW, stripExif } from './exif.ts'
 import { stripXmp } from './xmp.ts'
 
 /**
@@ -54,16 +54,10 @@ function skipPictureChunks(bytes: Buffer, at: number): number {
   return at
 }
 
-/** Most bytes of a larger `eXIf` chunk to look for an orientation in: those that browsers read come first. */
-const EXIF_WINDOW = 64 * 1024
-
-/** What an orientation takes: the header of a TIFF file, and a directory of one entry (TIFF 6.0 section 2). */
-const ORIENTATION_BYTES = 26
-
 /** Writes the chunk without positions or, if only an orientation may stay or the chunk is too large to hold, with that if there is one. */
 function* stripExifChunk(length: number, what: Stripped): Edit {
   const isHeld = length <= MAX_BLOCK
-  const tiff = yield* hold(isHeld ? length : EXIF_WINDOW)
+  const tiff = yield* hold(isHeld ? length : ORIENTATION_WINDOW)
   yield* drop(length - tiff.length)
   // A chunk that is cut off is left out
   if ((yield* hold(4)).length < 4) return

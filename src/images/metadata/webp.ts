@@ -1,6 +1,6 @@
 import type { Stripped } from '../types.ts'
 import { blank, type Edit, hold, keep, keepUntil, MAX_BLOCK, MAX_BLOCKS, put } from './editor.ts'
-import { stripExif } from './exif.ts'
+import { ORIENTATION_WINDOW, stripExif } from './exif.ts'
 import { stripXmp } from './xmp.ts'
 
 /**
@@ -80,7 +80,7 @@ function skipPictureChunks(bytes: Buffer, at: number, limit: number): number {
 
 function* stripExifChunk(length: number, what: Stripped): Edit {
   if (length > MAX_BLOCK) {
-    const start = yield* hold(EXIF_WINDOW)
+    const start = yield* hold(ORIENTATION_WINDOW)
     stripExif(start, 'all')
     yield* put(start)
     return yield* blank(length - start.length)
@@ -90,9 +90,6 @@ function* stripExifChunk(length: number, what: Stripped): Edit {
   stripExif(content.toString('latin1', 0, 5) === 'Exif\0' ? content.subarray(6) : content, what)
   yield* put(content)
 }
-
-/** Bytes of an Exif chunk too large to hold that are cleaned rather than blanked, for its orientation. */
-const EXIF_WINDOW = 64 * 1024
 
 function* stripXmpChunk(length: number, what: Stripped): Edit {
   if (length > MAX_BLOCK) return yield* blank(length, ' '.charCodeAt(0))

@@ -32,7 +32,7 @@ export interface Attribute extends Range {
   readonly value: string
 }
 
-/** Characters from `start` up to, not including, `end`. */
+/** Characters of a document, from `start` up to before `end`. */
 export interface Range {
   readonly start: number
   readonly end: number
