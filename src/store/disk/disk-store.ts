@@ -11,10 +11,10 @@ import { hash, StreamingHash } from '../../io/hash.ts'
 import { oneAtATime } from '../../io/one-at-a-time.ts'
 import type { Body, ByteRange, FoundObject, ListOptions, ObjectHead, ObjectStore, PutResult } from '../object-store.ts'
 import { watch } from '../watched-body.ts'
-import { changeTime, createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
+import { changeTime, createFolder, exists, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, sidecarPath } from './path.ts'
 import { removeDebris } from './remove-debris.ts'
-import { errorCode, isMissing, storeError } from './store-error.ts'
+import { errorCode, isMissing, isWithoutLinks, storeError, unlessMissing } from './store-error.ts'
 import { TRASH, Trash } from './trash.ts'
 import { listFolder, listFolders, timeOf } from './walk.ts'
 
@@ -200,9 +200,7 @@ async function useFolder(path: string): Promise<void> {
 /** Returns whether a file, or a symbolic link that leads nowhere, has the name of a folder that is missing, so that nobody can make it. */
 async function isInTheWay(path: string): Promise<boolean> {
   // Without a "/" at the end, which would follow a symbolic link
-  const stat = await lstat(resolve(path)).catch((error) => {
-    if (!isMissing(error)) throw error
-  })
+  const stat = await lstat(resolve(path)).catch(unlessMissing)
   return stat !== undefined && !stat.isDirectory()
 }
 
@@ -259,7 +257,7 @@ async function moveInto(
   onlyNew: boolean,
   trash: Trash,
 ): Promise<void> {
-  if (onlyNew && (await isThere(path))) throw new ObjectExists()
+  if (onlyNew && (await exists(path))) throw new ObjectExists()
   const folder = dirname(path)
   const moves: [move: (from: string, to: string) => Promise<void>, from: string, to: string][] = [
     [rename, sidecar, sidecarPath(path)],
@@ -289,9 +287,6 @@ async function moveInto(
   }
 }
 
-/** Errors of file systems without hard links: exFAT, and some that are mounted over a network or by FUSE. */
-const WITHOUT_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
-
 /**
  * Moves a file to a name that nothing has, even if another process does the same at this moment: link(2) gives a name once. Without hard
  * links only the puts of this process see each other.
@@ -306,7 +301,7 @@ async function moveNew(from: string, to: string): Promise<void> {
     await link(from, to)
   } catch (error) {
     if (errorCode(error) === 'EEXIST') throw new ObjectExists()
-    if (!WITHOUT_LINKS.includes(errorCode(error) ?? '')) throw error
+    if (!isWithoutLinks(error)) throw error
     return rename(from, to)
   }
   // A sweep removes what stays
@@ -383,14 +378,4 @@ function readBody(file: FileHandle, range: { start: number; end: number }, signa
   callbacks.add(end)
   body.on('close', () => callbacks.delete(end))
   return body
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path)
-    return true
-  } catch (error) {
-    if (isMissing(error)) return false
-    throw error
-  }
 }

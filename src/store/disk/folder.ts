@@ -1,7 +1,7 @@
-import { mkdir, open, rmdir, unlink } from 'node:fs/promises'
+import { lstat, mkdir, open, rmdir, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { sharedRuns } from '../../io/shared-runs.ts'
-import { errorCode, isMissing } from './store-error.ts'
+import { errorCode, unlessMissing } from './store-error.ts'
 
 /** Folders that are being created. A second call waits until the first has made them durable. */
 const underWay = new Map<string, Promise<void>>()
@@ -74,9 +74,12 @@ export async function removeFolderIfEmpty(path: string): Promise<boolean> {
 }
 
 export async function unlinkIfThere(path: string): Promise<void> {
-  await unlink(path).catch((error) => {
-    if (!isMissing(error)) throw error
-  })
+  await unlink(path).catch(unlessMissing)
+}
+
+/** Returns whether anything has this name, be it a symbolic link that leads nowhere. */
+export async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(unlessMissing)) !== undefined
 }
 
 /**

@@ -1,9 +1,9 @@
 import { link, lstat, opendir, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { compareKeys, type DeletedObject, type DeletedObjects, type ExpireOptions, type Keep } from '../object-store.ts'
-import { createFolder, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
+import { createFolder, exists, removeFolderIfEmpty, syncFolder, unlinkIfThere } from './folder.ts'
 import { filePath, isFolderOfKeys, isSegment, sidecarPath } from './path.ts'
-import { errorCode, isMissing, isUnreadable, storeError } from './store-error.ts'
+import { errorCode, isFull, isMissing, isUnreadable, isWithoutLinks, storeError, unlessMissing } from './store-error.ts'
 import { isBelow } from './walk.ts'
 
 export const TRASH = '.trash'
@@ -11,14 +11,13 @@ export const TRASH = '.trash'
 const HOUR = /^\d{4}-\d\d-\d\dT\d\d$/
 const NAME = /^(\d{1,15})\.(.+)$/
 
-/** Errors of file systems without hard links, and of files of other users (link(2)). */
-const WITHOUT_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
-
 /**
  * An object is deleted for good if it can't be moved for one of these: nothing but a copy could keep it, its name has no room for the
  * time, or the disk has none for the name.
  */
-const NOT_KEPT = ['EXDEV', 'EMLINK', 'ENAMETOOLONG', 'ENOSPC', 'EDQUOT']
+function isNotKept(error: unknown): boolean {
+  return isFull(error) || ['EXDEV', 'EMLINK', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')
+}
 
 /** Between two calls another deletion, or whoever empties the trash, may remove the folder that both use. */
 const ATTEMPTS = 20
@@ -65,7 +64,7 @@ export class Trash implements DeletedObjects {
       // Missing if the trash was emptied meanwhile
       if (isMoved) await syncFolder(resolve(target)).catch(unlessMissing)
     } catch (error) {
-      if (!NOT_KEPT.includes(errorCode(error) ?? '')) throw error
+      if (!isNotKept(error)) throw error
     }
   }
 
@@ -153,14 +152,14 @@ export class Trash implements DeletedObjects {
       try {
         return await work()
       } catch (error) {
-        if (!(await this.freeAfter(error))) throw error
+        if (!(await this.#freeAfter(error))) throw error
       }
     }
   }
 
   /** After an error that says that the disk is full, removes the oldest folder of the trash. Returns whether it has. */
-  async freeAfter(error: unknown): Promise<boolean> {
-    if (!['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '')) return false
+  async #freeAfter(error: unknown): Promise<boolean> {
+    if (!isFull(error)) return false
     this.#freeing ??= this.#free().finally(() => {
       this.#freeing = undefined
     })
@@ -260,7 +259,7 @@ async function linkOrRename(from: string, to: string): Promise<void> {
     await link(from, to)
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return
-    if (!WITHOUT_LINKS.includes(errorCode(error) ?? '')) throw error
+    if (!isWithoutLinks(error)) throw error
     await rename(from, to)
   }
 }
@@ -329,14 +328,6 @@ async function* entriesOf(folder: string) {
 
 async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(unlessMissing)) ?? []
-}
-
-function unlessMissing(error: unknown): undefined {
-  if (!isMissing(error)) throw error
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await lstat(path).catch(unlessMissing)) !== undefined
 }
 
 function hourOf(time: number): string {
