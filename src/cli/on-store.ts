@@ -1,5 +1,6 @@
 import { openPurger } from '../cdn/open-purger.ts'
 import { type Config, ConfigError, loadEnvFile, readConfig } from '../config.ts'
+import { ServiceError, StoreFailure } from '../errors.ts'
 import { LAYOUT } from '../layout/layout.ts'
 import type { ObjectStore } from '../store/object-store.ts'
 import { openStore, placeOf } from '../store/open-store.ts'
@@ -19,6 +20,22 @@ export async function onStore<Result>(work: (store: ObjectStore, config: Config)
     return await work(store, config)
   } finally {
     await store.close()
+  }
+}
+
+/**
+ * Does something with one story of several, and prints why that fails. The store itself fails for every story, so its failure is thrown.
+ *
+ * @returns whether it succeeded
+ */
+export async function succeeds(work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work()
+    return true
+  } catch (error) {
+    if (!(error instanceof ServiceError) || error instanceof StoreFailure) throw error
+    console.error(error.message)
+    return false
   }
 }
 

@@ -1,7 +1,6 @@
 import { parseDuration } from '../config.ts'
-import { ServiceError, StoreFailure } from '../errors.ts'
 import { deletedStories, restoreStory } from '../stories/restore.ts'
-import { storiesOnStore } from './on-store.ts'
+import { storiesOnStore, succeeds } from './on-store.ts'
 import { UsageError } from './stopped.ts'
 
 /**
@@ -27,18 +26,12 @@ export async function restore(
     let failed = 0
     for await (const id of wanted) {
       signal.throwIfAborted()
-      try {
-        await restoreStory(store, id)
-        count += 1
+      count += 1
+      if (await succeeds(() => restoreStory(store, id)))
         console.log(json ? JSON.stringify({ restored: id }) : `Restored ${id}`)
-      } catch (error) {
-        // The store itself fails for every story
-        if (!(error instanceof ServiceError) || error instanceof StoreFailure) throw error
-        failed += 1
-        console.error(error.message)
-      }
+      else failed += 1
     }
-    if (count + failed === 0) console.error('Nothing was deleted in that time that could be restored')
+    if (count === 0) console.error('Nothing was deleted in that time that could be restored')
     return failed === 0
   })
 }

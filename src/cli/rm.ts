@@ -1,10 +1,9 @@
 import { createInterface } from 'node:readline/promises'
 import { ApiError, type Client } from '../../packages/client/src/index.ts'
-import { ServiceError, StoreFailure } from '../errors.ts'
 import { placeOf } from '../store/open-store.ts'
 import { purgeStories } from '../stories/remove.ts'
 import { onServer, type ServerOptions } from './on-server.ts'
-import { storiesOnStore } from './on-store.ts'
+import { storiesOnStore, succeeds } from './on-store.ts'
 import { Stopped, UsageError } from './stopped.ts'
 
 type Options = ServerOptions & { readonly all?: boolean; readonly yes?: boolean; readonly now?: boolean }
@@ -55,15 +54,9 @@ function rmNow(ids: readonly string[], options: Options, signal: AbortSignal): P
     let allDeleted = true
     for (const id of all ? [undefined] : ids) {
       signal.throwIfAborted()
-      try {
-        await purgeStories(store, id)
-        const what = id ?? 'every story'
-        console.log(json ? JSON.stringify({ deleted: id ?? 'all' }) : `Deleted ${what} for good`)
-      } catch (error) {
-        if (!(error instanceof ServiceError) || error instanceof StoreFailure) throw error
-        console.error(error.message)
-        allDeleted = false
-      }
+      if (await succeeds(() => purgeStories(store, id)))
+        console.log(json ? JSON.stringify({ deleted: id ?? 'all' }) : `Deleted ${id ?? 'every story'} for good`)
+      else allDeleted = false
     }
     return allDeleted
   })

@@ -5,7 +5,7 @@ import { isWrittenByUs, ownIdTime, type StoryKeys } from '../layout/story.ts'
 import { ifThere, type ObjectStore } from '../store/object-store.ts'
 import { keysOfStory } from './list.ts'
 import type { Removal } from './removal.ts'
-import { CLOCK_MARGIN_MS, endedBefore, type StoryStore } from './story-store.ts'
+import { CLOCK_MARGIN_MS, endedBefore, mayRestore, type StoryStore } from './story-store.ts'
 import { putTombstone, readTombstones, TOMBSTONE_MS } from './tombstone.ts'
 
 /*
@@ -52,7 +52,7 @@ export async function removeDebris(
 ): Promise<StoryKeys[]> {
   const oldest = now - LONGEST_UPLOAD_MS - CLOCK_MARGIN_MS
   const isUpload = ({ id, records }: StoryKeys) => records.length === 0 && ownIdTime(id) >= oldest
-  const isKept = debris.length > 0 && store.deleted !== undefined && (await store.deleted.isKept()) !== false
+  const isKept = debris.length > 0 && (await mayRestore(store))
   const mayRun = (keys: StoryKeys) => isUpload(keys) || (isKept && keys.records.length === 0)
   const gone = await removal.remove(
     debris.filter((keys) => !mayRun(keys)),

@@ -9,7 +9,7 @@ import { orphanedVariants, variantsOf } from '../variants/remove.ts'
 import { debrisOf, removeDebris } from './debris.ts'
 import { keysOfStory, readStoryKeys } from './list.ts'
 import { Removal } from './removal.ts'
-import { CLOCK_MARGIN_MS, endedBefore, type StoryStore } from './story-store.ts'
+import { CLOCK_MARGIN_MS, endedBefore, mayRestore, type StoryStore } from './story-store.ts'
 import { putTombstone, readTombstones, TOMBSTONE_MS, type Tombstone } from './tombstone.ts'
 
 /** Batches that are deleted at once, while the list goes on. */
@@ -31,6 +31,7 @@ const STORIES_AT_ONCE = 16
  */
 export async function removeStory(store: StoryStore, id: string, keep: Keep = 'all'): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
+  // Beside a restore a deletion needs a tombstone whatever the age of the story
   const isKept = await mayRestore(store)
   const needsTombstone = isKept || mayBeBelowWatermark(store, id)
   const [found, earlier] = await Promise.all([keysOfStory(store, id), needsTombstone ? readTombstones(store, id) : []])
@@ -45,11 +46,9 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
   while (keys && !isBuried) {
     const age = stopwatch()
     if (!(await bury())) break
-    isBuried = true
-    if (!isKept) break
     // A restore may have begun before it could see the tombstone
-    keys = await keysOfStory(store, id)
-    isBuried = age() < TOMBSTONE_MS
+    if (isKept) keys = await keysOfStory(store, id)
+    isBuried = !isKept || age() < TOMBSTONE_MS
   }
   const removal = new Removal(store, store.onImagesRemoved)
   // An earlier call may have deleted the images, and ended before caches were told
@@ -119,11 +118,6 @@ async function isKeptFrom({ deleted }: StoryStore, prefix: string): Promise<bool
  */
 function mayBeBelowWatermark({ uploadTimeout }: StoryStore, id: string): boolean {
   return isOwnId(id) && ownIdTime(id) < Date.now() - uploadTimeout
-}
-
-/** Returns whether a restore may run at the same time, so that a deletion needs a tombstone whatever the age of the story. */
-async function mayRestore({ deleted }: StoryStore): Promise<boolean> {
-  return deleted !== undefined && (await deleted.isKept()) !== false
 }
 
 /** Puts a tombstone for a story. Returns its key, or undefined if the store has no room for it. */

@@ -18,6 +18,11 @@ export function storyStore(
   return { ...store, uploadTimeout, withoutTombstone: new Set(), onImagesRemoved }
 }
 
+/** Returns whether the store may restore something, or have something restored: it keeps what is deleted, or does not tell. */
+export async function mayRestore({ deleted }: StoryStore): Promise<boolean> {
+  return deleted !== undefined && (await deleted.isKept()) !== false
+}
+
 /** Clocks of servers differ, and an upload may end a little after its time. Milliseconds. */
 export const CLOCK_MARGIN_MS = 5 * 60_000
 
