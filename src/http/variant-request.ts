@@ -12,7 +12,7 @@ export interface VariantRequest extends VariantShape {
 /** What a variant may be requested in. */
 export interface AllowedSizes {
   readonly widths: readonly string[]
-  /** Of variants that are cropped: "320x240". */
+  /** Sizes of cropped variants, such as "320x240". */
   readonly sizes: readonly string[]
 }
 

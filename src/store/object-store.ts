@@ -119,7 +119,7 @@ export interface DeletedObject {
   readonly deletedAt: Date
   /** When the object was deleted that had the key before this one, if the store still has that. */
   readonly deletedBefore: Date | undefined
-  /** How long the store keeps it at least; undefined if it does not tell. */
+  /** Until when the store keeps it, or less long if it gets full; undefined if it does not tell. */
   readonly until: Date | undefined
   /** Where the store finds it. Means nothing to others. */
   readonly handles: readonly string[]

@@ -15,7 +15,7 @@ export interface DeletedStory {
   readonly deletedAt: Date
   /** Number of its images. */
   readonly images: number
-  /** How long it can be restored at least; undefined if the store does not tell. */
+  /** Until when it can be restored, or less long if the disk gets full; undefined if the store does not tell. */
   readonly until: Date | undefined
 }
 

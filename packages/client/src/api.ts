@@ -1852,7 +1852,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description There is no such story, and not all that is needed to restore it */
+            /** @description There is no such story, and the store does not keep all that it takes to restore one */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

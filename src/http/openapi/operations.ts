@@ -56,7 +56,10 @@ export const restoreStorySchema = {
   response: {
     200: restored('Images restored successfully'),
     ...errors(401, 403, 429, 503, 507),
-    404: { ...Failure, description: 'There is no such story, and not all that is needed to restore it' },
+    404: {
+      ...Failure,
+      description: 'There is no such story, and the store does not keep all that it takes to restore one',
+    },
   },
   failures: () => [
     new failures.StoryNotKept(STORY),

@@ -4,7 +4,7 @@ import { NO_BYTES } from '../scan.ts'
 /** Returns the index in a chunk, from `at` on, where to stop, or -1 if the whole rest is to be passed. */
 export type Finder = (chunk: Buffer, at: number) => number
 
-/** What an edit requests next: what becomes of the next bytes, so many or up to where a finder stops, or bytes to put. */
+/** What an edit requests next: what to do with a number of bytes, or with those up to where a finder stops; or bytes to put. */
 interface EditRequest {
   readonly action: 'keep' | 'drop' | 'hold' | 'put'
   readonly bytes: number

@@ -46,8 +46,8 @@ function writeResource(id: number, content: Buffer): Buffer {
 }
 
 /**
- * Removes the places, and texts with coordinates, from IPTC datasets (IPTC-NAA IIM 4.2, chapters 1, 5 and 6). Of the other ones keeps what IIM defines, except previews.
- * Returns no bytes if the datasets cannot be parsed.
+ * Removes the places, and texts with coordinates, from IPTC datasets (IPTC-NAA IIM 4.2, chapters 1, 5 and 6). Keeps the other datasets
+ * that IIM defines, except previews. Returns no bytes if the datasets cannot be parsed.
  */
 export function stripIptc(datasets: Buffer): Buffer {
   const kept: Buffer[] = []

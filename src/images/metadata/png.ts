@@ -72,8 +72,9 @@ const XMP = 'XML:com.adobe.xmp'
 const KEYWORD_WINDOW = 80
 
 /**
- * Keeps text as it is, except text with coordinates, XMP, which is cleaned, or removed if it is compressed or larger than can be held, and what holds other
- * metadata by its keyword: a place, as ImageMagick's `exif:GPSLatitude`, or a profile as hexadecimal digits.
+ * Keeps text as it is, with three exceptions. Text with coordinates is removed. XMP is cleaned, or removed if it is compressed or larger
+ * than can be held. Text whose keyword names other metadata is removed: a place, as ImageMagick's `exif:GPSLatitude`, or a profile in
+ * hexadecimal digits.
  */
 function* stripText(start: Buffer, length: number): Edit {
   const begin = yield* hold(Math.min(length, KEYWORD_WINDOW))
