@@ -117,8 +117,8 @@ export interface DeletedObject {
   /** In bytes. */
   readonly size: number
   readonly deletedAt: Date
-  /** When the object was deleted that had the key before this one, if the store still has that. */
-  readonly deletedBefore: Date | undefined
+  /** When it was put, if an object that had the key before was deleted and the store still has that: a time after that deletion. */
+  readonly reusedAt: Date | undefined
   /** Until when the store keeps it, or less long if it gets full; undefined if it does not tell. */
   readonly until: Date | undefined
   /** Where the store finds it. Means nothing to others. */

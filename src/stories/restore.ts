@@ -133,8 +133,9 @@ async function partsFrom(
  */
 function ofLastDeletion(id: string, objects: readonly DeletedObject[]): readonly DeletedObject[] {
   if (isOwnId(id)) return objects
-  const before = Math.max(...objects.map(({ deletedBefore }) => deletedBefore?.getTime() ?? 0))
-  return objects.filter(({ deletedAt }) => deletedAt.getTime() > before)
+  // Not the time of the deletion before, which can take long: some of its objects were deleted after that which had the key
+  const reusedAt = Math.max(...objects.map((object) => object.reusedAt?.getTime() ?? 0))
+  return objects.filter(({ deletedAt }) => deletedAt.getTime() >= reusedAt)
 }
 
 async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGenerator<[string, DeletedObject[]]> {

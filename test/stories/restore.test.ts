@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import { DeletedNotKept, RestoreInterrupted, StoryNotFound, StoryNotKept, VersionsHidden } from '../../src/errors.ts'
@@ -209,15 +210,18 @@ for (const [name, open] of keeping) {
     const stories = storyStore(store, HOUR)
     // Ceph and AWS tell times to the second
     const tick = name === 'disk' ? 5 : 1100
-    for (const names of [
-      ['1.jpg', '2.jpg', '3.jpg'],
-      ['1.jpg', '2.png'],
-    ]) {
+    const put = async (names: string[]) => {
       for (const each of names) await putBytes(store, `stories/${IMPORTED}/${each}`, names.join())
-      await new Promise((resolve) => setTimeout(resolve, tick))
-      await removeStory(stories, IMPORTED)
-      await new Promise((resolve) => setTimeout(resolve, tick))
+      await sleep(tick)
     }
+    await put(['1.jpg', '2.jpg', '3.jpg'])
+    // A deletion can take long
+    await store.delete([`stories/${IMPORTED}/1.jpg`], 'all')
+    await sleep(tick)
+    await removeStory(stories, IMPORTED)
+    await sleep(tick)
+    await put(['1.jpg', '2.png'])
+    await removeStory(stories, IMPORTED)
     if (name.includes('stand-in')) return
     await restoreStory(stories, IMPORTED)
     t.same(

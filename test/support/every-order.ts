@@ -77,7 +77,7 @@ export function openModelStore(keeps = false): ObjectStore & { readonly objects:
           for (const [key, { object, deletedAt }] of [...gone].sort(([a], [b]) => compareKeys(a, b))) {
             if (!key.startsWith(prefix) || objects.has(key)) continue
             const { length: size } = object.bytes
-            found.push({ key, size, deletedAt, deletedBefore: undefined, until: undefined, handles: [] })
+            found.push({ key, size, deletedAt, reusedAt: undefined, until: undefined, handles: [] })
           }
           if (found.length > 0) yield found
         },

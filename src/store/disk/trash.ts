@@ -19,6 +19,17 @@ function isNotKept(error: unknown): boolean {
   return isFull(error) || ['EXDEV', 'EMLINK', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')
 }
 
+/** A file of the trash. */
+interface Deletion {
+  /** When it was deleted, and when it was written last, in milliseconds since 1970. */
+  readonly time: number
+  readonly modified: number
+  readonly handle: string
+  /** In bytes. */
+  readonly size: number
+  readonly inode: number
+}
+
 /** Between two calls another deletion, or whoever empties the trash, may remove the folder that both use. */
 const ATTEMPTS = 20
 
@@ -194,7 +205,7 @@ export class Trash implements DeletedObjects {
 
   /** @param hours that have something of the folder */
   async #deletedIn(folder: string, hours: readonly string[]): Promise<DeletedObject[]> {
-    const found = new Map<string, { time: number; handle: string; size: number; inode: number }[]>()
+    const found = new Map<string, Deletion[]>()
     for (const hour of hours) {
       for (const file of await namesIn(join(this.#path, hour, folder))) {
         const name = NAME.exec(file)?.[2]
@@ -202,7 +213,7 @@ export class Trash implements DeletedObjects {
         if (name === undefined || !isSegment(name)) continue
         const stat = await lstat(join(this.#path, handle)).catch(unlessMissing)
         if (!stat?.isFile()) continue
-        const deletion = { time: timeIn(file) ?? 0, handle, size: stat.size, inode: stat.ino }
+        const deletion = { time: timeIn(file) ?? 0, modified: stat.mtimeMs, handle, size: stat.size, inode: stat.ino }
         found.set(name, [...(found.get(name) ?? []), deletion])
       }
     }
@@ -219,7 +230,7 @@ export class Trash implements DeletedObjects {
         key,
         size: newest.size,
         deletedAt: new Date(newest.time),
-        deletedBefore: earlier && new Date(earlier.time),
+        reusedAt: earlier && new Date(reusedAt(earlier, newest)),
         until: new Date(newest.time + this.#retention),
         handles: [newest, ...same].map(({ handle }) => handle),
       })
@@ -328,6 +339,11 @@ async function* entriesOf(folder: string) {
 
 async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(unlessMissing)) ?? []
+}
+
+/** Whoever imports files can give them any time. */
+function reusedAt(earlier: Deletion, { time, modified }: Deletion): number {
+  return modified > earlier.time && modified <= time ? modified : earlier.time + 1
 }
 
 function hourOf(time: number): string {

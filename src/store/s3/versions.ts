@@ -96,12 +96,12 @@ function deletedObject({ key, versions, markers }: VersionedKey, expires: Expiry
   const times = markers.map(({ time }) => time)
   // Where it was deleted several times in a row, the first one counts. AWS tells times to the second
   const deletedAt = Math.min(Math.max(...times), ...times.filter((time) => time >= newest.time))
-  const before = Math.max(...times.filter((time) => time < newest.time))
+  const wasReused = times.some((time) => time < newest.time)
   return {
     key,
     size: newest.size,
     deletedAt: new Date(deletedAt),
-    deletedBefore: Number.isFinite(before) ? new Date(before) : undefined,
+    reusedAt: wasReused ? new Date(newest.time) : undefined,
     until: expires(key, deletedAt),
     // Those below the newest version hide nothing
     handles: markers.map(({ id }) => id),

@@ -106,7 +106,7 @@ t.test('a deletion repeated after a crash keeps one object, and a restored one h
   await new Promise((resolve) => setTimeout(resolve, 20))
   await store.delete(['a/1.jpg'], 'all')
   const found = await deletedIn(store)
-  t.match(found, [{ key: 'a/1.jpg', deletedBefore: undefined }])
+  t.match(found, [{ key: 'a/1.jpg', reusedAt: undefined }])
   await store.deleted?.restore(found)
   const after = await stat(join(root, 'a/1.jpg'))
   t.equal(after.mtimeMs, before.mtimeMs)
