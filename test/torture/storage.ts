@@ -10,6 +10,8 @@ import {
   DeleteBucketCommand,
   DeleteObjectsCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
+  PutBucketVersioningCommand,
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
@@ -39,7 +41,7 @@ export interface Storage {
 
 const run = promisify(execFile)
 
-export type StorageName = 'disk' | 'minio' | 'cluster' | 'rgw'
+export type StorageName = 'disk' | 'minio' | 'minio-versioned' | 'cluster' | 'rgw'
 
 export async function openStorage(name: StorageName): Promise<Storage> {
   if (name === 'disk') return diskStorage()
@@ -55,8 +57,9 @@ export async function openStorage(name: StorageName): Promise<Storage> {
     accessKeyId: env.MINIO_ROOT_USER ?? 'engine-root',
     secretAccessKey: env.MINIO_ROOT_PASSWORD ?? 'engine-root-secret',
   }
-  if (name === 'minio') {
-    return s3Storage({ nodes: [env.MINIO_ENDPOINT ?? `http://127.0.0.1:${env.MINIO_PORT ?? 9100}`], ...root })
+  if (name !== 'cluster') {
+    const nodes = [env.MINIO_ENDPOINT ?? `http://127.0.0.1:${env.MINIO_PORT ?? 9100}`]
+    return s3Storage({ nodes, ...root }, name === 'minio-versioned')
   }
   return clusterStorage(root)
 }
@@ -102,7 +105,8 @@ function missing(error: NodeJS.ErrnoException): [] {
   return []
 }
 
-async function s3Storage(access: StoreAccess): Promise<Storage> {
+/** @param isVersioned whether the bucket keeps what is deleted */
+async function s3Storage(access: StoreAccess, isVersioned = false): Promise<Storage> {
   const { accessKeyId, secretAccessKey, nodes } = access
   const endpoint = nodes[0] as string
   const client = new S3Client({
@@ -114,6 +118,10 @@ async function s3Storage(access: StoreAccess): Promise<Storage> {
   })
   const Bucket = `torture-${randomUUID()}`
   await client.send(new CreateBucketCommand({ Bucket }))
+  if (isVersioned) {
+    const VersioningConfiguration = { Status: 'Enabled' } as const
+    await client.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }))
+  }
   const credentials = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }
 
   async function keys(after?: string): Promise<string[]> {
@@ -144,9 +152,11 @@ async function s3Storage(access: StoreAccess): Promise<Storage> {
       await client.send(new PutObjectCommand({ Bucket, Key, Body }))
     },
     async remove() {
-      const found = await keys()
-      for (let at = 0; at < found.length; at += 1000) {
-        const Objects = found.slice(at, at + 1000).map((Key) => ({ Key }))
+      for (;;) {
+        const page = await client.send(new ListObjectVersionsCommand({ Bucket }))
+        const found = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])]
+        if (found.length === 0) break
+        const Objects = found.map(({ Key, VersionId }) => ({ Key, VersionId }))
         await client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }))
       }
       await client.send(new DeleteBucketCommand({ Bucket })).catch(() => {})
