@@ -90,6 +90,8 @@ export async function once(who: readonly Contender[], place: Place, rounds: numb
         const took = performance.now() - begin
         if (store) result.shares.push(((store.cpu() - busy) / took) * 100)
         result.slow = took > 60_000
+      } catch (error) {
+        throw new Error(`${result.contender.name} failed`, { cause: error })
       } finally {
         await server.stop()
       }
