@@ -1,4 +1,4 @@
-import { type Config, listConcurrencyOf } from '../src/config.ts'
+import { type Config, listConcurrencyOf, mostDownloads } from '../src/config.ts'
 
 /**
  * Computes how much memory a process and its workers can take, from the settings. Tests compare the table of docs/memory.md, the chart
@@ -21,7 +21,7 @@ const ORDINARY_WORKER = 256 * MIB
 
 export type MemorySettings = Pick<
   Config,
-  'UPLOAD_MEMORY' | 'MAX_DOWNLOADS' | 'LIST_CONCURRENCY' | 'VARIANT_CONCURRENCY' | 'S3_BUCKET' | 'S3_ENDPOINT'
+  'UPLOAD_MEMORY' | 'LIST_CONCURRENCY' | 'VARIANT_CONCURRENCY' | 'S3_BUCKET' | 'S3_ENDPOINT'
 >
 
 export type MemoryPart = 'Node.js and the SDK' | 'uploads' | 'images' | 'lists' | 'connections' | 'variants'
@@ -40,7 +40,7 @@ export function memoryOf(settings: MemorySettings): Memory {
   const parts = {
     'Node.js and the SDK': NODE,
     uploads: settings.UPLOAD_MEMORY,
-    images: settings.MAX_DOWNLOADS * DOWNLOAD,
+    images: mostDownloads(settings) * DOWNLOAD,
     lists: LISTS * LIST + listConcurrencyOf(settings) * LISTING_CALL,
     connections: CONNECTIONS * CONNECTION,
     variants: settings.VARIANT_CONCURRENCY * WORKER,

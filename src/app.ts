@@ -3,7 +3,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { openPurger } from './cdn/open-purger.ts'
 import type { PurgeEvents, Purger } from './cdn/purger.ts'
-import { type Config, listed } from './config.ts'
+import { type Config, listed, mostDownloads } from './config.ts'
 import { accessPlugin } from './http/auth/plugin.ts'
 import { proxyMatcher } from './http/limits/client-address.ts'
 import { overloadPlugin } from './http/limits/overload.ts'
@@ -55,7 +55,10 @@ export const LIMITS = {
   /** How long a list or an image may wait for its turn, and a variant for a process, in milliseconds. */
   wait: 10_000,
 }
-export type Limits = Readonly<typeof LIMITS>
+export interface Limits extends Readonly<typeof LIMITS> {
+  /** Most images that are sent at once. */
+  readonly images: number
+}
 
 interface AppOptions {
   readonly metrics?: Metrics
@@ -109,7 +112,7 @@ export async function buildApp(
 
   app.setValidatorCompiler(validateQuery)
   app.decorate('config', config)
-  app.decorate('limits', { ...LIMITS, ...limits })
+  app.decorate('limits', { ...LIMITS, images: mostDownloads(config), ...limits })
   const purger = openPurger(config, purgeEvents(app.log, metrics))
   if (purger) {
     metrics.watchPurges(purger)

@@ -199,11 +199,14 @@ export const ConfigSchema = Type.Object({
     minimum: SECOND,
     maximum: LONGEST_UPLOAD_MS,
   }),
-  UPLOAD_MEMORY: size('Memory for the bytes of running uploads; further uploads wait', {
-    default: 256 * MIB,
-    minimum: 48 * MIB,
-    maximum: 64 * GIB,
-  }),
+  UPLOAD_MEMORY: size(
+    'Memory for the bytes of running uploads, and one image that is sent for each 256 KiB of it; further ones wait',
+    {
+      default: 256 * MIB,
+      minimum: 48 * MIB,
+      maximum: 64 * GIB,
+    },
+  ),
   UPLOAD_WAIT: duration('How long an upload may wait for that memory', {
     default: 4 * MINUTE,
     minimum: 100,
@@ -218,11 +221,6 @@ export const ConfigSchema = Type.Object({
     'Keep-alive timeout of client connections. Must be longer than the idle timeout of the load balancer',
     { default: 72 * SECOND, minimum: SECOND, maximum: HOUR },
   ),
-  MAX_DOWNLOADS: count('Most images that are sent at once; each holds 384 KiB at most', {
-    default: 1024,
-    minimum: 1,
-    maximum: 100_000,
-  }),
   MAX_EVENT_LOOP_DELAY: duration('Delay of the event loop, over two seconds, above which requests are refused', {
     default: 500,
     minimum: 10,
@@ -361,9 +359,16 @@ export function listConcurrencyOf({
   return LIST_CONCURRENCY ?? (S3_BUCKET !== undefined && S3_ENDPOINT === undefined ? 16 : 1)
 }
 
+/** Returns how many images may be sent at once. Each holds 384 KiB at most, so all of them one and a half times `UPLOAD_MEMORY`. */
+export function mostDownloads({ UPLOAD_MEMORY }: Pick<Config, 'UPLOAD_MEMORY'>): number {
+  return Math.floor(UPLOAD_MEMORY / (256 * KIB))
+}
+
 /** Settings of earlier versions, which are ignored. */
 export const REMOVED_SETTINGS =
-  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING'.split(' ')
+  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING MAX_DOWNLOADS'.split(
+    ' ',
+  )
 
 /** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */
 const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))

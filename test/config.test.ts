@@ -258,7 +258,6 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     ],
     invalid: ['999ms', '61m', '0s'],
   },
-  MAX_DOWNLOADS: { default: 1024, valid: [['1', 1]], invalid: ['0', '100001'] },
   MAX_EVENT_LOOP_DELAY: {
     default: 500,
     valid: [

@@ -191,10 +191,10 @@ t.test('each size holds what docs/memory.md computes for its settings, and is th
     const { limitMib } = memoryOf(readConfig(environment))
     const smallest = FARGATE[Cpu]?.map((gib) => gib * 1024).find((mib) => mib >= limitMib)
     t.equal(Memory, smallest, `${Size}: ${limitMib} MiB`)
-    const { UPLOAD_MEMORY, MAX_DOWNLOADS, VARIANT_CONCURRENCY } = environment
+    const { UPLOAD_MEMORY, VARIANT_CONCURRENCY } = environment
     t.match(
       text,
-      `| \`${Size}\` | ${Cpu / 1024} | ${Memory / 1024} GiB | \`${UPLOAD_MEMORY}\` | ${MAX_DOWNLOADS} | ${VARIANT_CONCURRENCY} |`,
+      `| \`${Size}\` | ${Cpu / 1024} | ${Memory / 1024} GiB | \`${UPLOAD_MEMORY}\` | ${VARIANT_CONCURRENCY} |`,
     )
     t.match(template.Parameters.Size?.Description, `${Cpu / 1024} vCPU and ${Memory / 1024} GiB`)
   }

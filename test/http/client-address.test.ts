@@ -154,8 +154,8 @@ async function serveHeld(t: Test, method: 'list' | 'get' | 'head' | 'put') {
         }),
   }
   const options = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY: '1m', UPLOAD_MEMORY: '48MiB' }
-  const config = readConfig({ ...options, MAX_DOWNLOADS: '2', ...PROXIES })
-  const app = await buildApp(config, store, { limits: { lists: 2, waiting: 50, wait: 600_000 } })
+  const config = readConfig({ ...options, ...PROXIES })
+  const app = await buildApp(config, store, { limits: { lists: 2, images: 2, waiting: 50, wait: 600_000 } })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     go()

@@ -34,8 +34,7 @@ async function heldServer(t: Test, stories = 1) {
   const standIn = await startStandIn(t, { pageSize: 4 })
   const image = await smallImage()
   for (let n = 1; n <= stories; n++) placeStory(standIn, storyId(n), image)
-  const options = { MAX_DOWNLOADS: String(PLACES), S3_TIMEOUT: '50s' }
-  const server = await startApp(t, options, standIn, { lists: PLACES })
+  const server = await startApp(t, { S3_TIMEOUT: '50s' }, standIn, { lists: PLACES, images: PLACES })
   let go = () => {}
   const gate = new Promise<void>((resolve) => {
     go = resolve

@@ -129,7 +129,7 @@ t.test('images beyond those that may be on their way wait, and are refused beyon
       return disk.get(...args)
     },
   })
-  const { port } = await serve(t, { MAX_DOWNLOADS: '1' }, held, { waiting: 0 })
+  const { port } = await serve(t, {}, held, { images: 1, waiting: 0 })
   const path = `/images/stories/${storyId(1)}/1.png`
   const first = get({ port }, path)
   await asked.opened
@@ -142,7 +142,7 @@ t.test('images beyond those that may be on their way wait, and are refused beyon
 t.test('readers of one address who take nothing make place for another one', async (t) => {
   const key = `stories/${storyId(1)}/1.png`
   const bytes = randomBytes(20_000_000)
-  const { app, port } = await serve(t, { MAX_DOWNLOADS: '3' }, unchanged)
+  const { app, port } = await serve(t, {}, unchanged, { images: 3 })
   await putBytes(app.store, key, bytes)
   const stuck = Array.from({ length: 3 }, () => {
     const socket = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' }).on('error', () => {})

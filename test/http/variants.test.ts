@@ -261,9 +261,9 @@ t.test('lists, ids and deletions know nothing of variants', async (t) => {
 })
 
 t.test('requests for variants are bounded, and keep neither images nor uploads waiting', async (t) => {
-  const options = { VARIANT_CONCURRENCY: '1', MAX_DOWNLOADS: '4', S3_TIMEOUT: '1m' }
+  const options = { VARIANT_CONCURRENCY: '1', S3_TIMEOUT: '1m' }
   const standIn = await startStandIn(t)
-  const { server, get } = await serve(t, [photo], options, standIn, { waiting: 1 })
+  const { server, get } = await serve(t, [photo], options, standIn, { images: 4, waiting: 1 })
   let goOn = () => {}
   const told = new Promise<void>((resolve) => {
     goOn = resolve

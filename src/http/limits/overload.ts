@@ -71,7 +71,7 @@ export const overloadPlugin = fp(
     const byOperation = new Map([
       ['listImages', lists],
       ['listStoryIds', lists],
-      ['getImage', limit('images', config.MAX_DOWNLOADS)],
+      ['getImage', limit('images', limits.images)],
     ])
     const isImage = ({ operationId = '' }: FastifySchema) => operationId === 'getImage' || operationId === 'headImage'
     app.addHook('onRequest', (request, reply, done) => {

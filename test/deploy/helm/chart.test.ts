@@ -82,9 +82,9 @@ for (const { name, path } of valueFiles) {
 
 t.test('memory, requested and at most, is what docs/memory.md says for any settings', async (t) => {
   for (const settings of [
-    { UPLOAD_MEMORY: '48MiB', MAX_DOWNLOADS: 1, VARIANT_CONCURRENCY: 1 },
-    { UPLOAD_MEMORY: '64 GiB', MAX_DOWNLOADS: 100_000, VARIANT_CONCURRENCY: '64' },
-    { UPLOAD_MEMORY: 50_331_649, MAX_DOWNLOADS: '777' },
+    { UPLOAD_MEMORY: '48MiB', VARIANT_CONCURRENCY: 1 },
+    { UPLOAD_MEMORY: '64 GiB', VARIANT_CONCURRENCY: '64' },
+    { UPLOAD_MEMORY: 50_331_649 },
     { LIST_CONCURRENCY: 64, S3_ENDPOINT: 'http://minio:9000' },
     { LIST_CONCURRENCY: '3' },
     { UPLOAD_MEMORY: '65537kib', S3_ENDPOINT: 'https://s3.example.org' },
@@ -125,7 +125,7 @@ const WRONG: readonly (readonly [set: string, says: RegExp])[] = [
   ['settings.DATA_DIR=/images', /settings.*additional properties 'DATA_DIR' not allowed/],
   ['setings.S3_BUCKET=x', /additional properties 'setings' not allowed/],
   ['settings.UPLOAD_MEMORY=47MiB', /\/settings\/UPLOAD_MEMORY': .*does not match pattern '\^\(\?<from_48MiB_to_64GiB>/],
-  ['settings.MAX_DOWNLOADS=0', /\/settings\/MAX_DOWNLOADS': minimum/],
+  ['settings.MAX_FILES=0', /\/settings\/MAX_FILES': minimum/],
   ['settings.SHUTDOWN_DELAY=10', /\/settings\/SHUTDOWN_DELAY': got number, want null or string/],
   ['settings.LOG_LEVEL=loud', /\/settings\/LOG_LEVEL': value must be one of/],
   ['settings.S3_BUCKET=my--euc1-az1--x-s3', /\/settings\/S3_BUCKET': 'not' failed/],

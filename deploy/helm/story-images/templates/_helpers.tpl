@@ -96,7 +96,7 @@ capabilities:
 {{- $mib := 1048576 -}}
 {{- $settings := .Values.settings -}}
 {{- $uploads := include "story-images.bytes" (list . "UPLOAD_MEMORY") | int64 -}}
-{{- $images := include "story-images.setting" (list . "MAX_DOWNLOADS") | int64 | mul 393216 -}}
+{{- $images := mul (div $uploads 262144) 393216 -}}
 {{- $isFar := and $settings.S3_BUCKET (not $settings.S3_ENDPOINT) -}}
 {{- $calls := $settings.LIST_CONCURRENCY | default (ternary 16 1 (not (not $isFar))) -}}
 {{- $lists := add (mul 64 2 $mib) (mul (include "story-images.text" $calls | int64) 4 $mib) -}}
