@@ -28,10 +28,9 @@ const CHART_CHECKS: Readonly<Record<string, Check>> = {
   // A pod has to be reached from outside
   HOST: { enum: ['0.0.0.0', '::'] },
   PORT: { minimum: 1, pattern: numbers(1, 65535) },
-  // The server's parsers of URLs and JSON refuse a few more values
+  // The server's parser of URLs refuses a few more values
   PUBLIC_IMAGE_URL: { not: { type: 'string', pattern: '/\\.{1,2}(/|$)' } },
   PURGE_URL: {},
-  PURGE_BODY: { pattern: '\\{tags\\}' },
   TRUST_PROXY: { pattern: `^\\s*${NETWORK}(\\s*,\\s*${NETWORK})*\\s*$` },
 }
 

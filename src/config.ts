@@ -272,12 +272,6 @@ export const ConfigSchema = Type.Object({
       isGood: (value) => value.startsWith('cloudfront-') || URL.canParse(value),
     },
   ),
-  PURGE_BODY: text('Body of that request, in JSON, where `{tags}` is the list of the ids of stories', {
-    default: '{"tags":{tags}}',
-    example: '{"surrogate_keys":{tags}}',
-    must: 'JSON with {tags} in the place of a list',
-    isGood: (value) => value.includes('{tags}') && isJson(value.replaceAll('{tags}', '[]')),
-  }),
   PURGE_HEADER: optionalText('A header of that request, which authorizes it', {
     example: 'Authorization: Bearer the-token-of-the-cdn',
     pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ ]*[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
@@ -326,15 +320,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (config.S3_BUCKET === undefined && idle !== undefined) {
     throw new ConfigError(`${idle} is set, but S3_BUCKET is not; for example S3_BUCKET=my-stories`)
   }
-  if (environment.PURGE_BODY && config.PURGE_URL?.includes('{tag}')) {
+  if (config.PURGE_HEADER !== undefined && !config.PURGE_URL?.startsWith('http')) {
     throw new ConfigError(
-      'PURGE_BODY is set, but PURGE_URL has {tag}, so its requests have no body; leave out one of the two',
-    )
-  }
-  const unused = ['PURGE_BODY', 'PURGE_HEADER'].find((name) => environment[name])
-  if (unused !== undefined && !config.PURGE_URL?.startsWith('http')) {
-    throw new ConfigError(
-      `${unused} is set, but PURGE_URL is not a URL; for example PURGE_URL=https://cdn.example.org/purge`,
+      'PURGE_HEADER is set, but PURGE_URL is not a URL; for example PURGE_URL=https://cdn.example.org/purge',
     )
   }
   if (listed(config.API_KEYS).some((key) => HASHES_OF_NOTHING.has(key.slice(-64)))) {
@@ -366,21 +354,12 @@ export function mostDownloads({ UPLOAD_MEMORY }: Pick<Config, 'UPLOAD_MEMORY'>):
 
 /** Settings of earlier versions, which are ignored. */
 export const REMOVED_SETTINGS =
-  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING MAX_DOWNLOADS'.split(
+  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING MAX_DOWNLOADS PURGE_BODY'.split(
     ' ',
   )
 
 /** Hashes that a shell makes of an unset variable. The first one would open the server to everybody. */
 const HASHES_OF_NOTHING = new Set(['', '\n'].map((text) => createHash('sha256').update(text).digest('hex')))
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** Returns whether the text is an address, or a network as `address/bits`, except the network of all addresses. */
 function isNetwork(text: string): boolean {

@@ -335,11 +335,6 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
       'http://cdn.example:99999/',
     ],
   },
-  PURGE_BODY: {
-    default: '{"tags":{tags}}',
-    valid: [['{"surrogate_keys":{tags}}', '{"surrogate_keys":{tags}}']],
-    invalid: ['{}', '{tags', '{"tags":["{tags}"', '{tags: {tags}}', 'tags={tags}'],
-  },
   PURGE_HEADER: {
     valid: [
       ['Fastly-Key: secret', 'Fastly-Key: secret'],
@@ -381,7 +376,7 @@ t.test('every option has its default, takes what is valid, and refuses the rest 
   for (const [name, { default: fallback, valid, invalid }] of Object.entries(OPTIONS)) {
     // The options of the bucket are refused without one
     const beside: Record<string, string> = name.startsWith('S3_') && name !== 'S3_BUCKET' ? { S3_BUCKET: 'abc' } : {}
-    if (name === 'PURGE_BODY' || name === 'PURGE_HEADER') beside.PURGE_URL = 'https://cdn.example/purge'
+    if (name === 'PURGE_HEADER') beside.PURGE_URL = 'https://cdn.example/purge'
     if (name === 'PRIVATE_IMAGES') beside.SIGNING_SECRETS = 'x'.repeat(32)
     t.ok(NAMES.includes(name), name)
     t.equal(defaults[name], fallback, `${name} by default`)
@@ -441,13 +436,8 @@ t.test('what belongs to a webhook is refused without one', async (t) => {
       () => readConfig({ PURGE_URL, PURGE_HEADER: 'X-Key: secret' }),
       /^PURGE_HEADER is set, but PURGE_URL is not/,
     )
-    t.throws(() => readConfig({ PURGE_URL, PURGE_BODY: '{"a":{tags}}' }), /^PURGE_BODY is set, but PURGE_URL is not/)
-    t.doesNotThrow(() => readConfig({ PURGE_URL, PURGE_BODY: '', PURGE_HEADER: '' }))
+    t.doesNotThrow(() => readConfig({ PURGE_URL, PURGE_HEADER: '' }))
   }
-  t.throws(
-    () => readConfig({ PURGE_URL: 'http://varnish/purge/{tag}', PURGE_BODY: '{"a":{tags}}' }),
-    /^PURGE_BODY is set, but PURGE_URL has \{tag\}/,
-  )
 })
 
 t.test('the hash of an empty key is refused, whatever else is right', async (t) => {

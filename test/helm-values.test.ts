@@ -90,7 +90,6 @@ const TEXTS: Readonly<Record<string, readonly string[]>> = {
     'https://a/{tags}',
     'ftp://a',
   ],
-  PURGE_BODY: ['{"a":1}', '{tags}'],
   CACHE_CONTROL: ['no-store', 'no-store\n', 'Grüße'],
   LOG_LEVEL: ['silent', 'fatal', 'INFO', 'verbose'],
 }

@@ -5,7 +5,7 @@ import { webhook } from './webhook.ts'
 
 /** Opens the purger that the configuration names, or returns undefined if it names none. */
 export function openPurger(
-  { PURGE_URL, PURGE_BODY, PURGE_HEADER, PUBLIC_IMAGE_URL }: Config,
+  { PURGE_URL, PURGE_HEADER, PUBLIC_IMAGE_URL }: Config,
   events: PurgeEvents,
 ): Purger | undefined {
   if (PURGE_URL === undefined) return undefined
@@ -14,5 +14,5 @@ export function openPurger(
     const root = PUBLIC_IMAGE_URL === undefined ? '' : new URL(PUBLIC_IMAGE_URL).pathname.replace(/\/$/, '')
     return new Purger(cloudfront(distribution, by, root), events)
   }
-  return new Purger(webhook(PURGE_URL, PURGE_BODY, PURGE_HEADER), events)
+  return new Purger(webhook(PURGE_URL, PURGE_HEADER), events)
 }

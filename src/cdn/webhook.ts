@@ -3,15 +3,19 @@ import { type PurgeTarget, refusalOf } from './purger.ts'
 /** Cloudflare takes 100 tags at once, and Fastly 256. */
 const BATCH = 100
 
+/** URL that purges a list of tags (Fastly, "Purging", bulk purge). */
+const FASTLY = /\/service\/[^/]+\/purge$/
+
 /**
- * Purges by a POST request: one for each story if its URL has the tag in it, and otherwise one with a list of them in its body.
+ * Purges by a POST request: one for each story if its URL has the tag in it, and otherwise one with a list of them in its body, in JSON:
+ * `{"tags":[…]}` as Cloudflare takes it, or `{"surrogate_keys":[…]}` for Fastly.
  *
  * @param url with `{tag}` for the id of a story, or without
- * @param body with `{tags}` for a JSON array of ids
  * @param header as `Name: value`
  */
-export function webhook(url: string, body: string, header: string | undefined): PurgeTarget {
+export function webhook(url: string, header: string | undefined): PurgeTarget {
   const isSingle = url.includes('{tag}')
+  const list = FASTLY.test(url) ? 'surrogate_keys' : 'tags'
   const headers: Record<string, string> = isSingle ? {} : { 'content-type': 'application/json' }
   if (header !== undefined) {
     const colon = header.indexOf(':')
@@ -25,7 +29,7 @@ export function webhook(url: string, body: string, header: string | undefined): 
         headers,
         redirect: 'manual',
         signal,
-        ...(!isSingle && { body: body.replaceAll('{tags}', JSON.stringify(ids)) }),
+        ...(!isSingle && { body: JSON.stringify({ [list]: ids }) }),
       })
       await response.body?.cancel()
       if (!response.ok) throw refusalOf(response)

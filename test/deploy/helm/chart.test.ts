@@ -162,8 +162,8 @@ const WRONG: readonly (readonly [set: string, says: RegExp])[] = [
   ['secret.keys=null,settings.ALLOW_OPEN=true', /secret\.keys is not/],
   ['settings.PRIVATE_IMAGES=true', /settings\.PRIVATE_IMAGES needs SIGNING_SECRETS/],
   [
-    'settings.PURGE_URL=cloudfront-tags:E1EXAMPLE,settings.PURGE_BODY=\\{tags\\}',
-    /PURGE_BODY and PURGE_HEADER are for a settings\.PURGE_URL that is a URL/,
+    'settings.PURGE_URL=cloudfront-tags:E1EXAMPLE,secret.keys={API_KEYS,PURGE_HEADER}',
+    /PURGE_HEADER in secret\.keys is for a settings\.PURGE_URL that is a URL/,
   ],
   ['podMonitor.enabled=true', /podMonitor\.keySecret\.name is not set/],
   ['ingress.enabled=true', /ingress\.hosts is empty/],

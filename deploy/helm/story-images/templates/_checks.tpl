@@ -18,11 +18,8 @@
 {{- if and (eq (include "story-images.setting" (list . "PRIVATE_IMAGES")) "true") (not (has "SIGNING_SECRETS" $keys)) -}}
 {{- fail "settings.PRIVATE_IMAGES needs SIGNING_SECRETS in secret.keys" -}}
 {{- end -}}
-{{- if and (or $settings.PURGE_BODY (has "PURGE_HEADER" $keys)) (not (hasPrefix "http" ($settings.PURGE_URL | default ""))) -}}
-{{- fail "settings.PURGE_BODY and PURGE_HEADER are for a settings.PURGE_URL that is a URL" -}}
-{{- end -}}
-{{- if and $settings.PURGE_BODY (contains "{tag}" ($settings.PURGE_URL | default "")) -}}
-{{- fail "settings.PURGE_BODY is set, but settings.PURGE_URL has {tag}, so its requests have no body" -}}
+{{- if and (has "PURGE_HEADER" $keys) (not (hasPrefix "http" ($settings.PURGE_URL | default ""))) -}}
+{{- fail "PURGE_HEADER in secret.keys is for a settings.PURGE_URL that is a URL" -}}
 {{- end -}}
 {{- if ne (has "AWS_ACCESS_KEY_ID" $keys) (has "AWS_SECRET_ACCESS_KEY" $keys) -}}
 {{- fail "secret.keys needs both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither" -}}
