@@ -145,7 +145,7 @@ export interface DeletedObjects {
    * Removes for good what is kept of deleted objects below a prefix, which is empty or ends with "/". Rejects with `VersionsHidden` if the
    * store may keep some that this server may not see.
    */
-  purge(options: Pick<ListOptions, 'prefix' | 'signal'>): Promise<void>
+  purge(options: Pick<ListOptions, 'prefix'>): Promise<void>
   /** Removes for good what has been kept for long enough, and yields the name of each. Only in stores that do not do this by themselves. */
   expire?(options: ExpireOptions): AsyncIterable<string>
 }

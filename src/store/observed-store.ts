@@ -76,7 +76,7 @@ export function observeStore(store: ObjectStore, metrics: Metrics, follow?: Foll
       isKept: () => deleted.isKept(),
       list: (options) => pages('listDeleted', options.prefix, deleted.list(options), options.signal),
       restore: (objects) => timed('restore', objects[0]?.key ?? '', deleted.restore(objects)),
-      purge: (options) => timed('purge', options.prefix, deleted.purge(options), options.signal),
+      purge: (options) => timed('purge', options.prefix, deleted.purge(options)),
       ...(expire && { expire: (options: ExpireOptions) => pages('expire', '', expire(options)) }),
     }
   }

@@ -7,9 +7,10 @@ import type { StoryStore } from './story-store.ts'
 
 const ENDS_AT_ONCE = 16
 
-/** Deletes the keys of stories, and collects those that the store kept. */
+/** Deletes the keys of stories, and collects those that could not be deleted. */
 export class Removal {
-  readonly kept = new Set<string>()
+  /** Keys that could not be deleted, and folders that could not be read. */
+  readonly left = new Set<string>()
   readonly #store: ObjectStore
   readonly #onImagesRemoved: StoryStore['onImagesRemoved'] | undefined
   #cause: unknown
@@ -41,7 +42,7 @@ export class Removal {
       stories.filter((keys) => !open.has(keys)),
       keep,
     )
-    const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.kept.has(key))
+    const isHidden = ({ records }: StoryKeys) => !records.some((key) => this.left.has(key))
     if (open.size === 0) await onRoom?.()
     const hidden = stories.filter(isHidden)
     try {
@@ -52,7 +53,7 @@ export class Removal {
       if (hidden.length > 0) this.#onImagesRemoved?.(hidden.map(({ id }) => id))
     }
     if (open.size > 0) await onRoom?.()
-    const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.kept.has(key)))
+    const gone = hidden.filter(({ images }) => !images.some(({ key }) => this.left.has(key)))
     const waiting = open.size > 0 ? await this.#withoutEnd(gone.filter((keys) => open.has(keys))) : open
     await this.#deleteRecords(
       gone.filter((keys) => open.has(keys) && !waiting.has(keys)),
@@ -75,14 +76,14 @@ export class Removal {
     await this.delete(keys, keep)
   }
 
-  /** Counts an unreadable folder as kept. */
-  keep(folder: string, cause: unknown): void {
-    this.kept.add(folder)
+  /** Notes a folder that can't be read. */
+  leave(folder: string, cause: unknown): void {
+    this.left.add(folder)
     this.#cause ??= cause
   }
 
   throwIfFailed(): void {
-    if (this.kept.size > 0) throw new DeleteFailure([...this.kept], { cause: this.#cause })
+    if (this.left.size > 0) throw new DeleteFailure([...this.left], { cause: this.#cause })
   }
 
   /** @param keep whether the objects can be restored */
@@ -92,7 +93,7 @@ export class Removal {
       await this.#store.delete(keys, keep)
     } catch (error) {
       if (!(error instanceof DeleteFailure)) throw error
-      for (const key of error.keys) this.kept.add(key)
+      for (const key of error.keys) this.left.add(key)
       this.#cause ??= error.cause
     }
   }

@@ -132,7 +132,7 @@ async function tryToBury(store: StoryStore, id: string): Promise<string | undefi
  * running upload, whose record is still to come, is not touched. A full store is emptied too, as by `removeStory`.
  *
  * @param keep whether they can be restored
- * @throws {DeleteFailure} with every key that the store kept, after all the others were deleted
+ * @throws {DeleteFailure} with every key that could not be deleted, after all the others were deleted
  * @throws {ServiceError} any other error ends the work, and comes when nothing of it runs any more
  */
 export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): Promise<void> {
@@ -158,7 +158,7 @@ export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): P
 
   // Before the list: a restore that ends meanwhile sees it, and what the list shows of that story may be out of date
   if (await mayRestore(store)) await buryAll()
-  const readable = pastUnreadable(store, (folder, error) => removal.keep(folder, error))
+  const readable = pastUnreadable(store, (folder, error) => removal.leave(folder, error))
   await forEachConcurrent(readBatches(readable, endedBefore(store)), BATCHES_AT_ONCE, async ({ stories, suspects }) => {
     const isBuried = await buryAll()
     const old = stories.filter(({ id }) => mayBeBelowWatermark(store, id))

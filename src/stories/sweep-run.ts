@@ -195,7 +195,7 @@ export class SweepRun {
       this.report.keys += keys.length
       this.#options.onRemoved?.(story.id, keys)
     }
-    this.#noteKept(removal)
+    this.#noteLeft(removal)
     return broken.filter((keys) => !gone.has(keys) || keys.hasOthers).map(({ id }) => id)
   }
 
@@ -225,16 +225,16 @@ export class SweepRun {
   async #delete(keys: readonly string[]): Promise<string[]> {
     const removal = new Removal(this.#store)
     if (!this.#options.dryRun) await removal.delete(keys)
-    this.#noteKept(removal)
-    return keys.filter((key) => !removal.kept.has(key))
+    this.#noteLeft(removal)
+    return keys.filter((key) => !removal.left.has(key))
   }
 
   #except(id: string): void {
     if (!this.isFull) this.exceptions.add(id)
   }
 
-  #noteKept({ kept }: Removal): void {
-    this.report.kept += kept.size
-    if (kept.size > 0) this.#options.onKept?.([...kept])
+  #noteLeft({ left }: Removal): void {
+    this.report.kept += left.size
+    if (left.size > 0) this.#options.onKept?.([...left])
   }
 }

@@ -67,7 +67,7 @@ export const BUGS: Readonly<Record<string, Bug>> = {
       {
         file: 'stories/removal.ts',
         from: 'const keys = hidden.flatMap(({ images }) => images.map((image) => image.key))',
-        to: 'const keys = this.kept.size > 0 ? [] : hidden.flatMap(({ records }) => records)',
+        to: 'const keys = this.left.size > 0 ? [] : hidden.flatMap(({ records }) => records)',
       },
     ],
   },

@@ -125,17 +125,17 @@ export class Trash implements DeletedObjects {
     }
   }
 
-  async purge({ prefix, signal }: Parameters<DeletedObjects['purge']>[0]): Promise<void> {
+  async purge({ prefix }: Parameters<DeletedObjects['purge']>[0]): Promise<void> {
     try {
       for (const hour of await this.#hours()) {
         if (!(await isBelow(this.#path, `${hour}/${prefix}`))) continue
-        for await (const _ of removeFiles(join(this.#path, hour, prefix), { isWanted: () => true }))
-          signal?.throwIfAborted()
+        for await (const _ of removeFiles(join(this.#path, hour, prefix), { isWanted: () => true })) {
+        }
         await removeFolderIfEmpty(join(this.#path, hour))
         await syncNearest(join(this.#path, hour, prefix))
       }
     } catch (error) {
-      throw storeError(error, signal)
+      throw storeError(error)
     }
   }
 
