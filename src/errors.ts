@@ -310,7 +310,7 @@ export const VersionsHidden = defineError(
   'VersionsHidden',
   500,
   () =>
-    'It is deleted, but perhaps not for good: the credentials may not list versions (s3:ListBucketVersions), which the bucket may keep',
+    'What is kept of deleted stories can be neither restored nor deleted for good: the server may not list versions (s3:ListBucketVersions)',
 )
 export const RestoreUnderWay = defineError(
   'RestoreUnderWay',

@@ -131,7 +131,8 @@ export interface DeletedObjects {
   isKept(): Promise<boolean | undefined>
   /**
    * Yields deleted objects in the order of their keys, of each key the one that was deleted last, if the key has no object now. Not a
-   * snapshot. Rejects with `DeletedNotKept` if the store does not have versions, or does not let this server see them.
+   * snapshot. Rejects with `DeletedNotKept` if the store does not have versions, and with `VersionsHidden` if it may have some that this
+   * server may not see.
    *
    * @param options `prefix` is empty or ends with "/"
    */

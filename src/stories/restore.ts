@@ -30,6 +30,7 @@ export interface DeletedStory {
  * @throws {StoryNotFound} for what is not an id
  * @throws {StoryNotKept} if there is no such story, and not every part of a deleted one
  * @throws {DeletedNotKept} if moreover the store keeps nothing of what is deleted
+ * @throws {VersionsHidden} if the store may keep something that this server may not see
  * @throws {RestoreInterrupted} if the story is, or may be, removed at the same time
  */
 export async function restoreStory(store: StoryStore, id: string): Promise<void> {
@@ -58,7 +59,10 @@ export async function restoreStory(store: StoryStore, id: string): Promise<void>
   throw new RestoreInterrupted()
 }
 
-/** Yields every deleted story that can be restored, in the order of ids. Holds the keys of one story and what the store holds. */
+/**
+ * Yields every deleted story that can be restored, in the order of ids. Holds the keys of one story and what the store holds. Rejects
+ * as `DeletedObjects.list` does.
+ */
 export async function* deletedStories(
   store: ObjectStore,
   { since, signal }: { readonly since?: Date; readonly signal?: AbortSignal } = {},

@@ -109,7 +109,7 @@ t.test('after a restore that fails the story is in no list, and another try rest
   const listed = await listImages(server)
   for (const [match, fault, status] of [
     [{ operation: 'ListObjectVersions' }, 'status-503', 503],
-    [{ operation: 'ListObjectVersions' }, 'access-denied', 404],
+    [{ operation: 'ListObjectVersions' }, 'access-denied', 500],
     [{ operation: 'PutObject' }, 'storage-full', 507],
     [{ operation: 'DeleteObjects', key: /\.(jpg|png)$/ }, 'access-denied', 500],
     [{ operation: 'DeleteObjects', key: /\.json$/ }, 'access-denied', 500],

@@ -277,22 +277,35 @@ t.test('a look for the stories that were deleted lately makes no call for each o
   t.ok(calls <= 3, `${calls} calls`)
 })
 
-t.test('a deletion for good says whether versions may be left', async (t) => {
-  for (const [fault, error] of [
-    [{ status: 501, code: 'NotImplemented' }, undefined],
-    ['access-denied', VersionsHidden],
-  ] as const) {
-    const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
-    const store = await openOnStandIn(t, standIn)
-    const id = oldId()
-    await putStory(store, id, ['1.jpg'])
-    standIn.fail({ operation: 'ListObjectVersions' }, fault)
-    const purged = purgeStories(storyStore(store, HOUR), id)
-    if (error) await t.rejects(purged, error)
-    else await t.resolves(purged)
-    t.same(await listKeys(store), [])
-  }
-})
+t.test(
+  'versions that are hidden are named by a restore, the list of deleted stories and a deletion for good',
+  async (t) => {
+    const notImplemented = { status: 501, code: 'NotImplemented' }
+    for (const [versioning, fault, hidden, none] of [
+      ['Enabled', 'access-denied', VersionsHidden, undefined],
+      ['Suspended', 'access-denied', VersionsHidden, undefined],
+      ['Enabled', notImplemented, undefined, DeletedNotKept],
+      [undefined, 'access-denied', undefined, DeletedNotKept],
+    ] as const) {
+      const what = `${JSON.stringify(fault)}, versioning ${versioning}`
+      const standIn = await startStandIn(t, { dialect: versioning ? { versioning } : {} })
+      const store = await openOnStandIn(t, standIn)
+      const stories = storyStore(store, HOUR)
+      const [id, deleted] = [oldId(), oldId(1)]
+      for (const each of [id, deleted]) await putStory(store, each, ['1.jpg'])
+      await removeStory(stories, deleted)
+      standIn.fail({ operation: 'ListObjectVersions' }, fault, Number.POSITIVE_INFINITY)
+      await t.rejects(restoreStory(stories, deleted), hidden ?? none, what)
+      await t.resolves(restoreStory(stories, id), 'a story that is there needs nothing')
+      await t.rejects(deletedIn(store), hidden ?? none, what)
+      t.same(await readTombstones(store), [])
+      const purged = purgeStories(stories, id)
+      if (hidden) await t.rejects(purged, hidden, what)
+      else await t.resolves(purged, what)
+      t.same(await listKeys(store), [])
+    }
+  },
+)
 
 t.test('a sweep removes what the trash has kept for its time, and not before', async (t) => {
   const root = await makeFolder(t)

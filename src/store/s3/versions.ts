@@ -49,7 +49,7 @@ export function openVersions(bucket: S3Bucket, versioning: () => Promise<Version
     async *list(options) {
       const expires = await readExpiry(bucket)
       let page: DeletedObject[] = []
-      for await (const found of versionsByKey(bucket, options)) {
+      for await (const found of versionsByKey(bucket, versioning, options)) {
         const object = deletedObject(found, expires)
         if (object) page.push(object)
         if (page.length < KEYS_AT_ONCE) continue
@@ -73,7 +73,7 @@ export function openVersions(bucket: S3Bucket, versioning: () => Promise<Version
         markers = []
       }
       try {
-        for await (const found of versionsByKey(bucket, options)) {
+        for await (const found of versionsByKey(bucket, versioning, options)) {
           const targetOf = ({ id: versionId }: Version) => ({ key: found.key, versionId })
           bytes.push(...found.versions.filter(({ isLatest }) => !isLatest).map(targetOf))
           markers.push(...found.markers.map(targetOf))
@@ -82,8 +82,6 @@ export function openVersions(bucket: S3Bucket, versioning: () => Promise<Version
         await flush()
       } catch (error) {
         if (!(error instanceof DeletedNotKept)) throw error
-        // A store without the call has no versions; one that refuses it may have some
-        if (!isNotImplemented(error.cause)) throw new VersionsHidden({ cause: error.cause })
       }
     },
   }
@@ -132,9 +130,15 @@ async function readExpiry({ client, settings, full, bounded }: S3Bucket): Promis
 
 type Listed = Pick<ObjectVersion & DeleteMarkerEntry, 'Key' | 'VersionId' | 'IsLatest' | 'LastModified' | 'Size'>
 
-/** Yields the keys below a prefix with all their versions, in order (AWS, "ListObjectVersions"). */
+/**
+ * Yields the keys below a prefix with all their versions, in order (AWS, "ListObjectVersions").
+ *
+ * @throws {DeletedNotKept} if the bucket has no versions
+ * @throws {VersionsHidden} if it may have some, and the credentials may not list them
+ */
 async function* versionsByKey(
   { client, settings, full, own, bounded }: S3Bucket,
+  versioning: () => Promise<Versioning>,
   { prefix, signal }: Pick<ListOptions, 'prefix' | 'signal'>,
 ): AsyncGenerator<VersionedKey> {
   let current: VersionedKey | undefined
@@ -146,8 +150,11 @@ async function* versionsByKey(
       EncodingType: 'url',
       ...next,
     })
-    const response = await client.send(command, bounded(signal)).catch((error) => {
-      if (statusOf(error) === 403 || isNotImplemented(error)) throw new DeletedNotKept({ cause: error })
+    const response = await client.send(command, bounded(signal)).catch(async (error) => {
+      const isRefused = statusOf(error) === 403
+      if (isNotImplemented(error) || (isRefused && (await versioning()) === 'never'))
+        throw new DeletedNotKept({ cause: error })
+      if (isRefused) throw new VersionsHidden({ cause: error })
       throw storeError(error, '', signal)
     })
     const { Versions = [], DeleteMarkers = [], EncodingType } = response
