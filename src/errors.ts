@@ -306,6 +306,13 @@ export const RestoreInterrupted = defineError(
   () => 'The story is being deleted, or its deletion was interrupted in the last five minutes; try again later',
   60,
 )
+export const PurgeUnderWay = defineError(
+  'PurgeUnderWay',
+  503,
+  (minutes: number) =>
+    `Stories are being deleted for good, or that was interrupted: then the first sweep after ${minutes} minutes allows restores again`,
+  300,
+)
 export const VersionsHidden = defineError(
   'VersionsHidden',
   500,

@@ -1,4 +1,4 @@
-import { DeletedNotKept, RestoreInterrupted, StoreFull, StoryNotFound, StoryNotKept } from '../errors.ts'
+import { DeletedNotKept, PurgeUnderWay, RestoreInterrupted, StoreFull, StoryNotFound, StoryNotKept } from '../errors.ts'
 import { isOwnId, isStoryId, STORIES, StoryKeys, storyIdOf, storyPrefix } from '../layout/story.ts'
 import type { DeletedObject, ObjectStore } from '../store/object-store.ts'
 import { keysOfStory, lookUp } from './list.ts'
@@ -32,6 +32,7 @@ export interface DeletedStory {
  * @throws {DeletedNotKept} if moreover the store keeps nothing of what is deleted
  * @throws {VersionsHidden} if the store may keep something that this server may not see
  * @throws {RestoreInterrupted} if the story is, or may be, removed at the same time
+ * @throws {PurgeUnderWay} if that is a deletion for good, which is recognised as interrupted only by a sweep
  */
 export async function restoreStory(store: StoryStore, id: string): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
@@ -41,14 +42,16 @@ export async function restoreStory(store: StoryStore, id: string): Promise<void>
   if (!parts) throw await whyNot(store, id)
   const own = await putTombstone(store, id, 'restore')
   if (own === undefined) throw new StoreFull()
-  if (await isBeingRemoved(store, id)) {
+  let hindrance = await findHindrance(store, id)
+  if (hindrance) {
     await store.delete([own])
-    throw new RestoreInterrupted()
+    throw hindrance
   }
   for (let round = 1; parts && round <= TRIES; round++) {
     await store.deleted?.restore(parts.images)
     await store.deleted?.restore(parts.records)
-    if (await isBeingRemoved(store, id)) break
+    hindrance = await findHindrance(store, id)
+    if (hindrance) break
     if (await lookUp(store, id)) {
       await store.delete([own, ...earlier])
       return
@@ -56,7 +59,7 @@ export async function restoreStory(store: StoryStore, id: string): Promise<void>
     parts = await partsOf(store, id)
   }
   await hide(store, id)
-  throw new RestoreInterrupted()
+  throw hindrance ?? new RestoreInterrupted()
 }
 
 /**
@@ -160,13 +163,21 @@ async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGene
 }
 
 /**
- * Returns whether a deletion or sweep may be about to remove what is there of a story. An older tombstone is that of an interrupted one,
- * since nobody removes anything so long after it has put one; except a purge, which can take long, and need not be undone.
+ * Returns an error if a deletion or sweep may be about to remove what is there of a story. An older tombstone is that of an interrupted
+ * one, since nobody removes anything so long after it has put one; except a purge, which can take long, and need not be undone.
  */
-async function isBeingRemoved(store: StoryStore, id: string): Promise<boolean> {
+async function findHindrance(store: StoryStore, id: string): Promise<Error | undefined> {
   const lately = Date.now() - CLOCK_MARGIN_MS
   const tombstones = [...(await readTombstones(store, id)), ...(await readTombstones(store, 'all'))]
-  return tombstones.some(({ kind, time }) => kind === 'purge' || (kind !== 'restore' && time >= lately))
+  const purge = tombstones.findLast(({ kind }) => kind === 'purge')
+  // A sweep removes the tombstone once it is older than that
+  if (purge) return new PurgeUnderWay(minutesUntil(purge.time + store.uploadTimeout + CLOCK_MARGIN_MS))
+  const isRemoved = tombstones.some(({ kind, time }) => kind !== 'restore' && time >= lately)
+  return isRemoved ? new RestoreInterrupted() : undefined
+}
+
+function minutesUntil(time: number): number {
+  return Math.max(1, Math.ceil((time - Date.now()) / 60_000))
 }
 
 /** Deletes the record again. The tombstone stays, so what is left is that of an interrupted deletion. */

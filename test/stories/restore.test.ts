@@ -3,7 +3,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
-import { DeletedNotKept, RestoreInterrupted, StoryNotFound, StoryNotKept, VersionsHidden } from '../../src/errors.ts'
+import {
+  DeletedNotKept,
+  PurgeUnderWay,
+  RestoreInterrupted,
+  StoryNotFound,
+  StoryNotKept,
+  VersionsHidden,
+} from '../../src/errors.ts'
 import { TOMBSTONES } from '../../src/layout/tombstone.ts'
 import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
@@ -306,6 +313,30 @@ t.test(
     }
   },
 )
+
+t.test('after a deletion for good that was killed, a restore says when a sweep allows it again', async (t) => {
+  const store = await openDiskStore(await makeFolder(t), [], WEEK)
+  const stories = storyStore(store, HOUR)
+  const id = oldId()
+  await putStory(store, id, ['1.jpg'])
+  await removeStory(stories, id)
+  for (const of of [id, 'all']) {
+    await putTombstone(store, of, 'purge')
+    const error = await restoreStory(stories, id).catch((error) => error)
+    t.type(error, PurgeUnderWay)
+    t.match(error.message, /after 65 minutes/)
+    t.equal((await readTombstones(store)).length, 1, 'that of the restore is removed')
+    for (const [minutes, left] of [
+      [64, 1],
+      [66, 0],
+    ] as const) {
+      await new Sweeper(stories, () => Date.now() + minutes * 60_000).sweep()
+      t.equal((await readTombstones(store)).length, left, `${minutes} minutes later`)
+    }
+    await restoreStory(stories, id)
+    await removeStory(stories, id)
+  }
+})
 
 t.test('a sweep removes what the trash has kept for its time, and not before', async (t) => {
   const root = await makeFolder(t)

@@ -65,6 +65,7 @@ export const restoreStorySchema = {
     new failures.StoryNotKept(STORY),
     new failures.DeletedNotKept(),
     new failures.RestoreInterrupted(),
+    new failures.PurgeUnderWay(65),
     new failures.StoreFull(),
   ],
 }
