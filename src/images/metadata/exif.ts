@@ -29,19 +29,9 @@ function keepOrientation(tiff: Buffer): void {
   if (orientation !== 1) Buffer.from(`00010112000300000001000${orientation}0000`, 'hex').copy(tiff, 8)
 }
 
-interface Entry {
-  readonly tag: number
-  readonly type: number
-  /** The twelve bytes of the entry. */
-  readonly bytes: Buffer
-  /** Where the value is, if it does not fit into the entry. Not necessarily inside the data. */
-  readonly value: Range | undefined
-  /** The value, if it is a single SHORT, LONG or IFD. */
-  readonly number: number | undefined
-}
-
 interface Directory extends Range {
-  entries: Entry[]
+  /** Where the entries to keep start. */
+  entries: number[]
   /** Where the next directory is; 0 if there is none. */
   next: number
 }
@@ -56,38 +46,49 @@ const MAX_ENTRIES = 1000
 function stripLocation(tiff: Buffer): boolean {
   const order = tiff.toString('latin1', 0, 4)
   if (tiff.length < 8 || (order !== 'II*\0' && order !== 'MM\0*')) return false
-  const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.length)
-  const little = order === 'II*\0'
+  const reader = new Reader(tiff, order === 'II*\0')
   const kept: Directory[] = []
   const removed: Range[] = []
   let visits = 0
 
-  const collides = (range: Range) =>
-    range.start < 8 || range.end > tiff.length || kept.some(({ start, end }) => range.start < end && range.end > start)
+  const collides = ({ start, end }: Range) => {
+    if (start < 8 || end > tiff.length) return true
+    for (const directory of kept) if (start < directory.end && end > directory.start) return true
+    return false
+  }
 
-  function visit(at: number, isKept: (entry: Entry) => boolean): Directory | undefined {
-    if (++visits > MAX_DIRECTORIES) return undefined
-    const directory = readDirectory(tiff, view, little, at)
+  function visit(at: number, isKept: EntryFilter): Directory | undefined {
+    const directory = ++visits > MAX_DIRECTORIES ? undefined : reader.directory(at)
     if (!directory || collides(directory)) return undefined
     kept.push(directory)
     directory.entries = directory.entries.filter((entry) => {
-      const child = CHILDREN.get(entry.tag)
-      if (child) return entry.number !== undefined && visit(entry.number, child)
-      if (entry.tag === GPS && entry.number !== undefined) visitGps(entry.number)
-      if (!isKept(entry) && entry.value) removed.push(entry.value)
-      return isKept(entry)
+      const tag = reader.tag(entry)
+      const child = CHILDREN.get(tag)
+      if (child) {
+        const start = reader.number(entry)
+        return start !== undefined && visit(start, child) !== undefined
+      }
+      if (tag === GPS) visitGps(reader.number(entry))
+      if (isKept(tag, entry, reader)) return true
+      const value = reader.value(entry)
+      if (value) removed.push(value)
+      return false
     })
     return directory
   }
 
-  function visitGps(at: number): void {
-    const directory = ++visits > MAX_DIRECTORIES ? undefined : readDirectory(tiff, view, little, at)
+  function visitGps(at: number | undefined): void {
+    if (at === undefined) return
+    const directory = ++visits > MAX_DIRECTORIES ? undefined : reader.directory(at)
     if (!directory) return
     removed.push(directory)
-    for (const { value } of directory.entries) if (value) removed.push(value)
+    for (const entry of directory.entries) {
+      const value = reader.value(entry)
+      if (value) removed.push(value)
+    }
   }
 
-  const first = visit(view.getUint32(4, little), isExifTag)
+  const first = visit(reader.long(4), isExifTag)
   if (!first) return false
   const second = first.next ? visit(first.next, isExifTag) : undefined
   if (!second) first.next = 0
@@ -103,55 +104,127 @@ function stripLocation(tiff: Buffer): boolean {
     return !hasCoordinates(text.replaceAll('\0', ''))
   }
 
-  const values: Range[] = []
+  const values: Range[] = [{ start: 0, end: 8 }]
   const thumbnails: Range[] = []
   for (const directory of kept) {
-    for (const pair of THUMBNAILS) {
-      const thumbnail = thumbnailOf(directory, pair)
+    for (const [offset, bytes] of THUMBNAILS) {
+      const start = reader.find(directory, offset)
+      const length = reader.find(directory, bytes)
+      if (start === undefined && length === undefined) continue
+      const thumbnail = reader.range(start, length)
       if (thumbnail && !collides(thumbnail)) thumbnails.push(thumbnail)
-      else directory.entries = directory.entries.filter(({ tag }) => !pair.includes(tag))
+      else directory.entries = directory.entries.filter((entry) => ![offset, bytes].includes(reader.tag(entry)))
     }
-    directory.entries = directory.entries.filter(
-      (entry) => !entry.value || (!collides(entry.value) && (!isText(entry) || isHarmless(entry.value))),
-    )
-    for (const { value } of directory.entries) if (value) values.push(value)
+    directory.entries = directory.entries.filter((entry) => {
+      const value = reader.value(entry)
+      if (!value) return true
+      if (collides(value) || (reader.isText(entry) && !isHarmless(value))) return false
+      values.push(value)
+      return true
+    })
   }
 
-  const written = kept.map((directory) => ({ at: directory.start, bytes: writeDirectory(directory, little) }))
-  zeroOutside(tiff, [...values, ...thumbnails, { start: 0, end: 8 }])
+  const directories = kept.map(({ start, end }) => Buffer.from(tiff.subarray(start, end)))
+  zeroOutside(tiff, [...values, ...thumbnails])
   const inside = removed.filter(({ start, end }) => start >= 8 && end <= tiff.length)
   for (const { start, end } of merge(inside)) tiff.fill(0, start, end)
   for (const { start, end } of thumbnails) stripThumbnail(tiff.subarray(start, end))
-  for (const { at, bytes } of written) bytes.copy(tiff, at)
+  for (const [n, directory] of kept.entries()) reader.write(directory, directories[n] as Buffer)
   return true
 }
 
-function readDirectory(tiff: Buffer, view: DataView, little: boolean, at: number): Directory | undefined {
-  if (at + 2 > tiff.length) return undefined
-  const count = view.getUint16(at, little)
-  const next = at + 2 + 12 * count
-  if (next > tiff.length || count > MAX_ENTRIES) return undefined
-  const entries = Array.from({ length: count }, (_, n) => readEntry(tiff, view, little, at + 2 + 12 * n))
-  // The last directory of some files ends without the offset of the next one
-  if (next + 4 > tiff.length) return { start: at, end: next, entries, next: 0 }
-  return { start: at, end: next + 4, entries, next: view.getUint32(next, little) }
-}
+/** Reads and writes directories. An entry is the index of its first byte: an object for each would cost more than all the rest. */
+class Reader {
+  readonly #tiff: Buffer
+  readonly #view: DataView
+  readonly #little: boolean
 
-function readEntry(tiff: Buffer, view: DataView, little: boolean, at: number): Entry {
-  const type = view.getUint16(at + 2, little)
-  const count = view.getUint32(at + 4, little)
-  const bytes = Buffer.from(tiff.subarray(at, at + 12))
-  const length = count * (TYPE_BYTES[type] ?? Number.POSITIVE_INFINITY)
-  const start = view.getUint32(at + 8, little)
-  const isLong = type === 4 || type === 13
-  return {
-    tag: view.getUint16(at, little),
-    type,
-    bytes,
-    value: length > 4 ? { start, end: start + length } : undefined,
-    number: count !== 1 ? undefined : isLong ? start : type === 3 ? view.getUint16(at + 8, little) : undefined,
+  constructor(tiff: Buffer, little: boolean) {
+    this.#tiff = tiff
+    this.#view = new DataView(tiff.buffer, tiff.byteOffset, tiff.length)
+    this.#little = little
+  }
+
+  short(at: number): number {
+    return this.#view.getUint16(at, this.#little)
+  }
+
+  long(at: number): number {
+    return this.#view.getUint32(at, this.#little)
+  }
+
+  /** Returns a directory with all its entries, or undefined if it is not whole. */
+  directory(start: number): Directory | undefined {
+    const { length } = this.#tiff
+    if (start + 2 > length) return undefined
+    const count = this.short(start)
+    const next = start + 2 + 12 * count
+    if (next > length || count > MAX_ENTRIES) return undefined
+    const entries: number[] = []
+    for (let at = start + 2; at < next; at += 12) entries.push(at)
+    // The last directory of some files ends without the offset of the next one
+    if (next + 4 > length) return { start, end: next, entries, next: 0 }
+    return { start, end: next + 4, entries, next: this.long(next) }
+  }
+
+  tag(entry: number): number {
+    return this.short(entry)
+  }
+
+  /** Returns the first entry with a tag. */
+  find({ entries }: Directory, tag: number): number | undefined {
+    for (const entry of entries) if (this.tag(entry) === tag) return entry
+    return undefined
+  }
+
+  /** Returns where the value is, if it does not fit into the entry. Not necessarily inside the data. */
+  value(entry: number): Range | undefined {
+    const length = this.long(entry + 4) * (TYPE_BYTES[this.short(entry + 2)] ?? Number.POSITIVE_INFINITY)
+    if (!(length > 4)) return undefined
+    const start = this.long(entry + 8)
+    return { start, end: start + length }
+  }
+
+  /** Returns the value, if it is a single SHORT, LONG or IFD. */
+  number(entry: number): number | undefined {
+    if (this.long(entry + 4) !== 1) return undefined
+    const type = this.short(entry + 2)
+    if (type === 4 || type === 13) return this.long(entry + 8)
+    return type === 3 ? this.short(entry + 8) : undefined
+  }
+
+  /** Returns the bytes to which two entries point, if they are one piece. */
+  range(offset: number | undefined, bytes: number | undefined): Range | undefined {
+    const start = offset === undefined ? undefined : this.number(offset)
+    const length = bytes === undefined ? undefined : this.number(bytes)
+    return start === undefined || length === undefined ? undefined : { start, end: start + length }
+  }
+
+  /** Returns whether the value is ASCII or UTF-8, the user's comment, or one of Windows' texts. */
+  isText(entry: number): boolean {
+    const type = this.short(entry + 2)
+    const tag = this.tag(entry)
+    return type === 2 || type === 129 || tag === 0x9286 || (tag >= 0x9c9b && tag <= 0x9c9f)
+  }
+
+  /**
+   * Writes a directory with the entries to keep, never longer than what was read. The bytes in its place are zeros.
+   *
+   * @param before its bytes as they were read
+   */
+  write({ start, entries, next }: Directory, before: Buffer): void {
+    let at = start + 2
+    this.#view.setUint16(start, entries.length, this.#little)
+    for (const entry of entries) {
+      before.copy(this.#tiff, at, entry - start, entry - start + 12)
+      at += 12
+    }
+    if (next) this.#view.setUint32(at, next, this.#little)
   }
 }
+
+/** Returns whether to keep an entry. */
+type EntryFilter = (tag: number, entry: number, reader: Reader) => boolean
 
 /** Bytes of one value of each type (TIFF 6.0 section 2, Exif 3.0 section 4.6.2). */
 const TYPE_BYTES: Readonly<Record<number, number>> = {
@@ -171,23 +244,6 @@ const TYPE_BYTES: Readonly<Record<number, number>> = {
   129: 1,
 }
 
-/** Never longer than what was read, since entries only go. */
-function writeDirectory({ start, end, entries, next }: Directory, little: boolean): Buffer {
-  const bytes = Buffer.alloc(Math.min(end - start, 2 + 12 * entries.length + 4))
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  view.setUint16(0, entries.length, little)
-  for (const [n, entry] of entries.entries()) entry.bytes.copy(bytes, 2 + 12 * n)
-  if (next) view.setUint32(bytes.length - 4, next, little)
-  return bytes
-}
-
-/** Returns where the thumbnail is that two tags point to, if it is one piece. */
-function thumbnailOf({ entries }: Directory, [offsetTag, lengthTag]: ThumbnailTags): Range | undefined {
-  const start = entries.find(({ tag }) => tag === offsetTag)?.number
-  const length = entries.find(({ tag }) => tag === lengthTag)?.number
-  return start === undefined || length === undefined ? undefined : { start, end: start + length }
-}
-
 type ThumbnailTags = readonly [offset: number, length: number]
 
 /** JPEGInterchangeFormat and its length, StripOffsets and StripByteCounts. */
@@ -205,15 +261,10 @@ function zeroOutside(bytes: Buffer, ranges: Range[]): void {
   bytes.fill(0, done)
 }
 
-/** ASCII and UTF-8, the user's comment, and Windows' texts. */
-function isText({ tag, type }: Entry): boolean {
-  return type === 2 || type === 129 || tag === 0x9286 || (tag >= 0x9c9b && tag <= 0x9c9f)
-}
-
 const GPS = 0x8825
 
 /** The tags that point to a directory to keep, and the tags to keep there. */
-const CHILDREN: ReadonlyMap<number, (entry: Entry) => boolean> = new Map([
+const CHILDREN: ReadonlyMap<number, EntryFilter> = new Map([
   [0x8769, isExifTag],
   [0xa005, isInteropTag],
 ])
@@ -222,12 +273,12 @@ const CHILDREN: ReadonlyMap<number, (entry: Entry) => boolean> = new Map([
  * InteroperabilityIndex and its like (Exif 3.0 section 4.6.8; DCF 2.0). The first two, of four bytes, have the numbers of GPSLatitudeRef and
  * GPSLatitude: a broken file may have a GPS directory here.
  */
-function isInteropTag({ tag, value }: Entry): boolean {
-  return ((tag === 0x0001 || tag === 0x0002) && !value) || (tag >= 0x1000 && tag <= 0x1002)
+function isInteropTag(tag: number, entry: number, reader: Reader): boolean {
+  return ((tag === 0x0001 || tag === 0x0002) && !reader.value(entry)) || (tag >= 0x1000 && tag <= 0x1002)
 }
 
-function isExifTag({ tag }: Entry): boolean {
-  return EXIF_TAGS.some(([first, last]) => tag >= first && tag <= last)
+function isExifTag(tag: number): boolean {
+  return EXIF_TAGS.has(tag)
 }
 
 /**
@@ -235,7 +286,7 @@ function isExifTag({ tag }: Entry): boolean {
  * Photoshop), what cannot be inspected (maker notes, DNG's private data, PrintIM, Microsoft's padding, DeviceSettingDescription, OECF),
  * the measured surroundings (pressure, depth of water), and directories of further images.
  */
-const EXIF_TAGS: readonly (readonly [first: number, last: number])[] = [
+const EXIF_TAGS: ReadonlySet<number> = ofRuns([
   // The image: its kind, size and layout, title, camera, orientation, resolution, software, date, artist, colours, thumbnail
   [0x00fe, 0x0103],
   [0x0106, 0x0107],
@@ -282,4 +333,10 @@ const EXIF_TAGS: readonly (readonly [first: number, last: number])[] = [
   [0xa430, 0xa43c],
   [0xa460, 0xa462],
   [0xa500, 0xa500],
-]
+])
+
+function ofRuns(runs: readonly (readonly [first: number, last: number])[]): Set<number> {
+  const tags = new Set<number>()
+  for (const [first, last] of runs) for (let tag = first; tag <= last; tag += 1) tags.add(tag)
+  return tags
+}
