@@ -32,18 +32,18 @@ export function* stripAvif(head: Buffer, what: Stripped): Edit {
       const content = isInHead ? head.subarray(file.at, file.at + length) : yield* holdIndex(length)
       if (!content) return
       readIndex(file, type, content, isInHead ? head : undefined, what)
-      yield* put(bytes)
-      yield* isInHead ? keep(length) : put(content)
+      yield put(bytes)
+      yield isInHead ? keep(length) : put(content)
       file.at += content.length
     } else if (type === 'mdat' || type === 'ftyp') {
-      yield* put(bytes)
+      yield put(bytes)
       yield* overwrite(file.plan, file.at, file.at + length, what)
       if (type === 'mdat') file.passed.push({ start: file.at, end: file.at + length })
       file.at += length
     } else {
       if (!Number.isFinite(length)) return
       bytes.write('free', 4, 'latin1')
-      yield* put(bytes)
+      yield put(bytes)
       yield* overwriteBox(file, length, what)
       file.at += length
     }
@@ -70,10 +70,10 @@ interface BoxHeader {
 
 /** Holds the header of a box (ISO/IEC 14496-12 section 4.2). Returns undefined at the end, and for a size that cannot be. */
 function* holdHeader(): Edit<BoxHeader | undefined> {
-  const start = yield* hold(8)
+  const start = yield hold(8)
   if (start.length < 8) return undefined
   let size = start.readUInt32BE() || Number.POSITIVE_INFINITY
-  const large = yield* hold(size === 1 ? 8 : 0)
+  const large = yield hold(size === 1 ? 8 : 0)
   if (size === 1) size = large.length < 8 ? 0 : Number(large.readBigUInt64BE())
   const bytes = Buffer.concat([start, large])
   return size < bytes.length ? undefined : { type: start.toString('latin1', 4), bytes, length: size - bytes.length }
@@ -85,7 +85,7 @@ function* holdHeader(): Edit<BoxHeader | undefined> {
  * @throws {OutOfReach} if it is too large
  */
 function* holdIndex(length: number): Edit<Buffer | undefined> {
-  const content = yield* hold(Math.min(length, MAX_BLOCK + 1))
+  const content = yield hold(Math.min(length, MAX_BLOCK + 1))
   if (content.length > MAX_BLOCK) throw new OutOfReach()
   return content.length < length && Number.isFinite(length) ? undefined : content
 }
@@ -130,16 +130,16 @@ function* overwrite(plan: readonly Metadata[], at: number, end: number, what: St
     if (range.end <= next) continue
     if (range.start >= end) break
     const start = Math.max(range.start, next)
-    yield* keep(start - next)
+    yield keep(start - next)
     next = Math.min(range.end, end)
-    if (range.kind === 'other' || start > range.start || next < range.end) yield* blank(next - start)
+    if (range.kind === 'other' || start > range.start || next < range.end) yield blank(next - start)
     else {
-      const bytes = yield* hold(next - start)
+      const bytes = yield hold(next - start)
       clean(bytes, range.kind, what)
-      yield* put(bytes)
+      yield put(bytes)
     }
   }
-  yield* keep(end - next)
+  yield keep(end - next)
 }
 
 /** Overwrites the content of a box that is not of the picture, except what the index takes for a picture. */

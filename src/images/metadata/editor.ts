@@ -5,60 +5,59 @@ import { NO_BYTES } from '../scan.ts'
 export type Finder = (chunk: Buffer, at: number) => number
 
 /** What an edit requests next: what to do with a number of bytes, or with those up to where a finder stops; or bytes to put. */
-interface EditRequest {
+export interface EditRequest {
   readonly action: 'keep' | 'drop' | 'hold' | 'put'
   readonly bytes: number
   readonly until: Finder | undefined
   readonly put: Uint8Array
 }
 
-/** All requests have one shape, since the run looks at tens of them for each image. */
+/** All requests have one shape, since the run looks at tens of them for each image. A negative number of bytes is taken for none. */
 function request(
   action: EditRequest['action'],
   bytes: number,
   until?: Finder | undefined,
   put: Uint8Array = NO_BYTES,
 ): EditRequest {
-  return { action, bytes, until, put }
+  return { action, bytes: Math.max(0, bytes), until, put }
 }
 
-/** Rewrites a file while it streams through. The result of a `yield` are the bytes that were held. What follows its end is dropped. */
+/** Rewrites a file while it streams through. The result of `yield` are the bytes that were held. What follows its end is dropped. */
 export type Edit<T = void> = Generator<EditRequest, T, Buffer>
 
 /** Passes the next bytes on as they are, however many. */
-export function* keep(bytes: number): Edit {
-  if (bytes > 0) yield request('keep', bytes)
+export function keep(bytes: number): EditRequest {
+  return request('keep', bytes)
 }
 
 /** Passes bytes on until a finder, called with each chunk in turn, returns where to stop. Costs less than many requests. */
-export function* keepUntil(finder: Finder): Edit {
-  yield request('keep', 0, finder)
+export function keepUntil(finder: Finder): EditRequest {
+  return request('keep', 0, finder)
 }
 
 /** Leaves out the next bytes, however many. */
-export function* drop(bytes: number): Edit {
-  if (bytes > 0) yield request('drop', bytes)
+export function drop(bytes: number): EditRequest {
+  return request('drop', bytes)
 }
 
-export function* dropUntil(finder: Finder): Edit {
-  yield request('drop', 0, finder)
+export function dropUntil(finder: Finder): EditRequest {
+  return request('drop', 0, finder)
 }
 
 /** Takes a copy of the next bytes, fewer at the end of the file. They are left out unless they are put. Held in memory, so take few. */
-export function* hold(bytes: number): Edit<Buffer> {
-  return bytes > 0 ? yield request('hold', bytes) : NO_BYTES
+export function hold(bytes: number): EditRequest {
+  return request('hold', bytes)
 }
 
 /** Writes bytes, which then belong to whoever reads the file. */
-export function* put(bytes: Uint8Array): Edit {
-  if (bytes.length > 0) yield request('put', 0, undefined, bytes)
+export function put(bytes: Uint8Array): EditRequest {
+  return request('put', 0, undefined, bytes)
 }
 
 /** Overwrites the next bytes, however many. */
-export function* blank(bytes: number, value = 0): Edit {
-  let left = bytes
-  if (left <= 0) return
-  yield* keepUntil((chunk, at) => {
+export function blank(bytes: number, value = 0): EditRequest {
+  let left = Math.max(0, bytes)
+  return keepUntil((chunk, at) => {
     const end = Math.min(at + left, chunk.length)
     chunk.fill(value, at, end)
     left -= end - at
@@ -142,8 +141,8 @@ export class EditRun {
   end(): Uint8Array[] {
     const written: Uint8Array[] = []
     while (!this.#state.done) {
-      const { action, put } = this.#state.value
-      if (action === 'put') written.push(put)
+      const { put } = this.#state.value
+      if (put.length > 0) written.push(put)
       this.#resume(this.#held)
     }
     return written
@@ -151,8 +150,9 @@ export class EditRun {
 
   /** Copies as much as has arrived, and takes memory for no more: a file of a few bytes can claim a large block. */
   #hold(chunk: Buffer, start: number, end: number): void {
+    if (start === end) return
     const held = Buffer.allocUnsafe(this.#held.length + end - start)
-    this.#held.copy(held)
+    held.set(this.#held)
     chunk.copy(held, this.#held.length, start, end)
     this.#held = held
   }

@@ -7,25 +7,27 @@ import { dropUntil, type Edit, hold, keep, keepUntil, MAX_BLOCKS, put } from './
  * XMP whole, since it is not in blocks: its packet is taken for their lengths.
  */
 export function* stripGif(_head: Buffer, what: Stripped): Edit {
-  const screen = yield* hold(13)
-  yield* put(screen)
-  yield* keep(colorTableBytes(screen[10]))
+  const screen = yield hold(13)
+  yield put(screen)
+  yield keep(colorTableBytes(screen[10]))
   const kept = new Set(what === 'all' ? PICTURE : [...PICTURE, COMMENT])
   for (let blocks = 0; blocks < MAX_BLOCKS; ) {
-    yield* keepUntil((bytes, at) => skipPictureBlocks(bytes, at, kept))
-    const start = yield* hold(2)
+    yield keepUntil((bytes, at) => skipPictureBlocks(bytes, at, kept))
+    const start = yield hold(2)
     if (start[0] === IMAGE) {
-      const rest = yield* hold(8)
-      yield* put(start)
-      yield* put(rest)
-      yield* keep(colorTableBytes(rest[7]) + 1)
-      yield* keepUntil(endOfBlocks())
+      const rest = yield hold(8)
+      yield put(start)
+      yield put(rest)
+      yield keep(colorTableBytes(rest[7]) + 1)
+      yield keepUntil(endOfBlocks())
     } else if (start[0] === EXTENSION && start.length === 2) {
       if (!kept.has(start[1] ?? 0)) blocks += 1
       yield* stripExtension(start, kept)
+    } else {
+      // Decoders end at what is no block
+      yield put(start.subarray(0, Math.min(start.length, 1)).fill(TRAILER))
+      return
     }
-    // Decoders end at what is no block
-    else return yield* put(start.subarray(0, Math.min(start.length, 1)).fill(TRAILER))
   }
 }
 
@@ -42,14 +44,14 @@ const PICTURE_APPLICATIONS = ['NETSCAPE2.0', 'ANIMEXTS1.0', 'ICCRGBG1012']
 
 function* stripExtension(start: Buffer, kept: ReadonlySet<number>): Edit {
   const label = start[1] ?? 0
-  const length = yield* hold(label === APPLICATION ? 1 : 0)
-  const identifier = yield* hold(length[0] === 11 ? 11 : 0)
+  const length = yield hold(label === APPLICATION ? 1 : 0)
+  const identifier = yield hold(length[0] === 11 ? 11 : 0)
   if (kept.has(label) || PICTURE_APPLICATIONS.includes(identifier.toString('latin1'))) {
-    yield* put(start)
-    yield* put(length)
-    yield* put(identifier)
-    yield* keepUntil(endOfBlocks())
-  } else if (length[0] !== 0) yield* dropUntil(endOfBlocks((length[0] ?? 0) - identifier.length))
+    yield put(start)
+    yield put(length)
+    yield put(identifier)
+    yield keepUntil(endOfBlocks())
+  } else if (length[0] !== 0) yield dropUntil(endOfBlocks((length[0] ?? 0) - identifier.length))
 }
 
 /** Finds the first block that is not of the picture, or is not whole in these bytes. */

@@ -1,7 +1,18 @@
 import { readOrientation } from '../exif.ts'
 import type { Stripped } from '../types.ts'
 import { hasCoordinates } from './coordinates.ts'
-import { blank, drop, dropUntil, type Edit, type Finder, hold, keep, keepUntil, put } from './editor.ts'
+import {
+  blank,
+  drop,
+  dropUntil,
+  type Edit,
+  type EditRequest,
+  type Finder,
+  hold,
+  keep,
+  keepUntil,
+  put,
+} from './editor.ts'
 import { ORIENTATION_BYTES, stripExif } from './exif.ts'
 import { stripPhotoshop } from './iptc.ts'
 import { indexBytes, mayBeGainMap, readMultiPicture, writeMultiPicture } from './mpf.ts'
@@ -51,56 +62,60 @@ class JpegStripper {
     yield* this.#stripImage()
     for (const { start, end } of this.#others) {
       if (start < this.#read) continue
-      yield* this.#zero(start - this.#read)
+      yield this.#zero(start - this.#read)
       yield* this.#stripImage()
-      yield* this.#zero(end - this.#read)
+      yield this.#zero(end - this.#read)
     }
   }
 
   /** Stops after the end of an image, or before what is not one. */
   *#stripImage(): Edit {
-    const start = yield* this.#hold(2)
-    if (start.length < 2 || start.readUInt16BE() !== 0xffd8) return yield* this.#put(Buffer.alloc(start.length))
-    yield* this.#put(start)
+    const start = yield this.#hold(2)
+    const isImage = start.length === 2 && start.readUInt16BE() === 0xffd8
+    yield this.#put(isImage ? start : start.fill(0))
+    if (!isImage) return
     const image: Progress = { hasExif: false, hasXmp: false, hasScan: false }
     for (let isInScan = false; ; ) {
       // After a scan, and where all keeps its length, the bytes of 0xff that a marker starts with are already written
       const isStarted = isInScan || this.#isFixed
-      if (isInScan) yield* this.#until(keepUntil, markerFinder(isMarkerInScan))
-      else if (this.#isFixed) yield* this.#until(keepUntil, zeroing(markerFinder(isMarker)))
-      else yield* this.#until(dropUntil, markerFinder(isMarker))
-      const marker = (yield* this.#hold(1))[0]
+      if (isInScan) yield this.#until(keepUntil, markerFinder(isMarkerInScan))
+      else if (this.#isFixed) yield this.#until(keepUntil, zeroing(markerFinder(isMarker)))
+      else yield this.#until(dropUntil, markerFinder(isMarker))
+      const marker = (yield this.#hold(1))[0]
       this.#segments += 1
       if (marker === undefined || this.#segments > MAX_SEGMENTS) return
       // Decoders end an image that has no end where the next one starts
-      if (marker === EOI || marker === SOI) return yield* this.#put(Buffer.from(isStarted ? [EOI] : [0xff, EOI]))
-      const length = yield* this.#hold(2)
+      if (marker === EOI || marker === SOI) {
+        yield this.#put(Buffer.from(isStarted ? [EOI] : [0xff, EOI]))
+        return
+      }
+      const length = yield this.#hold(2)
       if (length.length < 2) return
       const bytes = Math.max(0, length.readUInt16BE() - 2)
       isInScan = marker === SOS
       image.hasScan ||= isInScan
       if (isOfPicture(marker)) {
-        yield* this.#put(segmentStart(isStarted, marker, length.readUInt16BE()))
+        yield this.#put(segmentStart(isStarted, marker, length.readUInt16BE()))
         // A header of a scan has no byte pair of a marker, unless the file is cut off in it and another one follows
-        if (!isInScan) yield* this.#keep(bytes)
+        if (!isInScan) yield this.#keep(bytes)
       } else if (INSPECTED.has(marker) && !image.hasScan) {
-        const content = yield* this.#hold(bytes)
+        const content = yield this.#hold(bytes)
         if (content.length < bytes) return
         if (marker === APP2 && startsWith(content, MULTI_PICTURE)) yield* this.#writeIndex(content)
         else yield* this.#writeSegment(isStarted, marker, this.#stripSegment(marker, content, image), bytes)
       } else {
         yield* this.#writeSegment(isStarted, marker, undefined, bytes)
-        yield* this.#drop(bytes)
+        yield this.#drop(bytes)
       }
     }
   }
 
   /** @param room how many bytes the content had */
   *#writeSegment(isStarted: boolean, marker: number, content: Buffer | undefined, room: number): Edit {
-    if (content) yield* this.#put(segment(isStarted, marker, content))
+    if (content) yield this.#put(segment(isStarted, marker, content))
     if (!this.#isFixed) return
     // The first byte of the segment is written
-    yield* this.#put(content ? filler(room - content.length) : segment(true, FILLER, Buffer.alloc(room)))
+    yield this.#put(content ? filler(room - content.length) : segment(true, FILLER, Buffer.alloc(room)))
   }
 
   /** Writes the index of a multi-picture file, unless it is in another image than the first one or names no image to keep. */
@@ -117,7 +132,7 @@ class JpegStripper {
     const moved = tiff.length - indexBytes(pictures)
     const shrunk = this.#removed - SEGMENT_BYTES - content.length + moved
     const written = Buffer.concat([MULTI_PICTURE, writeMultiPicture(pictures, shrunk, moved)])
-    yield* this.#put(segment(false, APP2, written))
+    yield this.#put(segment(false, APP2, written))
     this.#isFixed = true
   }
 
@@ -152,9 +167,9 @@ class JpegStripper {
     return undefined
   }
 
-  *#until(request: (finder: Finder) => Edit, finder: Finder): Edit {
+  #until(request: typeof keepUntil, finder: Finder): EditRequest {
     const isDropped = request === dropUntil
-    yield* request((chunk, at) => {
+    return request((chunk, at) => {
       const stop = finder(chunk, at)
       const bytes = (stop < 0 ? chunk.length : stop) - at
       this.#read += bytes
@@ -163,34 +178,32 @@ class JpegStripper {
     })
   }
 
-  *#hold(bytes: number): Edit<Buffer> {
-    const held = yield* hold(bytes)
-    this.#read += held.length
-    this.#removed += held.length
-    return held
-  }
-
-  *#put(bytes: Buffer): Edit {
-    this.#removed -= bytes.length
-    yield* put(bytes)
-  }
-
-  *#keep(bytes: number): Edit {
-    this.#read += bytes
-    yield* keep(bytes)
-  }
-
-  *#drop(bytes: number): Edit {
+  #hold(bytes: number): EditRequest {
     this.#read += bytes
     this.#removed += bytes
-    yield* drop(bytes)
+    return hold(bytes)
+  }
+
+  #put(bytes: Buffer): EditRequest {
+    this.#removed -= bytes.length
+    return put(bytes)
+  }
+
+  #keep(bytes: number): EditRequest {
+    this.#read += bytes
+    return keep(bytes)
+  }
+
+  #drop(bytes: number): EditRequest {
+    this.#read += bytes
+    this.#removed += bytes
+    return drop(bytes)
   }
 
   /** Keeps the length of the next bytes, but not what they say. */
-  *#zero(bytes: number): Edit {
-    if (bytes <= 0) return
-    this.#read += bytes
-    yield* blank(bytes)
+  #zero(bytes: number): EditRequest {
+    this.#read += Math.max(0, bytes)
+    return blank(bytes)
   }
 }
 

@@ -11,22 +11,25 @@ import { stripXmp } from './xmp.ts'
  * neither listed here nor text is removed, as is what follows `IEND`. Chunks that are kept stay in their order, with their CRC.
  */
 export function* stripPng(_head: Buffer, what: Stripped): Edit {
-  yield* keep(8)
+  yield keep(8)
   for (let blocks = 0; blocks < MAX_BLOCKS; ) {
-    yield* keepUntil(skipPictureChunks)
-    const start = yield* hold(8)
+    yield keepUntil(skipPictureChunks)
+    const start = yield hold(8)
     if (start.length < 8) return
     const length = start.readUInt32BE()
     const type = start.toString('latin1', 4)
     if (length > MAX_LENGTH) return
-    if (type === 'IEND') return yield* put(END)
+    if (type === 'IEND') {
+      yield put(END)
+      return
+    }
     if (!PICTURE.has(type)) blocks += 1
     if (PICTURE.has(type) || (type === 'tIME' && what === 'location')) {
-      yield* put(start)
-      yield* keep(length + 4)
+      yield put(start)
+      yield keep(length + 4)
     } else if (type === 'eXIf') yield* stripExifChunk(length, what)
     else if (TEXT.has(type) && what === 'location') yield* stripText(start, length)
-    else yield* drop(length + 4)
+    else yield drop(length + 4)
   }
 }
 
@@ -57,10 +60,10 @@ function skipPictureChunks(bytes: Buffer, at: number): number {
 /** Writes the chunk without positions or, if only an orientation may stay or the chunk is too large to hold, with that if there is one. */
 function* stripExifChunk(length: number, what: Stripped): Edit {
   const isHeld = length <= MAX_BLOCK
-  const tiff = yield* hold(isHeld ? length : ORIENTATION_WINDOW)
-  yield* drop(length - tiff.length)
+  const tiff = yield hold(isHeld ? length : ORIENTATION_WINDOW)
+  yield drop(length - tiff.length)
   // A chunk that is cut off is left out
-  if ((yield* hold(4)).length < 4) return
+  if ((yield hold(4)).length < 4) return
   const kept = isHeld ? what : 'all'
   stripExif(tiff, kept)
   if (kept === 'location') yield* putChunk('eXIf', tiff)
@@ -77,26 +80,28 @@ const KEYWORD_WINDOW = 80
  * hexadecimal digits.
  */
 function* stripText(start: Buffer, length: number): Edit {
-  const begin = yield* hold(Math.min(length, KEYWORD_WINDOW))
+  const begin = yield hold(Math.min(length, KEYWORD_WINDOW))
   const left = length - begin.length
   const keyword = begin.toString('latin1', 0, begin.indexOf(0)).toLowerCase()
   const isXmp = keyword === XMP.toLowerCase()
   if (isXmp && start.toString('latin1', 4) === 'iTXt' && length <= MAX_BLOCK) {
-    const content = Buffer.concat([begin, yield* hold(left)])
-    const crc = yield* hold(4)
+    const content = Buffer.concat([begin, yield hold(left)])
+    const crc = yield hold(4)
     const text = startOfText(content)
     if (text === undefined || crc.length < 4) return
     stripXmp(content.subarray(text), 'location')
     yield* putChunk('iTXt', content)
-  } else if (isXmp || begin.indexOf(0) < 1 || HIDDEN.test(keyword)) yield* drop(left + 4)
+  } else if (isXmp || begin.indexOf(0) < 1 || HIDDEN.test(keyword)) yield drop(left + 4)
   else {
-    const rest = yield* hold(length <= MAX_BLOCK ? left : 0)
+    const rest = yield hold(length <= MAX_BLOCK ? left : 0)
     const after = left - rest.length + 4
-    if (hasCoordinates(Buffer.concat([begin, rest]).toString('latin1'))) return yield* drop(after)
-    yield* put(start)
-    yield* put(begin)
-    yield* put(rest)
-    yield* keep(after)
+    if (hasCoordinates(Buffer.concat([begin, rest]).toString('latin1'))) yield drop(after)
+    else {
+      yield put(start)
+      yield put(begin)
+      yield put(rest)
+      yield keep(after)
+    }
   }
 }
 
@@ -120,5 +125,5 @@ function* putChunk(type: string, content: Buffer): Edit {
   chunk.write(type, 4, 'latin1')
   content.copy(chunk, 8)
   chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), chunk.length - 4)
-  yield* put(chunk)
+  yield put(chunk)
 }

@@ -9,8 +9,8 @@ import { stripXmp } from './xmp.ts'
  * zeros. Removes what follows the size that the header gives.
  */
 export function* stripWebp(_head: Buffer, what: Stripped): Edit {
-  const header = yield* hold(12)
-  yield* put(header)
+  const header = yield hold(12)
+  yield put(header)
   // The size includes the four bytes of "WEBP"
   if (header.length === 12) yield* stripChunks(header.readUInt32LE(4) - 4, { what, isFrame: false, blocks: 0 })
 }
@@ -31,28 +31,28 @@ interface Progress {
 function* stripChunks(bytes: number, progress: Progress): Edit {
   let left = bytes
   while (left >= 8 && progress.blocks < MAX_BLOCKS) {
-    yield* keepUntil((chunk, at) => {
+    yield keepUntil((chunk, at) => {
       const end = skipPictureChunks(chunk, at, at + left)
       left -= end - at
       return end
     })
     if (left < 8) break
-    const start = yield* hold(8)
+    const start = yield hold(8)
     if (start.length < 8) break
-    yield* put(start)
+    yield put(start)
     left -= 8
     const type = start.toString('latin1', 0, 4)
     const length = Math.min(start.readUInt32LE(4), left)
     const padding = Math.min(length % 2, left - length)
-    if (PICTURE.has(type)) yield* keep(length)
+    if (PICTURE.has(type)) yield keep(length)
     else {
       progress.blocks += 1
       yield* stripChunk(type, length, progress)
     }
-    yield* blank(padding)
+    yield blank(padding)
     left -= length + padding
   }
-  yield* blank(left)
+  yield blank(left)
 }
 
 function* stripChunk(type: string, length: number, progress: Progress): Edit {
@@ -60,11 +60,11 @@ function* stripChunk(type: string, length: number, progress: Progress): Edit {
   if (type === 'EXIF') yield* stripExifChunk(length, what)
   else if (type === 'XMP ') yield* stripXmpChunk(length, what)
   else if (type === 'ANMF' && !isFrame && length >= FRAME_HEADER) {
-    yield* keep(FRAME_HEADER)
+    yield keep(FRAME_HEADER)
     const frame = { what, isFrame: true, blocks: progress.blocks }
     yield* stripChunks(length - FRAME_HEADER, frame)
     progress.blocks = frame.blocks
-  } else yield* blank(length)
+  } else yield blank(length)
 }
 
 /** Finds the first chunk that is not of the picture, or is not whole in these bytes and before the limit. */
@@ -80,20 +80,23 @@ function skipPictureChunks(bytes: Buffer, at: number, limit: number): number {
 
 function* stripExifChunk(length: number, what: Stripped): Edit {
   if (length > MAX_BLOCK) {
-    const start = yield* hold(ORIENTATION_WINDOW)
+    const start = yield hold(ORIENTATION_WINDOW)
     stripExif(start, 'all')
-    yield* put(start)
-    return yield* blank(length - start.length)
+    yield put(start)
+    yield blank(length - start.length)
+    return
   }
-  const content = yield* hold(length)
+  const content = yield hold(length)
   // Some writers begin as in a JPEG, with a name that the standard leaves out
   stripExif(content.toString('latin1', 0, 5) === 'Exif\0' ? content.subarray(6) : content, what)
-  yield* put(content)
+  yield put(content)
 }
 
 function* stripXmpChunk(length: number, what: Stripped): Edit {
-  if (length > MAX_BLOCK) return yield* blank(length, ' '.charCodeAt(0))
-  const packet = yield* hold(length)
-  stripXmp(packet, what)
-  yield* put(packet)
+  if (length > MAX_BLOCK) yield blank(length, ' '.charCodeAt(0))
+  else {
+    const packet = yield hold(length)
+    stripXmp(packet, what)
+    yield put(packet)
+  }
 }

@@ -5,8 +5,8 @@ import { BUFFER_BYTES, bufferPool } from '../../../src/io/buffer-pool.ts'
 /** Keeps the first bytes of each chunk of the pool, and drops the others. */
 function* keepOfEach(bytes: number): Edit {
   for (;;) {
-    yield* keep(bytes)
-    if ((yield* hold(BUFFER_BYTES - bytes)).length === 0) return
+    yield keep(bytes)
+    if ((yield hold(BUFFER_BYTES - bytes)).length === 0) return
   }
 }
 
@@ -45,7 +45,7 @@ t.test('the buffer of a chunk that is dropped whole is used again', async (t) =>
 
 t.test('what an edit holds takes no more memory than has arrived, however much it claims', async (t) => {
   function* claim(): Edit {
-    yield* put(yield* hold(2 ** 40))
+    yield put(yield hold(2 ** 40))
   }
   const run = new EditRun(claim())
   t.same(run.push(Buffer.from('abc')), [])
@@ -55,9 +55,9 @@ t.test('what an edit holds takes no more memory than has arrived, however much i
 
 t.test('bytes that were held in two chunks and are put again come once, and in their place', async (t) => {
   function* again(): Edit {
-    yield* keep(2)
-    yield* put(yield* hold(4))
-    yield* keepUntil(() => -1)
+    yield keep(2)
+    yield put(yield hold(4))
+    yield keepUntil(() => -1)
   }
   const file = Buffer.from('0123456789')
   for (let cut = 0; cut <= file.length; cut++) {
