@@ -78,9 +78,12 @@ class JpegStripper {
     for (let isInScan = false; ; ) {
       // After a scan, and where all keeps its length, the bytes of 0xff that a marker starts with are already written
       const isStarted = isInScan || this.#isFixed
-      if (isInScan) yield this.#until(keepUntil, markerFinder(isMarkerInScan))
-      else if (this.#isFixed) yield this.#until(keepUntil, zeroing(markerFinder(isMarker)))
-      else yield this.#until(dropUntil, markerFinder(isMarker))
+      if (isInScan) yield this.#until(keepUntil, markerFinder(true))
+      else {
+        yield this.#until(keepUntil, (chunk, at) => this.#skipSegments(chunk, at))
+        if (this.#isFixed) yield this.#until(keepUntil, zeroing(markerFinder(false)))
+        else yield this.#until(dropUntil, markerFinder(false))
+      }
       const marker = (yield this.#hold(1))[0]
       this.#segments += 1
       if (marker === undefined || this.#segments > MAX_SEGMENTS) return
@@ -108,6 +111,18 @@ class JpegStripper {
         yield this.#drop(bytes)
       }
     }
+  }
+
+  /** Finds the first segment that is not of the picture, starts a scan, or is not whole in these bytes. */
+  #skipSegments(bytes: Buffer, at: number): number {
+    while (this.#segments < MAX_SEGMENTS && at + 4 <= bytes.length && bytes[at] === 0xff) {
+      const marker = bytes.readUInt8(at + 1)
+      const end = at + 2 + Math.max(2, bytes.readUInt16BE(at + 2))
+      if (!isOfPicture(marker) || marker === SOS || end > bytes.length) break
+      this.#segments += 1
+      at = end
+    }
+    return at
   }
 
   /** @param room how many bytes the content had */
@@ -293,34 +308,25 @@ function isOfPicture(marker: number): boolean {
   return (marker >= 0xc0 && marker <= 0xcf) || (marker >= SOS && marker <= 0xdf)
 }
 
-/** A marker with a segment, or the end of the image. Stray bytes, TEM, RST0 to RST7 and SOI are passed over, as decoders do. */
-function isMarker(code: number): boolean {
-  return code > 0x01 && !(code >= 0xd0 && code <= 0xd8)
-}
-
-/** In a scan, zeros are stuffed after 0xff and RST0 to RST7 are a part of it; decoders ignore the codes below SOF0. */
-function isMarkerInScan(code: number): boolean {
-  return code >= 0xc0 && !(code >= 0xd0 && code <= 0xd7)
-}
-
-/** Returns a finder of the code of the next marker. */
-function markerFinder(isFound: (code: number) => boolean): Finder {
+/**
+ * Returns a finder of the code of the next marker. Between segments, stray bytes, TEM, RST0 to RST7 and SOI are passed over, as decoders do.
+ * In a scan, zeros are stuffed after 0xff and RST0 to RST7 are a part of it; decoders ignore the codes below SOF0.
+ */
+function markerFinder(isInScan: boolean): Finder {
+  const first = isInScan ? 0xc0 : 0x02
+  const lastPassed = isInScan ? 0xd7 : SOI
   let isStarted = false
   return (chunk, from) => {
-    for (let at = from; ; ) {
-      if (!isStarted) {
-        at = chunk[at] === 0xff ? at : chunk.indexOf(0xff, at)
-        if (at < 0) return -1
-        isStarted = true
-        at += 1
-      }
+    let at = isStarted ? from : chunk.indexOf(0xff, from)
+    while (at >= 0) {
       while (chunk[at] === 0xff) at += 1
       const code = chunk[at]
+      isStarted = code === undefined
       if (code === undefined) return -1
-      if (isFound(code)) return at
-      isStarted = false
-      at += 1
+      if (code >= first && (code < 0xd0 || code > lastPassed)) return at
+      at = chunk.indexOf(0xff, at + 1)
     }
+    return -1
   }
 }
 
