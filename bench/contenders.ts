@@ -57,7 +57,7 @@ export const ours: Contender = {
 /** Stores images as they were sent. */
 export const oursUnstripped: Contender = {
   ...withEnv(ours, { STRIP_METADATA: 'none' }),
-  name: 'story-images, STRIP_METADATA=none',
+  name: 'story-images, unstripped',
   keepsMetadata: true,
 }
 

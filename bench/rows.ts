@@ -1,4 +1,4 @@
-import { bare, fastapi, libStorage, multerS3, ours, parseOnly } from './contenders.ts'
+import { bare, fastapi, libStorage, multerS3, ours, oursUnstripped, parseOnly } from './contenders.ts'
 import type { Row } from './row.ts'
 import { getRow } from './rows/delivery.ts'
 import { deleteAll, farListRow, listMinio, listOne, storyIds } from './rows/lists.ts'
@@ -7,7 +7,7 @@ import { diskUpload, largeUpload, slowSenders, uploadMinio, uploadPhotos, upload
 import { variants } from './rows/variants.ts'
 
 export const ROWS: readonly Row[] = [
-  uploadRow('upload-small', 8, 200_000, 16, [ours, libStorage, multerS3, fastapi, bare, parseOnly]),
+  uploadRow('upload-small', 8, 200_000, 16, [ours, oursUnstripped, libStorage, multerS3, fastapi, bare, parseOnly]),
   uploadRow('upload-4mb', 1, 4_000_000, 16, [ours, libStorage, parseOnly]),
   uploadPhotos,
   uploadMinio,
