@@ -1,12 +1,9 @@
-import type { FastifyInstance } from 'fastify'
+import type { Config } from '../config.ts'
 
 /**
- * Returns until when a deletion that begins now can be undone, as `Restorable-Until`: an HTTP-date (RFC 9110 section 5.6.7), or
- * `unknown` for a bucket with versions, whose lifecycle rules decide. Returns undefined if the store keeps nothing or does not tell, and
- * never rejects.
+ * Returns until when a deletion that begins now can be undone if the store keeps what is deleted, as `Restorable-Until`: an HTTP-date
+ * (RFC 9110 section 5.6.7), or `unknown` for a bucket with versions, whose lifecycle rules decide.
  */
-export async function restorableUntil({ config, store }: FastifyInstance): Promise<string | undefined> {
-  const until = Date.now() + config.TRASH_RETENTION
-  if (!(await store.deleted?.isKept().catch(() => undefined))) return undefined
-  return config.S3_BUCKET === undefined ? new Date(until).toUTCString() : 'unknown'
+export function restorableUntil({ S3_BUCKET, TRASH_RETENTION }: Config): string {
+  return S3_BUCKET === undefined ? new Date(Date.now() + TRASH_RETENTION).toUTCString() : 'unknown'
 }

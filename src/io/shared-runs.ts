@@ -4,10 +4,10 @@
  *
  * @param onIdle is called after a run that no other follows
  */
-export function sharedRuns(work: () => Promise<void>, onIdle = () => {}): () => Promise<void> {
-  let running: Promise<void> | undefined
-  let next: Promise<void> | undefined
-  function start(): Promise<void> {
+export function sharedRuns<T>(work: () => Promise<T>, onIdle = () => {}): () => Promise<T> {
+  let running: Promise<T> | undefined
+  let next: Promise<T> | undefined
+  function start(): Promise<T> {
     next = undefined
     running = work().finally(() => {
       if (next) return

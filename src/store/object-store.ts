@@ -215,8 +215,9 @@ export interface ObjectStore {
    * Deletes any number of keys. One without an object is fine. Rejects with `DeleteFailure`, which has the keys that are left.
    *
    * @param keep by default `none`
+   * @returns whether everything that it deleted can be restored; false if it may be that some of it can't
    */
-  delete(keys: readonly string[], keep?: Keep): Promise<void>
+  delete(keys: readonly string[], keep?: Keep): Promise<boolean>
   /** Deleted objects, in stores that can restore them. */
   readonly deleted?: DeletedObjects
   /**

@@ -14,6 +14,7 @@ export class Removal {
   readonly #store: ObjectStore
   readonly #onImagesRemoved: StoryStore['onImagesRemoved'] | undefined
   #cause: unknown
+  #isKept: boolean | undefined
 
   /** @param onImagesRemoved that of the `StoryStore`; undefined for images that nobody could read */
   constructor(store: ObjectStore, onImagesRemoved?: StoryStore['onImagesRemoved']) {
@@ -76,6 +77,11 @@ export class Removal {
     await this.delete(keys, keep)
   }
 
+  /** Whether something was deleted that was to be kept, and all of that can be restored. */
+  get isRestorable(): boolean {
+    return this.#isKept === true
+  }
+
   /** Notes a folder that can't be read. */
   leave(folder: string, cause: unknown): void {
     this.left.add(folder)
@@ -90,7 +96,8 @@ export class Removal {
   async delete(keys: readonly string[], keep?: Keep): Promise<void> {
     if (keys.length === 0) return
     try {
-      await this.#store.delete(keys, keep)
+      const isKept = await this.#store.delete(keys, keep)
+      if (keep === 'all') this.#isKept = isKept && this.#isKept !== false
     } catch (error) {
       if (!(error instanceof DeleteFailure)) throw error
       for (const key of error.keys) this.left.add(key)

@@ -26,10 +26,11 @@ const STORIES_AT_ONCE = 16
  * room for it: a server whose watermark is later than the id lists it until the last of its keys is gone. For the end of an idempotency
  * record see `Removal.remove`.
  *
- * @param keep whether it can be restored
+ * @param keep whether the store should keep it, so that it can be restored
+ * @returns whether what this call deleted of the story can be restored
  * @throws {StoryNotFound} if nothing of the story is there
  */
-export async function removeStory(store: StoryStore, id: string, keep: Keep = 'all'): Promise<void> {
+export async function removeStory(store: StoryStore, id: string, keep: Keep = 'all'): Promise<boolean> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
   // Beside a restore a deletion needs a tombstone whatever the age of the story
   const isKept = await mayRestore(store)
@@ -63,6 +64,7 @@ export async function removeStory(store: StoryStore, id: string, keep: Keep = 'a
   if (isEmpty && tombstones.length > 0) await store.delete(tombstones)
   if (isEmpty) store.withoutTombstone.delete(id)
   if (variants.length === 0 && !found?.keys().length) throw new StoryNotFound(id)
+  return removal.isRestorable
 }
 
 /**
@@ -131,11 +133,12 @@ async function tryToBury(store: StoryStore, id: string): Promise<string | undefi
  * Deletes every story that is listed now, then debris that is older than any running upload, then the variants of whatever is gone. A
  * running upload, whose record is still to come, is not touched. A full store is emptied too, as by `removeStory`.
  *
- * @param keep whether they can be restored
+ * @param keep whether the store should keep them, so that they can be restored
+ * @returns whether there were stories, and each of them can be restored
  * @throws {DeleteFailure} with every key that could not be deleted, after all the others were deleted
  * @throws {ServiceError} any other error ends the work, and comes when nothing of it runs any more
  */
-export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): Promise<void> {
+export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): Promise<boolean> {
   const earlier = await readTombstones(store)
   const isRepetition = earlier.some(({ id }) => id === 'all')
   const removal = new Removal(store, store.onImagesRemoved)
@@ -186,12 +189,13 @@ export async function removeAllStories(store: StoryStore, keep: Keep = 'all'): P
   )
   removal.throwIfFailed()
   // What is left may be that of an earlier deletion: as long as there is a tombstone, no list of ids has it
-  if (waiting.size > 0) return
+  if (waiting.size > 0) return removal.isRestorable
   const done = (await Promise.all(own)).filter((key) => key !== undefined)
   await forEachConcurrent(earlier.filter(isOfRemoval), STORIES_AT_ONCE, async ({ key, id }) => {
     if (id === 'all' || !(await keysOfStory(store, id))) done.push(key)
   })
   await store.delete(done)
+  return removal.isRestorable
 }
 
 /** About one page of keys, unless a single story has more. */

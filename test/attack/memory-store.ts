@@ -42,6 +42,7 @@ export function openMemoryStore(): ObjectStore & { readonly objects: Map<string,
     },
     async delete(keys) {
       for (const key of keys) objects.delete(key)
+      return false
     },
     async ready() {},
     async close() {},

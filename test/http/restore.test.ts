@@ -1,7 +1,10 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { get, IMAGES, listImages, remove, STORY_IDS, send, someImages, upload } from '../acceptance/client.ts'
 import { eventually, isDetail, startApp, storyId } from '../support/app.ts'
 import { PATIENCE } from '../support/patience.ts'
+import { mount, whyNoMount } from '../support/small-disk.ts'
 import { startStandIn } from '../support/stores.ts'
 
 const WEEK_MS = 7 * 24 * 3_600_000
@@ -82,6 +85,19 @@ t.test('where nothing is kept a deletion does not promise anything, and a restor
   const answer = await restore(server, id)
   t.equal(answer.status, 404)
   t.match(answer.json(), { detail: /keeps nothing of deleted stories/ })
+})
+
+t.test('a deletion does not promise what the store could not keep', { skip: whyNoMount() }, async (t) => {
+  const server = await serverOf(t, 2)
+  // Another file system, into which nothing can be moved
+  const trash = join(server.folder ?? '', '.trash')
+  await mkdir(trash)
+  mount(t, ['-t', 'tmpfs', 'tmpfs', trash])
+  for (const path of [`${IMAGES}/${server.made[0]?.story_id}`, IMAGES]) {
+    const { status, headers } = await remove(server, path)
+    t.same([status, headers['restorable-until']], [200, undefined])
+  }
+  for (const { story_id } of server.made) t.equal((await restore(server, story_id)).status, 404)
 })
 
 t.test('a bucket with versioning restores too, and does not say until when; it is asked for it once', async (t) => {

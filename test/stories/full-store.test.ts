@@ -60,8 +60,9 @@ async function smallDisk(t: Test, isContended: boolean): Promise<FullStore> {
     store: {
       ...store,
       async delete(keys) {
-        await store.delete(keys)
+        const isKept = await store.delete(keys)
         if (isFull && isContended) await fillDisk(disk)
+        return isKept
       },
     },
     async fill() {
@@ -176,8 +177,9 @@ function later(t: Test, store: ObjectStore) {
     // Every story is old enough to need a tombstone
     uploadTimeout: 0,
     async delete(keys) {
-      await store.delete(keys)
+      const isKept = await store.delete(keys)
       t.same(await idsByWatermark(store, sweeper), await idsOf(store), `the lists agree without ${keys.length} keys`)
+      return isKept
     },
   }
   return { sweeper, deleting }
@@ -268,8 +270,9 @@ for (const isFreed of [true, false]) {
             mortal(() => (isFull ? Promise.reject(new StoreFull()) : store.put(key, body, options))),
           delete: (keys) =>
             mortal(async () => {
-              await store.delete(keys)
+              const isKept = await store.delete(keys)
               isFull &&= !isFreed
+              return isKept
             }),
         })
         const isDone = await removeStory(storyStore(full, 0), id).then(

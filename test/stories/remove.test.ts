@@ -56,7 +56,7 @@ t.test(
       recordCalls(disk, {
         delete: async (keys) => {
           if (keys.some((key) => key.includes(part))) throw new DeleteFailure(keys)
-          await disk.delete(keys)
+          return disk.delete(keys)
         },
       })
     t.match(await removeStory(storyStore(failing('.json'), HOUR), id).catch((error) => error), {
@@ -124,8 +124,9 @@ t.test('a removal of all takes the record of every story before its images, batc
     delete: async (keys) => {
       most = Math.max(most, ++running)
       await sleep(20)
-      await disk.delete(keys)
+      const isKept = await disk.delete(keys)
       running--
+      return isKept
     },
   })
   await removeAllStories(storyStore(store, HOUR))
@@ -185,9 +186,10 @@ t.test('a removal of all names every key that the store kept, and deletes all th
   const cause = new Error('locked')
   const store = recordCalls(disk, {
     delete: async (keys) => {
-      await disk.delete(keys.filter((key) => !stuck.has(key)))
-      const kept = keys.filter((key) => stuck.has(key))
-      if (kept.length > 0) throw new DeleteFailure(kept, { cause })
+      const isKept = await disk.delete(keys.filter((key) => !stuck.has(key)))
+      const left = keys.filter((key) => stuck.has(key))
+      if (left.length > 0) throw new DeleteFailure(left, { cause })
+      return isKept
     },
   })
   const error = await removeAllStories(storyStore(store, HOUR)).catch((error) => error)
@@ -224,8 +226,9 @@ t.test('a list that fails on its way ends a removal of all, when what was begun 
     async delete(keys: readonly string[]) {
       running++
       await sleep(50)
-      await disk.delete(keys)
+      const isKept = await disk.delete(keys)
       running--
+      return isKept
     },
   }
   await t.rejects(removeAllStories(storyStore(store, HOUR)), StoreUnavailable)
@@ -288,7 +291,7 @@ t.test('a deletion that was interrupted leaves its tombstone, and a repetition r
     const failing = recordCalls(disk, {
       delete: async (keys) => {
         if (keys.some((key) => key.includes(part))) throw new StoreUnavailable()
-        await disk.delete(keys)
+        return disk.delete(keys)
       },
     })
     await t.rejects(removeStory(storyStore(failing, HOUR), id), StoreUnavailable)

@@ -92,8 +92,9 @@ t.test('what the store keeps is an exception, and is tried again', async (t) => 
   let stuck: string | undefined = `stories/${ids[1]}/1.jpg`
   const store = recordCalls(disk, {
     delete: async (keys) => {
-      await disk.delete(keys.filter((key) => key !== stuck))
+      const isKept = await disk.delete(keys.filter((key) => key !== stuck))
       if (stuck && keys.includes(stuck)) throw new DeleteFailure([stuck])
+      return isKept
     },
   })
   const sweeper = lateSweeper(store)

@@ -79,7 +79,11 @@ const editRecord = (
   }
 }
 
-type Damage = readonly [what: string, damage: (store: ObjectStore, folder: string) => Promise<void>, problems: RegExp[]]
+type Damage = readonly [
+  what: string,
+  damage: (store: ObjectStore, folder: string) => Promise<unknown>,
+  problems: RegExp[],
+]
 
 const inRecord = (what: string, edit: Parameters<typeof editRecord>[0], problem: RegExp): Damage => [
   what,

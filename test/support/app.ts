@@ -24,6 +24,8 @@ export interface Teardown {
 export interface TestApp {
   readonly app: FastifyInstance
   readonly store: ObjectStore
+  /** That of the disk store. */
+  readonly folder: string | undefined
   readonly port: number
   readonly url: string
   /** Sends bytes as they are over a connection of its own. */
@@ -75,6 +77,7 @@ export async function startApp(
   return {
     app,
     store,
+    folder,
     port,
     url: `http://127.0.0.1:${port}`,
     async connect() {

@@ -68,6 +68,7 @@ export function openModelStore(keeps = false): ObjectStore & { readonly objects:
         if (keeps && object) gone.set(key, { object, deletedAt: new Date(Date.now()) })
         objects.delete(key)
       }
+      return keeps
     },
     ...(keeps && {
       deleted: {

@@ -20,8 +20,8 @@ export const removeAllStoriesRoute: FastifyPluginAsyncTypebox = async (app) => {
       config: { scope: 'delete-all' },
     },
     async (_request, reply) => {
-      const [until] = await Promise.all([restorableUntil(app), removeAll()])
-      if (until !== undefined) reply.header('restorable-until', until)
+      const until = restorableUntil(app.config)
+      if (await removeAll()) reply.header('restorable-until', until)
       return { success: true as const, message: DONE }
     },
   )

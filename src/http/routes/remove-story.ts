@@ -12,8 +12,8 @@ export const removeStoryRoute: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       // Not aborted when the client leaves: half a deletion would wait for a retry or a sweep
-      const [until] = await Promise.all([restorableUntil(app), removeStory(app.store, request.params.story_id)])
-      if (until !== undefined) reply.header('restorable-until', until)
+      const until = restorableUntil(app.config)
+      if (await removeStory(app.store, request.params.story_id)) reply.header('restorable-until', until)
       return { success: true as const, message: 'Images deleted successfully' }
     },
   )

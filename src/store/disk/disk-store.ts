@@ -135,6 +135,7 @@ export async function openDiskStore(
     async delete(keys, keep = 'none') {
       const failed: string[] = []
       let cause: unknown
+      let isKept = true
       const folders = new Map<string, string[]>()
       for (const key of keys) {
         const folder = dirname(filePath(root, key))
@@ -144,7 +145,7 @@ export async function openDiskStore(
       }
       await forEachConcurrent(folders, FOLDERS_AT_ONCE, async ([folder, inside]) => {
         try {
-          await trash.take(`${relative(root, folder)}/`, inside, keep)
+          if (!(await trash.take(`${relative(root, folder)}/`, inside, keep))) isKept = false
           await remove(root, folder, inside)
         } catch (error) {
           failed.push(...inside)
@@ -152,6 +153,7 @@ export async function openDiskStore(
         }
       })
       if (failed.length > 0) throw new DeleteFailure(failed, { cause })
+      return isKept
     },
 
     deleted: trash,

@@ -30,6 +30,9 @@ interface Deletion {
   readonly inode: number
 }
 
+/** Folders that were freed are remembered up to this number: more than the stories that are deleted at once. */
+const MOST_FREED = 10_000
+
 /** Between two calls another deletion, or whoever empties the trash, may remove the folder that both use. */
 const ATTEMPTS = 20
 
@@ -45,6 +48,10 @@ export class Trash implements DeletedObjects {
   readonly #path: string
   readonly #retention: number
   #freeing: Promise<boolean> | undefined
+  /** Folders of which objects are put here now. They are not removed for want of room: a part of a story is of no use. */
+  readonly #taken = new Set<{ readonly folder: string }>()
+  /** Folders that were removed for want of room, perhaps between two calls of one deletion. */
+  readonly #freed = new Set<string>()
 
   /** @param retention milliseconds for which deleted objects are kept; 0 keeps nothing */
   constructor(root: string, retention: number) {
@@ -60,12 +67,15 @@ export class Trash implements DeletedObjects {
    * if this rejects, whatever the error: they are still there.
    *
    * @param folder of all keys
+   * @returns whether all of them that are there are in the trash now, beside what was put there before
    */
-  async take(folder: string, keys: readonly string[], keep: Keep): Promise<void> {
-    if (keep === 'none' || this.#retention === 0) return
-    if (keep === 'rest' && !(await this.#has(folder))) return
+  async take(folder: string, keys: readonly string[], keep: Keep): Promise<boolean> {
+    if (keep === 'none' || this.#retention === 0) return false
+    if (keep === 'rest' && !(await this.#has(folder))) return false
     const now = Date.now()
     const target = join(this.#path, hourOf(now), folder)
+    const taken = { folder }
+    this.#taken.add(taken)
     try {
       let isMoved = false
       for (const key of keys) {
@@ -74,8 +84,12 @@ export class Trash implements DeletedObjects {
       }
       // Missing if the trash was emptied meanwhile
       if (isMoved) await syncFolder(resolve(target)).catch(unlessMissing)
+      return !this.#freed.delete(folder)
     } catch (error) {
       if (!isNotKept(error)) throw error
+      return false
+    } finally {
+      this.#taken.delete(taken)
     }
   }
 
@@ -180,10 +194,17 @@ export class Trash implements DeletedObjects {
   async #free(): Promise<boolean> {
     for (const hour of await this.#hours()) {
       for await (const folder of foldersBelow(join(this.#path, hour), '', leave)) {
+        if ([...this.#taken].some((taken) => taken.folder === folder)) continue
         let isFreed = false
         const options = { isWanted: () => true, onUnreadable: leave }
         for await (const _ of removeFiles(join(this.#path, hour, folder), options)) isFreed = true
-        if (isFreed) return true
+        if (!isFreed) continue
+        this.#freed.add(folder)
+        for (const oldest of this.#freed) {
+          if (this.#freed.size <= MOST_FREED) break
+          this.#freed.delete(oldest)
+        }
+        return true
       }
     }
     return false

@@ -4,7 +4,7 @@ import { GetBucketLifecycleConfigurationCommand, GetBucketVersioningCommand } fr
 import { ObjectExists, ServiceError } from '../../errors.ts'
 import { compareKeys, ifThere, type ListedObject, type ObjectStore, type PutOptions } from '../object-store.ts'
 import type { S3Bucket, S3Settings, StoreLimit } from './bucket.ts'
-import { openDelete } from './delete.ts'
+import { type DeleteKeys, openDelete } from './delete.ts'
 import { openLists } from './list.ts'
 import { openBucket } from './open-bucket.ts'
 import { putObject } from './put.ts'
@@ -85,7 +85,7 @@ interface Trial {
   readonly bucket: S3Bucket
   /** Of the keys that this check writes. */
   readonly prefix: string
-  readonly remove: ObjectStore['delete']
+  readonly remove: DeleteKeys
   readonly list: ObjectStore['list']
   readonly limits: ReadonlySet<StoreLimit>
 }

@@ -8,7 +8,6 @@ import {
 import type { BuildMiddleware, HttpRequest } from '@smithy/types'
 import { DeleteFailure, ObjectNotFound, StoreFailure } from '../../errors.ts'
 import { forEachConcurrent } from '../../io/for-each-concurrent.ts'
-import type { ObjectStore } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
 import { isNotImplemented, storeError } from './store-error.ts'
 
@@ -28,8 +27,10 @@ export interface Target {
 /** Makes a function that deletes any number of objects. It rejects with `DeleteFailure`. */
 export type DeleteTargets = (targets: readonly Target[]) => Promise<void>
 
-/** Makes `ObjectStore.delete`. */
-export function openDelete(bucket: S3Bucket): ObjectStore['delete'] {
+/** Deletes any number of objects. Rejects with `DeleteFailure`. */
+export type DeleteKeys = (keys: readonly string[]) => Promise<void>
+
+export function openDelete(bucket: S3Bucket): DeleteKeys {
   const remove = openDeleteTargets(bucket)
   return (keys) => remove(keys.map((key) => ({ key })))
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { ObjectExists, StoreFailure } from '../../errors.ts'
 import { oneAtATime } from '../../io/one-at-a-time.ts'
-import { type Body, ifThere, type ObjectStore, type PutOptions, type PutResult } from '../object-store.ts'
+import { type Body, ifThere, type PutOptions, type PutResult } from '../object-store.ts'
 import type { S3Bucket } from './bucket.ts'
+import type { DeleteKeys } from './delete.ts'
 import { putObject } from './put.ts'
 
 /**
@@ -20,8 +21,7 @@ export interface PutNew {
   probe(): Promise<boolean>
 }
 
-/** @param remove `ObjectStore.delete` */
-export function openPutNew(bucket: S3Bucket, remove: ObjectStore['delete']): PutNew {
+export function openPutNew(bucket: S3Bucket, remove: DeleteKeys): PutNew {
   let known: Promise<boolean> | undefined
   const inTurn = oneAtATime()
 

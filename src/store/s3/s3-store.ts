@@ -29,7 +29,11 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     get: bucket.calls.get,
     head: bucket.calls.head,
     ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket, versioning)),
-    delete: remove,
+    async delete(keys, keep = 'none') {
+      await remove(keys)
+      // Whoever asks to keep them has asked whether the bucket does, which is remembered
+      return keep !== 'none' && (await versioning()) === 'enabled'
+    },
     deleted: openVersions(bucket, versioning),
     ready: async () => void (await bucket.calls.list({ prefix: settings.probe ?? '', keys: 1 })),
     prepare: async () => void (await putNew.probe()),

@@ -374,7 +374,7 @@ function objects(): Workload {
     }
     const remove = (...keys: string[]) => {
       const gone = store.delete
-      let work: Promise<void> | undefined
+      let work: Promise<unknown> | undefined
       return Promise.all(
         keys.map((key) =>
           change(key, undefined, () => {

@@ -74,14 +74,39 @@ t.test(
       const ids = [1, 2].map((n) => v7({ msecs: Date.UTC(2024, 0, n) }))
       for (const id of ids) await putStory(store, id, ['1.jpg', '2.jpg'])
       await fillDisk(disk)
-      if (isAll) await removeAllStories(stories)
-      else for (const id of ids) await removeStory(stories, id)
+      if (isAll) t.equal(await removeAllStories(stories), (await idsOf(deletedStories(store))).length === ids.length)
+      else {
+        for (const id of ids) {
+          const isKept = await removeStory(stories, id)
+          t.equal((await idsOf(deletedStories(store))).includes(id), isKept, 'it says whether it was kept')
+        }
+      }
       t.same(await idsOf(listStories(store)), [])
       for (const id of await idsOf(deletedStories(store))) await restoreStory(stories, id).catch(() => {})
       for (const id of await idsOf(listStories(store))) t.ok(ids.includes(id), 'whole')
     }
   },
 )
+
+t.test('what is put into the trash does not take the place of its own story', { skip }, async (t) => {
+  // A link is an inode on tmpfs (Linux, shmem_link): there is room for some of those of the second story, or for the first one
+  for (let inodes = 20; inodes < 36; inodes++) {
+    const disk = await mountOf(t, `3m,nr_inodes=${inodes}`)
+    const store = await openDiskStore(join(disk, 'data'), [], HOUR)
+    const stories = storyStore(store, HOUR)
+    const ids = [1, 2].map((n) => v7({ msecs: Date.UTC(2024, 0, n) }))
+    const isThere = await Promise.all(ids.map((id) => putStory(store, id, ['1.jpg', '2.jpg']))).then(
+      () => true,
+      () => false,
+    )
+    if (!isThere) continue
+    for (const id of ids) {
+      const isKept = await removeStory(stories, id)
+      t.equal((await idsOf(deletedStories(store))).includes(id), isKept, `with ${inodes} inodes`)
+    }
+    t.same(await listKeys(store, { prefix: 'stories/' }), [])
+  }
+})
 
 t.test('an object that can not be kept is deleted all the same', { skip }, async (t) => {
   const root = await makeFolder(t)
@@ -91,7 +116,7 @@ t.test('an object that can not be kept is deleted all the same', { skip }, async
   mount(t, ['-t', 'tmpfs', 'tmpfs', join(root, 'elsewhere')])
   await mkdir(join(root, 'elsewhere/a'))
   await writeFile(join(root, 'elsewhere/a/1.jpg'), 'bytes')
-  await store.delete(['elsewhere/a/1.jpg'], 'all')
+  t.equal(await store.delete(['elsewhere/a/1.jpg'], 'all'), false, 'and the store says so')
   t.same(await listKeys(store), [])
 })
 
@@ -119,7 +144,7 @@ t.test('the rest of what is in the trash is kept, and anything else is not', asy
   const store = await openDiskStore(await makeFolder(t), [], HOUR)
   for (const key of ['a/1.jpg', 'a/2.jpg', 'b/1.jpg']) await putBytes(store, key)
   await store.delete(['a/1.jpg'], 'all')
-  await store.delete(['a/2.jpg', 'b/1.jpg'], 'rest')
+  t.equal(await store.delete(['a/2.jpg', 'b/1.jpg'], 'rest'), false, 'not all of them')
   t.same(
     (await deletedIn(store)).map(({ key }) => key),
     ['a/1.jpg', 'a/2.jpg'],
@@ -172,7 +197,7 @@ t.test('while the trash is emptied, deletions succeed, and the objects are gone'
 t.test('an object whose name has no room for a time is deleted all the same', async (t) => {
   const store = await openDiskStore(await makeFolder(t), [], HOUR)
   await putBytes(store, `a/${'x'.repeat(249)}`)
-  await store.delete([`a/${'x'.repeat(249)}`], 'all')
+  t.equal(await store.delete([`a/${'x'.repeat(249)}`], 'all'), false)
   t.same(await listKeys(store), [])
 })
 
