@@ -115,6 +115,36 @@ export async function lookUp(store: ObjectStore, id: string): Promise<Story | un
   return (await keysOfStory(store, id))?.story()
 }
 
+/**
+ * Returns what a listing shows of story ids, for those that have keys, in about one call for each page of keys between the first and
+ * the last of them, and in no more calls than ids. Holds a page and the keys of these stories.
+ *
+ * @param ids in their order
+ */
+export async function keysOfStories(store: ObjectStore, ids: readonly string[]): Promise<Map<string, StoryKeys>> {
+  const found = new Map<string, StoryKeys>()
+  const wanted = new Set(ids)
+  const last = ids.at(-1) ?? ''
+  for (let at = 0; at < ids.length; ) {
+    const first = ids[at] ?? ''
+    // On disk a range is looked for in the names of all stories
+    const range =
+      first === last
+        ? { prefix: storyPrefix(first) }
+        : { prefix: STORIES, after: storyPrefix(first), before: storyEnd(last) }
+    let reached: string | undefined
+    for await (const stories of readStoryKeys(store, range)) {
+      for (const keys of stories) if (wanted.has(keys.id)) found.set(keys.id, keys)
+      reached = stories.at(-1)?.id
+      // The next page may be far before the next id
+      if (reached !== undefined) break
+    }
+    if (reached === undefined) break
+    while (at < ids.length && (ids[at] ?? '') <= reached) at++
+  }
+  return found
+}
+
 /** Returns what a listing shows of one story id, or undefined if there are no keys below it. */
 export async function keysOfStory(store: ObjectStore, id: string): Promise<StoryKeys | undefined> {
   for await (const [keys] of readStoryKeys(store, { prefix: storyPrefix(id) })) if (keys) return keys

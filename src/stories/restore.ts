@@ -1,7 +1,7 @@
 import { DeletedNotKept, PurgeUnderWay, RestoreInterrupted, StoreFull, StoryNotFound, StoryNotKept } from '../errors.ts'
 import { isOwnId, isStoryId, STORIES, StoryKeys, storyIdOf, storyPrefix } from '../layout/story.ts'
 import type { DeletedObject, ObjectStore } from '../store/object-store.ts'
-import { keysOfStory, lookUp } from './list.ts'
+import { keysOfStories, keysOfStory, lookUp } from './list.ts'
 import { CLOCK_MARGIN_MS, type StoryStore } from './story-store.ts'
 import { putTombstone, readTombstones } from './tombstone.ts'
 
@@ -63,19 +63,24 @@ export async function restoreStory(store: StoryStore, id: string): Promise<void>
 }
 
 /**
- * Yields every deleted story that can be restored, in the order of ids. Holds the keys of one story and what the store holds. Rejects
+ * Yields every deleted story that can be restored, in the order of ids. Holds the keys of a page and what the store holds. Rejects
  * as `DeletedObjects.list` does.
  */
 export async function* deletedStories(
   store: ObjectStore,
   { since, signal }: { readonly since?: Date; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<DeletedStory> {
-  for await (const [id, objects] of deletedById(store, signal)) {
-    // Without a call of the store for each story that was deleted earlier
-    if (since !== undefined && objects.every(({ deletedAt }) => deletedAt < since)) continue
-    const parts = await partsFrom(store, id, objects)
-    if (!parts || parts.isThere || (since !== undefined && parts.deletedAt < since)) continue
-    yield { id, deletedAt: parts.deletedAt, images: parts.count, until: parts.until }
+  const isRecent = ({ deletedAt }: { readonly deletedAt: Date }) => since === undefined || deletedAt >= since
+  for await (const deleted of deletedById(store, signal)) {
+    // Without a call of the store for those that were deleted earlier
+    const wanted = [...deleted].filter(([, objects]) => objects.some(isRecent))
+    const ids = wanted.map(([id]) => id)
+    const current = await keysOfStories(store, ids)
+    for (const [id, objects] of wanted) {
+      const parts = partsFrom(id, objects, current.get(id))
+      if (!parts || parts.isThere || !isRecent(parts)) continue
+      yield { id, deletedAt: parts.deletedAt, images: parts.count, until: parts.until }
+    }
   }
 }
 
@@ -96,21 +101,21 @@ async function partsOf(store: ObjectStore, id: string): Promise<Parts | undefine
   // What is deleted or restored meanwhile is in one of the two lists of current keys, before and after, or in that of deleted ones
   const before = await keysOfStory(store, id)
   for await (const objects of store.deleted?.list({ prefix: storyPrefix(id) }) ?? []) found.push(...objects)
-  return partsFrom(store, id, found, before?.keys())
+  return partsFrom(id, found, await keysOfStory(store, id), before?.keys())
 }
 
 /**
  * Returns what there is to restore, or undefined if it would not make a whole story.
  *
- * @param before keys that were there before the deleted objects were listed
+ * @param current what was there after the deleted objects were listed
+ * @param before keys that were there before that
  */
-async function partsFrom(
-  store: ObjectStore,
+function partsFrom(
   id: string,
   deleted: readonly DeletedObject[],
+  current: StoryKeys | undefined,
   before: readonly string[] = [],
-): Promise<Parts | undefined> {
-  const current = await keysOfStory(store, id)
+): Parts | undefined {
   const there = new Set(current?.keys())
   const objects = ofLastDeletion(id, deleted).filter(({ key }) => !there.has(key))
   const keys = new StoryKeys(id)
@@ -145,21 +150,24 @@ function ofLastDeletion(id: string, objects: readonly DeletedObject[]): readonly
   return objects.filter(({ deletedAt }) => deletedAt.getTime() >= reusedAt)
 }
 
-async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGenerator<[string, DeletedObject[]]> {
-  let current: [string, DeletedObject[]] | undefined
+/** Yields the deleted objects of each id, those of a page of the store at once. The last id may go on in the next page. */
+async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGenerator<Map<string, DeletedObject[]>> {
+  let stories = new Map<string, DeletedObject[]>()
   for await (const page of store.deleted?.list({ prefix: STORIES, ...(signal && { signal }) }) ?? []) {
     signal?.throwIfAborted()
     for (const object of page) {
       const id = storyIdOf(object.key)
       if (id === undefined) continue
-      if (current?.[0] !== id) {
-        if (current) yield current
-        current = [id, []]
-      }
-      current[1].push(object)
+      const objects = stories.get(id)
+      if (objects) objects.push(object)
+      else stories.set(id, [object])
     }
+    const last = [...stories].slice(-1)
+    for (const [id] of last) stories.delete(id)
+    if (stories.size > 0) yield stories
+    stories = new Map(last)
   }
-  if (current) yield current
+  if (stories.size > 0) yield stories
 }
 
 /**

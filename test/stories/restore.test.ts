@@ -284,6 +284,31 @@ t.test('a look for the stories that were deleted lately makes no call for each o
   t.ok(calls <= 3, `${calls} calls`)
 })
 
+t.test('a list of deleted stories takes a call for many of them, among stories that are there', async (t) => {
+  const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+  const store = await openOnStandIn(t, standIn)
+  const stories = storyStore(store, HOUR)
+  const deleted: string[] = []
+  for (let n = 0; n < 60; n++) {
+    const id = oldId(n)
+    await putStory(store, id, ['1.jpg', '2.jpg'])
+    if (n % 2 === 0) continue
+    // Every other one of these is the rest of an interrupted deletion
+    if (n % 4 === 1) await removeStory(stories, id)
+    else await store.delete([`stories/${id}/0.2.json`], 'all')
+    deleted.push(id)
+  }
+  // Nothing is left from which it could be restored
+  await store.deleted?.purge({ prefix: `stories/${deleted.shift()}/` })
+  let calls = 0
+  standIn.onCall = () => void calls++
+  t.match(
+    await deletedIn(store),
+    deleted.map((id) => ({ id, images: 2 })),
+  )
+  t.ok(calls <= 8, `${calls} calls for ${deleted.length} stories`)
+})
+
 t.test(
   'versions that are hidden are named by a restore, the list of deleted stories and a deletion for good',
   async (t) => {
