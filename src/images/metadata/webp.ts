@@ -12,7 +12,7 @@ export function* stripWebp(_head: Buffer, what: Stripped): Edit {
   const header = yield hold(12)
   yield put(header)
   // The size includes the four bytes of "WEBP"
-  if (header.length === 12) yield* stripChunks(header.readUInt32LE(4) - 4, { what, isFrame: false, blocks: 0 })
+  if (header.length === 12) yield* stripChunks(header.readUInt32LE(4) - 4, what)
 }
 
 /** Chunks of the picture, its colours and its animation. */
@@ -21,50 +21,55 @@ const PICTURE = new Set(['VP8X', 'VP8 ', 'VP8L', 'ALPH', 'ANIM', 'ICCP'])
 /** The bytes in a frame of an animation before its chunks (section 2.7.1.1). */
 const FRAME_HEADER = 16
 
-interface Progress {
-  readonly what: Stripped
-  readonly isFrame: boolean
-  blocks: number
-}
-
-/** Visits the chunks in the next bytes: those of the file, or those of a frame. */
-function* stripChunks(bytes: number, progress: Progress): Edit {
+/**
+ * Visits the chunks in the next bytes, those of frames among them. As libwebp does, which browsers use, it goes on after the last chunk of
+ * a frame and not where a damaged header says that the frame ends, unless that is in one of its chunks.
+ */
+function* stripChunks(bytes: number, what: Stripped): Edit {
   let left = bytes
-  while (left >= 8 && progress.blocks < MAX_BLOCKS) {
+  /** Of the frame, as its header says. */
+  let leftInFrame = Number.POSITIVE_INFINITY
+  const pass = (passed: number) => {
+    left -= passed
+    leftInFrame = leftInFrame > passed ? leftInFrame - passed : Number.POSITIVE_INFINITY
+  }
+  for (let blocks = 0; left >= 8 && blocks < MAX_BLOCKS; ) {
     yield keepUntil((chunk, at) => {
-      const end = skipPictureChunks(chunk, at, at + left)
-      left -= end - at
+      const end = skipPictureChunks(chunk, at, at + Math.min(left, leftInFrame))
+      pass(end - at)
       return end
     })
     if (left < 8) break
     const start = yield hold(8)
     if (start.length < 8) break
     yield put(start)
-    left -= 8
+    pass(8)
     const type = start.toString('latin1', 0, 4)
-    const length = Math.min(start.readUInt32LE(4), left)
-    const padding = Math.min(length % 2, left - length)
-    if (PICTURE.has(type)) yield keep(length)
-    else {
-      progress.blocks += 1
-      yield* stripChunk(type, length, progress)
+    const isPicture = PICTURE.has(type)
+    const room = isPicture ? Math.min(left, leftInFrame) : left
+    const length = Math.min(start.readUInt32LE(4), room)
+    const padding = Math.min(length % 2, room - length)
+    if (isPicture) {
+      yield keep(length)
+      pass(length)
+    } else {
+      blocks += 1
+      leftInFrame = Number.POSITIVE_INFINITY
+      if (type === 'ANMF' && length >= FRAME_HEADER) {
+        leftInFrame = length
+        yield keep(FRAME_HEADER)
+        pass(FRAME_HEADER)
+        continue
+      }
+      left -= length
+      if (type === 'EXIF') yield* stripExifChunk(length, what)
+      else if (type === 'XMP ') yield* stripXmpChunk(length, what)
+      else yield blank(length)
     }
     yield blank(padding)
-    left -= length + padding
+    pass(padding)
   }
   yield blank(left)
-}
-
-function* stripChunk(type: string, length: number, progress: Progress): Edit {
-  const { what, isFrame } = progress
-  if (type === 'EXIF') yield* stripExifChunk(length, what)
-  else if (type === 'XMP ') yield* stripXmpChunk(length, what)
-  else if (type === 'ANMF' && !isFrame && length >= FRAME_HEADER) {
-    yield keep(FRAME_HEADER)
-    const frame = { what, isFrame: true, blocks: progress.blocks }
-    yield* stripChunks(length - FRAME_HEADER, frame)
-    progress.blocks = frame.blocks
-  } else yield blank(length)
 }
 
 /** Finds the first chunk that is not of the picture, or is not whole in these bytes and before the limit. */

@@ -81,6 +81,25 @@ t.test('a WebP keeps its length and frames, and loses positions, or everything b
   }
 })
 
+t.test('an animation whose header gives a wrong length for a frame has the same pixels', async (t) => {
+  const file = await animation([], chunk('EXIF', TIFF), chunk('XMP ', XMP))
+  const start = file.indexOf('ANMF') + 4
+  for (const more of [2, 6, 40, 300]) {
+    const damaged = Buffer.from(file)
+    damaged.writeUInt32LE(file.readUInt32LE(start) + more, start)
+    for (const what of BOTH) {
+      const result = strip('webp', damaged, what)
+      t.ok((await pixels(result)).equals(await pixels(file)), `${more} more, ${what}`)
+      t.notOk(result.includes(SECRET))
+      t.ok(strip('webp', damaged, what, 20, 7).equals(result), 'in pieces')
+    }
+  }
+  const less = Buffer.from(file)
+  less.writeUInt32LE(file.readUInt32LE(start) - 40, start)
+  await t.rejects(pixels(less), 'sharp decodes no frame that is shorter than its chunks')
+  for (const what of BOTH) t.notOk(strip('webp', less, what).subarray(-TIFF.length).includes(SECRET))
+})
+
 t.test('Exif that begins as in a JPEG, with an odd length, or not at all, loses its position', async (t) => {
   const image = readChunks(await makeImage({ type: 'webp' })).map(({ whole }) => whole)
   const blocks = {
