@@ -289,6 +289,12 @@ t.test('a deleted story is in no list until it is restored, and then it is whole
     'a whole story after it': [...deleted, restore(500, 600, 'failed'), list(700, 710, [A])],
     'a story that is deleted again': [...again, list(900, 910, []), look(900, 910)],
     'either, while it is deleted again': [...again, list(750, 760, [A]), list(750, 760, [])],
+    'one that a deletion of all without an answer, which began long before, deletes again': [
+      ...deleted,
+      removeAll(LATER - 60_000, LATER - 10, 'unknown'),
+      restore(LATER, LATER + 100),
+      list(LATER + 200, LATER + 210, []),
+    ],
     'one that a deletion of all deletes again': [...restored, removeAll(700, 800), list(900, 910, [])],
     'one that an earlier deletion without an answer reaches': [
       upload(0, 100),

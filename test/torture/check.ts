@@ -57,8 +57,8 @@ interface Life {
   readonly deleted: number
   /** Restores of it that began: they make what was deleted a story again. */
   readonly restores: readonly Restore[]
-  /** Starts of everything that can have deleted it. */
-  readonly deletions: readonly number[]
+  /** When each began that can have deleted it, and until when it may have gone on. */
+  readonly deletions: readonly { readonly start: number; readonly until: number }[]
   /** When its record was written late. */
   readonly lateRecord: number
   /** Names that were written late. */
@@ -157,8 +157,7 @@ export function check(history: History): Verdict {
       found.add('lost', `${why} and is not there, and nobody has deleted it`, life.id, read)
     }
     const restored = life.restores.find(({ result, end }) => result === 'done' && end < read.start)
-    // One that was begun before can still be carried out, if its answer did not come
-    if (restored && !life.deletions.some((start) => start > restored.start - GRACE_MS && start < read.end))
+    if (restored && !life.deletions.some(({ start, until }) => until > restored.start && start < read.end))
       found.add(
         'restored',
         'was restored with success and is not there, and nobody has deleted it again',
@@ -403,7 +402,11 @@ function readLives({ wall, contents, entries }: History): Map<string, Life> {
           ? Math.max(...possible.map(({ start, end, result }) => (result === 'cut' ? start : end)))
           : Number.POSITIVE_INFINITY,
       restores: restores.get(id) ?? [],
-      deletions: [...begun, ...overlapping].map(({ start }) => start),
+      deletions: [...begun, ...overlapping].map(({ start, end, result }) => ({
+        start,
+        // Without an answer it can still be carried out
+        until: Math.max(result === 'done' ? end : end + GRACE_MS, start + GRACE_MS),
+      })),
       deletion: least([...begun, ...overlapping].map(({ start }) => start)),
       deleted: least(begun.filter(({ result }) => result === 'done').map(({ end }) => end)),
       lateRecord: late.get(id)?.record ?? Number.NEGATIVE_INFINITY,
