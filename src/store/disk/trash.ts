@@ -76,17 +76,23 @@ export class Trash implements DeletedObjects {
     const target = join(this.#path, hourOf(now), folder)
     const taken = { folder }
     this.#taken.add(taken)
+    const begun: string[] = []
     try {
       let isMoved = false
       for (const key of keys) {
         const path = filePath(this.#root, key)
-        if (await this.withRoom(() => move(path, join(target, `${now}.${basename(path)}`)))) isMoved = true
+        const place = join(target, `${now}.${basename(path)}`)
+        begun.push(place)
+        if (await this.withRoom(() => move(path, place))) isMoved = true
       }
       // Missing if the trash was emptied meanwhile
       if (isMoved) await syncFolder(resolve(target)).catch(unlessMissing)
       return !this.#freed.delete(folder)
     } catch (error) {
       if (!isNotKept(error)) throw error
+      // A part of a story is of no use, takes room, and would be restored as if it were an imported story
+      for (const place of begun) await this.#remove(place)
+      await removeFolderIfEmpty(resolve(target))
       return false
     } finally {
       this.#taken.delete(taken)
