@@ -23,7 +23,8 @@ const FRAME_HEADER = 16
 
 /**
  * Visits the chunks in the next bytes, those of frames among them. As libwebp does, which browsers use, it goes on after the last chunk of
- * a frame and not where a damaged header says that the frame ends, unless that is in one of its chunks.
+ * a frame and not where a damaged header says that the frame ends. Other readers go on there, so nothing is kept as it is that begins in
+ * a frame and ends after it, except a frame in a frame: libwebp refuses the file.
  */
 function* stripChunks(bytes: number, what: Stripped): Edit {
   let left = bytes
@@ -43,9 +44,9 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
     const start = yield hold(8)
     if (start.length < 8) break
     yield put(start)
-    pass(8)
     const type = start.toString('latin1', 0, 4)
-    const isPicture = PICTURE.has(type)
+    const isPicture = PICTURE.has(type) && leftInFrame >= start.length
+    pass(start.length)
     const room = isPicture ? Math.min(left, leftInFrame) : left
     const length = Math.min(start.readUInt32LE(4), room)
     const padding = Math.min(length % 2, room - length)
@@ -54,16 +55,16 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
       pass(length)
     } else {
       blocks += 1
-      leftInFrame = Number.POSITIVE_INFINITY
       if (type === 'ANMF' && length >= FRAME_HEADER) {
         leftInFrame = length
         yield keep(FRAME_HEADER)
         pass(FRAME_HEADER)
         continue
       }
-      left -= length
-      if (type === 'EXIF') yield* stripExifChunk(length, what)
-      else if (type === 'XMP ') yield* stripXmpChunk(length, what)
+      const kept = length > leftInFrame ? 'all' : what
+      pass(length)
+      if (type === 'EXIF') yield* stripExifChunk(length, kept)
+      else if (type === 'XMP ') yield* stripXmpChunk(length, kept)
       else yield blank(length)
     }
     yield blank(padding)

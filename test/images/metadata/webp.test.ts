@@ -100,6 +100,34 @@ t.test('an animation whose header gives a wrong length for a frame has the same 
   for (const what of BOTH) t.notOk(strip('webp', less, what).subarray(-TIFF.length).includes(SECRET))
 })
 
+t.test(
+  'what begins in a frame and ends after it hides no metadata from readers that go on at the end of the frame',
+  async (t) => {
+    const still = readChunks(await makeImage({ type: 'webp' })).map(({ whole }) => whole)
+    const hidden = chunk('EXIF', TIFF)
+    const frame = (inside: Buffer, length: number) =>
+      chunk('ANMF', Buffer.concat([Buffer.alloc(16), inside]), 16 + length)
+    const picture = chunk('VP8 ', Buffer.concat([Buffer.alloc(20), hidden]))
+    const title: Tag = { tag: 0x013b, type: 2, value: hidden }
+    const exif = chunk('EXIF', makeTiff(true, [title]))
+    const text = exif.indexOf(hidden)
+    const files = {
+      'a picture after a chunk that is not in the standard': frame(Buffer.concat([chunk('abcd', ''), picture]), 36),
+      'the header of a picture': frame(Buffer.concat([Buffer.from('VP8 '), hidden]), 4),
+      'Exif with a text': frame(exif, text),
+    }
+    for (const [name, bytes] of Object.entries(files))
+      for (const what of BOTH) {
+        const file = webp(...still, bytes)
+        t.ok(contentOf(file, 'EXIF').equals(TIFF), `${name}: another reader finds it`)
+        const result = strip('webp', file, what)
+        t.equal(result.length, file.length)
+        t.notOk(result.includes(SECRET), `${name}, ${what}`)
+        t.same(cutsThatMatter('webp', file, what, 12), [], `${name}, ${what}, in pieces`)
+      }
+  },
+)
+
 t.test('Exif that begins as in a JPEG, with an odd length, or not at all, loses its position', async (t) => {
   const image = readChunks(await makeImage({ type: 'webp' })).map(({ whole }) => whole)
   const blocks = {
