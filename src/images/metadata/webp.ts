@@ -51,8 +51,8 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
     const length = Math.min(start.readUInt32LE(4), room)
     const padding = Math.min(length % 2, room - length)
     if (isPicture) {
-      yield keep(length)
-      pass(length)
+      yield keep(length + padding)
+      pass(length + padding)
     } else {
       blocks += 1
       if (type === 'ANMF' && length >= FRAME_HEADER) {
@@ -66,9 +66,9 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
       if (type === 'EXIF') yield* stripExifChunk(length, kept)
       else if (type === 'XMP ') yield* stripXmpChunk(length, kept)
       else yield blank(length)
+      yield blank(padding)
+      pass(padding)
     }
-    yield blank(padding)
-    pass(padding)
   }
   yield blank(left)
 }
