@@ -23,8 +23,9 @@ const FRAME_HEADER = 16
 
 /**
  * Visits the chunks in the next bytes, those of frames among them. As libwebp does, which browsers use, it goes on after the last chunk of
- * a frame and not where a damaged header says that the frame ends. Other readers go on there, so nothing is kept as it is that begins in
- * a frame and ends after it, except a frame in a frame: libwebp refuses the file.
+ * a frame and not where a damaged header says that the frame ends. Other readers go on there, so no chunk is kept as it is that begins in
+ * a frame and ends after it: libwebp refuses such pictures. Of a frame in a frame, which libwebp accepts, only the end of the inner one
+ * counts.
  */
 function* stripChunks(bytes: number, what: Stripped): Edit {
   let left = bytes
