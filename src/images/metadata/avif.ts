@@ -41,7 +41,8 @@ export function* stripAvif(head: Buffer, what: Stripped): Edit {
       if (type === 'mdat') file.passed.push({ start: file.at, end: file.at + length })
       file.at += length
     } else {
-      if (!Number.isFinite(length)) return
+      // Up to the end of the file: it follows the last box, unless it is one whose header is damaged
+      if (!Number.isFinite(length) && !file.pictures.some(({ end }) => end > file.at)) return
       bytes.write('free', 4, 'latin1')
       yield put(bytes)
       yield* overwriteBox(file, length, what)

@@ -303,9 +303,12 @@ function filler(bytes: number): Buffer {
   return bytes < SEGMENT_BYTES ? Buffer.alloc(bytes, 0xff) : segment(false, FILLER, Buffer.alloc(bytes - SEGMENT_BYTES))
 }
 
-/** Tables, frames, scans and restart intervals: SOF0 to SOF15 with DHT and DAC among them, and SOS to EXP. */
+/**
+ * Tables, frames, scans and restart intervals: SOF0 to SOF15 with DHT and DAC among them, and SOS to DRI. Not DHP and EXP, of hierarchical
+ * images: decoders refuse these, and a damaged length of one could keep what other readers find in it.
+ */
 function isOfPicture(marker: number): boolean {
-  return (marker >= 0xc0 && marker <= 0xcf) || (marker >= SOS && marker <= 0xdf)
+  return (marker >= 0xc0 && marker <= 0xcf) || (marker >= SOS && marker <= 0xdd)
 }
 
 /**

@@ -24,13 +24,13 @@ const FRAME_HEADER = 16
 /**
  * Visits the chunks in the next bytes, those of frames among them. As libwebp does, which browsers use, it goes on after the last chunk of
  * a frame and not where a damaged header says that the frame ends. Other readers go on there, so no chunk is kept as it is that begins in
- * a frame and ends after it: libwebp refuses such pictures. Of a frame in a frame, which libwebp accepts, only the end of the inner one
- * counts.
+ * a frame and ends after it: libwebp refuses such pictures. A frame that begins in another one before any picture becomes zeros.
  */
 function* stripChunks(bytes: number, what: Stripped): Edit {
   let left = bytes
   /** Of the frame, as its header says. */
   let leftInFrame = Number.POSITIVE_INFINITY
+  let isFrameEmpty = false
   const pass = (passed: number) => {
     left -= passed
     leftInFrame = leftInFrame > passed ? leftInFrame - passed : Number.POSITIVE_INFINITY
@@ -38,6 +38,7 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
   for (let blocks = 0; left >= 8 && blocks < MAX_BLOCKS; ) {
     yield keepUntil((chunk, at) => {
       const end = skipPictureChunks(chunk, at, at + Math.min(left, leftInFrame))
+      if (end > at) isFrameEmpty = false
       pass(end - at)
       return end
     })
@@ -52,16 +53,19 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
     const length = Math.min(start.readUInt32LE(4), room)
     const padding = Math.min(length % 2, room - length)
     if (isPicture) {
+      isFrameEmpty = false
       yield keep(length + padding)
       pass(length + padding)
     } else {
       blocks += 1
-      if (type === 'ANMF' && length >= FRAME_HEADER) {
+      if (type === 'ANMF' && length >= FRAME_HEADER && !isFrameEmpty) {
+        isFrameEmpty = true
         leftInFrame = length
         yield keep(FRAME_HEADER)
         pass(FRAME_HEADER)
         continue
       }
+      isFrameEmpty = false
       const kept = length > leftInFrame ? 'all' : what
       pass(length)
       if (type === 'EXIF') yield* stripExifChunk(length, kept)

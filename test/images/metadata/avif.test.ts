@@ -165,6 +165,17 @@ t.test('an AVIF keeps its bytes in their place, and loses positions, or all of E
     }
 })
 
+t.test('a picture stays in a box of no known type, up to the end of the file, that an index points into', async (t) => {
+  const file = await avif({ items: [EXIF_ITEM, XMP_ITEM] })
+  const damaged = Buffer.from(file).fill(0, endOfIndex(file), endOfIndex(file) + 8)
+  for (const what of BOTH) {
+    const result = strip('avif', damaged, what)
+    t.notOk(result.includes(SECRET), what)
+    t.ok(await sameFrames(result, file), what)
+    t.same(cutsThatMatter('avif', damaged, what, endOfIndex(file)), [], `${what}, in pieces`)
+  }
+})
+
 t.test('an index that is not in the head is held, and cleans what follows it', async (t) => {
   const file = await avif({ items: [EXIF_ITEM, { ...XMP_ITEM, isInIndex: true }], padding: 1000 })
   for (const what of BOTH) t.ok(strip('avif', file, what, 500, 100).equals(strip('avif', file, what)), what)

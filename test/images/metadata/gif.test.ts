@@ -50,6 +50,18 @@ t.test('a GIF keeps its frames, loops, profile and text, and a comment if only p
   t.ok(strip('gif', file, 'all').equals(await withBlocks(...PICTURE)))
 })
 
+t.test('a GIF whose data ends twice keeps its frames, and loses the metadata after them', async (t) => {
+  const file = await makeImage({ type: 'gif', width: 8, height: 6, animated: true })
+  const second = file.lastIndexOf(Buffer.from([0, 0x21, 0xf9])) + 1
+  const damaged = Buffer.concat([file.subarray(0, second), Buffer.alloc(3), file.subarray(second, -1)])
+  for (const what of BOTH) {
+    const result = strip('gif', Buffer.concat([damaged, ...METADATA, file.subarray(-1)]), what)
+    t.ok((await pixels(result)).equals(await pixels(file)), what)
+    t.ok(result.equals(Buffer.concat([damaged, file.subarray(-1)])))
+    t.ok(strip('gif', damaged, what, 5, 1).equals(damaged), 'in pieces')
+  }
+})
+
 t.test('a GIF loses XMP and what cannot be inspected, and what follows its end', async (t) => {
   const file = Buffer.concat([await withBlocks(...METADATA, COMMENT, ...METADATA), SECRET])
   const kept = { location: await withBlocks(COMMENT), all: await withBlocks() }

@@ -192,4 +192,11 @@ t.test('frames in frames, and more than 100,000 chunks of metadata, become zeros
   const result = strip('webp', file, 'location')
   t.equal(result.length, file.length)
   t.notOk(result.includes(SECRET))
+  // Its end is in a picture of the inner frame, which has more after that
+  const inner = chunk(
+    'ANMF',
+    Buffer.concat([Buffer.alloc(16), chunk('VP8 ', Buffer.concat([Buffer.alloc(20), SECRET]))]),
+  )
+  const outer = Buffer.concat([chunk('ANMF', Buffer.alloc(16), 68), inner])
+  t.notOk(strip('webp', webp(...image, outer), 'location').includes(SECRET), 'a frame that ends in one of its own')
 })
