@@ -12,10 +12,9 @@ export function* stripGif(_head: Buffer, what: Stripped): Edit {
   yield keep(colorTableBytes(screen[10]))
   const kept = new Set(what === 'all' ? PICTURE : [...PICTURE, COMMENT])
   for (let blocks = 0; blocks < MAX_BLOCKS; ) {
-    yield keepUntil((bytes, at) => {
-      const end = skipPictureBlocks(bytes, at, kept)
-      return end === bytes.length ? -1 : end
-    })
+    yield keepUntil((bytes, at) => skipPictureBlocks(bytes, at, kept))
+    // Decoders pass zeros between blocks: data of a damaged file can end twice
+    yield dropUntil(endOfZeros)
     const start = yield hold(2)
     if (start[0] === IMAGE) {
       const rest = yield hold(8)
@@ -57,20 +56,21 @@ function* stripExtension(start: Buffer, kept: ReadonlySet<number>): Edit {
   } else if (length[0] !== 0) yield dropUntil(endOfBlocks((length[0] ?? 0) - identifier.length))
 }
 
-/**
- * Finds the first block that is not of the picture, or is not whole in these bytes. Passes zeros between blocks as decoders do: data of a
- * damaged image can end twice.
- */
+/** Finds the first block that is not of the picture, or is not whole in these bytes. */
 function skipPictureBlocks(bytes: Buffer, at: number, kept: ReadonlySet<number>): number {
   for (let end = at; end >= 0; ) {
     at = end
     if (bytes[at] === IMAGE && at + 10 <= bytes.length)
       end = endOfBlocks(11 + colorTableBytes(bytes[at + 9]))(bytes, at)
-    else if (bytes[at] === 0) end = at + 1
     else if (bytes[at] === EXTENSION && kept.has(bytes[at + 1] ?? 0)) end = endOfBlocks(2)(bytes, at)
     else break
   }
   return at
+}
+
+function endOfZeros(bytes: Buffer, at: number): number {
+  while (bytes[at] === 0) at += 1
+  return at < bytes.length ? at : -1
 }
 
 /**

@@ -57,8 +57,8 @@ t.test('a GIF whose data ends twice keeps its frames, and loses the metadata aft
   for (const what of BOTH) {
     const result = strip('gif', Buffer.concat([damaged, ...METADATA, file.subarray(-1)]), what)
     t.ok((await pixels(result)).equals(await pixels(file)), what)
-    t.ok(result.equals(Buffer.concat([damaged, file.subarray(-1)])))
-    t.ok(strip('gif', damaged, what, 5, 1).equals(damaged), 'in pieces')
+    t.ok(result.equals(file), 'without zeros between blocks')
+    t.ok(strip('gif', damaged, what, 5, 1).equals(file.subarray(0, -1)), 'in pieces')
   }
 })
 
