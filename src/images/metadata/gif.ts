@@ -12,9 +12,10 @@ export function* stripGif(_head: Buffer, what: Stripped): Edit {
   yield keep(colorTableBytes(screen[10]))
   const kept = new Set(what === 'all' ? PICTURE : [...PICTURE, COMMENT])
   for (let blocks = 0; blocks < MAX_BLOCKS; ) {
-    yield keepUntil((bytes, at) => skipPictureBlocks(bytes, at, kept))
-    // Decoders pass zeros between blocks: data of a damaged file can end twice
-    yield dropUntil(endOfZeros)
+    yield keepUntil((bytes, at) => {
+      const end = skipPictureBlocks(bytes, at, kept)
+      return end === bytes.length ? -1 : end
+    })
     const start = yield hold(2)
     if (start[0] === IMAGE) {
       const rest = yield hold(8)
@@ -53,15 +54,25 @@ function* stripExtension(start: Buffer, kept: ReadonlySet<number>): Edit {
     yield put(length)
     yield put(identifier)
     yield keepUntil(endOfBlocks())
-  } else if (length[0] !== 0) yield dropUntil(endOfBlocks((length[0] ?? 0) - identifier.length))
+  } else {
+    if (length[0] !== 0) yield dropUntil(endOfBlocks((length[0] ?? 0) - identifier.length))
+    yield dropUntil((bytes, at) => {
+      const end = endOfZeros(bytes, at)
+      return end === bytes.length ? -1 : end
+    })
+  }
 }
 
-/** Finds the first block that is not of the picture, or is not whole in these bytes. */
+/**
+ * Finds the first block that is not of the picture, or is not whole in these bytes. Zeros between blocks stay, and go with a block that
+ * is removed: data of a damaged file can end twice, which decoders accept.
+ */
 function skipPictureBlocks(bytes: Buffer, at: number, kept: ReadonlySet<number>): number {
   for (let end = at; end >= 0; ) {
     at = end
     if (bytes[at] === IMAGE && at + 10 <= bytes.length)
       end = endOfBlocks(11 + colorTableBytes(bytes[at + 9]))(bytes, at)
+    else if (bytes[at] === 0) end = endOfZeros(bytes, at)
     else if (bytes[at] === EXTENSION && kept.has(bytes[at + 1] ?? 0)) end = endOfBlocks(2)(bytes, at)
     else break
   }
@@ -70,7 +81,7 @@ function skipPictureBlocks(bytes: Buffer, at: number, kept: ReadonlySet<number>)
 
 function endOfZeros(bytes: Buffer, at: number): number {
   while (bytes[at] === 0) at += 1
-  return at < bytes.length ? at : -1
+  return at
 }
 
 /**
