@@ -102,6 +102,18 @@ function hasBrokenBoxes(file: Buffer): boolean {
   return at !== file.length
 }
 
+/** Returns whether something else than a block or the end follows a block of a GIF (GIF89a, appendix B). */
+function hasBrokenBlocks(gif: Buffer): boolean {
+  const tableBytes = (flags = 0) => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0)
+  let at = 13 + tableBytes(gif[10])
+  while (gif[at] === 0x2c || gif[at] === 0x21) {
+    at += gif[at] === 0x2c ? 11 + tableBytes(gif[at + 9]) : 2
+    while (gif[at]) at += 1 + (gif[at] ?? 0)
+    at += 1
+  }
+  return at < gif.length && gif[at] !== 0x3b
+}
+
 for (const type of types) {
   // Its own, so that the same seed makes the same files of one type alone
   const random = randomFrom(SEED + TYPES.indexOf(type))
@@ -139,6 +151,8 @@ for (const type of types) {
         // libheif skips what is no box of its own by a length that may be wrong, and mixes a damaged file with a second one after it, which
         // is removed
         else if (type === 'avif' && (hasBrokenBoxes(sent.file) || sent.file.indexOf('ftyp', 8) > 0)) counts.damaged++
+        // Where a block should begin and none does, each decoder goes on in its own way
+        else if (type === 'gif' && hasBrokenBlocks(sent.file)) counts.damaged++
         else report(type, sent, 'other pixels')
       } catch (error) {
         report(type, sent, String(error instanceof Error ? error.stack : error))
