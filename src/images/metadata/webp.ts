@@ -60,7 +60,7 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
       blocks += 1
       if (type === 'ANMF' && length >= FRAME_HEADER && !isFrameEmpty) {
         isFrameEmpty = true
-        leftInFrame = length
+        leftInFrame = length + padding
         yield keep(FRAME_HEADER)
         pass(FRAME_HEADER)
         continue
