@@ -118,7 +118,9 @@ export function check(history: History): Verdict {
       if (!isWhole)
         found.add('part', `is shown with the images ${names}, it has ${content?.names ?? 'others'}`, id, read)
     }
-    if (life.refused < read.start) found.add('refused', 'is shown, and its upload was answered with an error', id, read)
+    // A bucket with versions keeps what a failed upload has deleted
+    if (life.refused < read.start && !mayBeRestored(life, read))
+      found.add('refused', 'is shown, and its upload was answered with an error', id, read)
     const since = Math.min(life.acked, life.seen)
     const isLate = content !== undefined && isAllLate(life, content)
     if (mayBeRestored(life, read)) {
@@ -166,8 +168,10 @@ export function check(history: History): Verdict {
       )
     // It has no record that would be gone first: until a deletion of it has succeeded, it is what the store happens to list
     if (life.content?.imported && read.start < life.deleted) return
-    if (read.start >= Math.max(Math.min(since, life.settled), life.lateRecord))
-      life.gone = Math.min(life.gone, read.end)
+    if (read.start >= Math.max(Math.min(since, life.settled), life.lateRecord) && read.end < life.gone) {
+      life.gone = read.end
+      life.goneIn = read
+    }
   }
 
   const reads = history.entries.filter(isRead).sort((a, b) => a.start - b.start)
