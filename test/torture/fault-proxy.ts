@@ -229,7 +229,8 @@ export async function startFaultProxy(
   /** The same call for a page of a few keys. */
   async function shortened(call: Call): Promise<Call> {
     const url = new URL(call.path, 'http://store')
-    url.searchParams.set('max-keys', String(1 + Math.floor(random() * 6)))
+    // Not 1: of a bucket with versioning, beside deletions, MinIO then ends some lists too soon, which nobody can see
+    url.searchParams.set('max-keys', String(2 + Math.floor(random() * 5)))
     return sign(call, url, call.body)
   }
 
