@@ -408,8 +408,8 @@ function readLives({ wall, contents, entries }: History): Map<string, Life> {
       restores: restores.get(id) ?? [],
       deletions: [...begun, ...overlapping].map(({ start, end, result }) => ({
         start,
-        // Without an answer it can still be carried out
-        until: Math.max(result === 'done' ? end : end + GRACE_MS, start + GRACE_MS),
+        // Without an answer it can still be carried out, and one of its calls can be late
+        until: result === 'done' ? Math.max(end, start + GRACE_MS) : end + GRACE_MS,
       })),
       deletion: least([...begun, ...overlapping].map(({ start }) => start)),
       deleted: least(begun.filter(({ result }) => result === 'done').map(({ end }) => end)),

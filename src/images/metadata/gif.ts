@@ -1,5 +1,5 @@
 import type { Stripped } from '../types.ts'
-import { dropUntil, type Edit, hold, keep, keepUntil, MAX_BLOCKS, put } from './editor.ts'
+import { dropUntil, type Edit, type Finder, hold, keep, keepUntil, MAX_BLOCKS, put } from './editor.ts'
 
 /**
  * Removes metadata from a GIF (GIF89a section 17 and following): application extensions other than those of the animation and the colour
@@ -12,10 +12,7 @@ export function* stripGif(_head: Buffer, what: Stripped): Edit {
   yield keep(colorTableBytes(screen[10]))
   const kept = new Set(what === 'all' ? PICTURE : [...PICTURE, COMMENT])
   for (let blocks = 0; blocks < MAX_BLOCKS; ) {
-    yield keepUntil((bytes, at) => {
-      const end = skipPictureBlocks(bytes, at, kept)
-      return end === bytes.length ? -1 : end
-    })
+    yield keepUntil(acrossChunks((bytes, at) => skipPictureBlocks(bytes, at, kept)))
     const start = yield hold(2)
     if (start[0] === IMAGE) {
       const rest = yield hold(8)
@@ -56,10 +53,7 @@ function* stripExtension(start: Buffer, kept: ReadonlySet<number>): Edit {
     yield keepUntil(endOfBlocks())
   } else {
     if (length[0] !== 0) yield dropUntil(endOfBlocks((length[0] ?? 0) - identifier.length))
-    yield dropUntil((bytes, at) => {
-      const end = endOfZeros(bytes, at)
-      return end === bytes.length ? -1 : end
-    })
+    yield dropUntil(acrossChunks(endOfZeros))
   }
 }
 
@@ -77,6 +71,14 @@ function skipPictureBlocks(bytes: Buffer, at: number, kept: ReadonlySet<number>)
     else break
   }
   return at
+}
+
+/** Returns a finder that goes on in the next chunk if it has come to the end of one. */
+function acrossChunks(find: Finder): Finder {
+  return (bytes, at) => {
+    const end = find(bytes, at)
+    return end === bytes.length ? -1 : end
+  }
 }
 
 function endOfZeros(bytes: Buffer, at: number): number {

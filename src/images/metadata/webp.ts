@@ -52,11 +52,8 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
     const room = isPicture ? Math.min(left, leftInFrame) : left
     const length = Math.min(start.readUInt32LE(4), room)
     const padding = Math.min(length % 2, room - length)
-    if (isPicture) {
-      isFrameEmpty = false
-      yield keep(length + padding)
-      pass(length + padding)
-    } else {
+    if (isPicture) yield keep(length + padding)
+    else {
       blocks += 1
       if (type === 'ANMF' && length >= FRAME_HEADER && !isFrameEmpty) {
         isFrameEmpty = true
@@ -65,15 +62,14 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
         pass(FRAME_HEADER)
         continue
       }
-      isFrameEmpty = false
       const kept = length > leftInFrame ? 'all' : what
-      pass(length)
       if (type === 'EXIF') yield* stripExifChunk(length, kept)
       else if (type === 'XMP ') yield* stripXmpChunk(length, kept)
       else yield blank(length)
       yield blank(padding)
-      pass(padding)
     }
+    isFrameEmpty = false
+    pass(length + padding)
   }
   yield blank(left)
 }
