@@ -200,7 +200,7 @@ export const ConfigSchema = Type.Object({
     maximum: LONGEST_UPLOAD_MS,
   }),
   UPLOAD_MEMORY: size(
-    'Memory for the bytes of running uploads, and one image that is sent for each 256 KiB of it; further ones wait',
+    'Memory for the bytes of running uploads. One image may be sent at once for each 256 KiB of it. Further requests wait',
     {
       default: 256 * MIB,
       minimum: 48 * MIB,

@@ -77,7 +77,7 @@ export class Removal {
     await this.delete(keys, keep)
   }
 
-  /** Whether something was deleted that was to be kept, and all of that can be restored. */
+  /** Whether all that was deleted with `keep: 'all'` can be restored; false if that was nothing. */
   get isRestorable(): boolean {
     return this.#isKept === true
   }

@@ -148,8 +148,8 @@ for (const type of types) {
         if ((await pixels(type, bytes))?.equals(expected)) return
         // What libjpeg-turbo makes of a damaged scan depends on how many bytes follow it
         if (type === 'jpg' && bytes.includes(firstScan(sent.file))) counts.damaged++
-        // libheif skips what is no box of its own by a length that may be wrong, and mixes a damaged file with a second one after it, which
-        // is removed
+        // libheif finds the next box by a length that may be damaged. And it mixes a damaged file with a second one after it, which the
+        // server removes
         else if (type === 'avif' && (hasBrokenBoxes(sent.file) || sent.file.indexOf('ftyp', 8) > 0)) counts.damaged++
         // Where a block should begin and none does, each decoder goes on in its own way
         else if (type === 'gif' && hasBrokenBlocks(sent.file)) counts.damaged++

@@ -1852,7 +1852,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description There is no such story, and the store does not keep all that it takes to restore one */
+            /** @description There is no story with this id, and no deleted one that can be restored whole */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

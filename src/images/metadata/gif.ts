@@ -24,7 +24,7 @@ export function* stripGif(_head: Buffer, what: Stripped): Edit {
       if (!kept.has(start[1] ?? 0)) blocks += 1
       yield* stripExtension(start, kept)
     } else {
-      // Decoders end at what is no block
+      // Decoders stop at a byte that begins no block
       yield put(start.subarray(0, Math.min(start.length, 1)).fill(TRAILER))
       return
     }

@@ -28,7 +28,7 @@ const FRAME_HEADER = 16
  */
 function* stripChunks(bytes: number, what: Stripped): Edit {
   let left = bytes
-  /** Of the frame, as its header says. */
+  /** Bytes left in the frame, by its header; infinite outside of frames. */
   let leftInFrame = Number.POSITIVE_INFINITY
   let isFrameEmpty = false
   const pass = (passed: number) => {

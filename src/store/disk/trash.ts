@@ -368,7 +368,7 @@ async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(unlessMissing)) ?? []
 }
 
-/** Whoever imports files can give them any time. */
+/** The time of a file counts only between its two deletions: an imported file can have any. */
 function reusedAt(earlier: Deletion, { time, modified }: Deletion): number {
   return modified > earlier.time && modified <= time ? modified : earlier.time + 1
 }

@@ -31,7 +31,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     ...openLists(bucket, settings.listConcurrency ?? 1, openPrefixCheck(bucket, versioning)),
     async delete(keys, keep = 'none') {
       await remove(keys)
-      // Whoever asks to keep them has asked whether the bucket does, which is remembered
+      // Seldom a call: a deletion that keeps objects has asked for the versioning before, and the response is remembered
       return keep !== 'none' && (await versioning()) === 'enabled'
     },
     deleted: openVersions(bucket, versioning),
