@@ -43,7 +43,7 @@ const problems: string[] = []
 function report(type: ImageType, { how, file, strip }: Sent, problem: string): void {
   const path = join(tmpdir(), `metadata-fuzz-${SEED}-${problems.length}.${type}`)
   writeFileSync(path, file)
-  problems.push(`${problem}\n${how}, ${strip}: ${path}`)
+  problems.push(`${problem.replaceAll('\n', ' ')}: ${how}, ${strip}: ${path}`)
 }
 
 /** Returns what is stored of an image, or the status of its refusal. */

@@ -21,7 +21,7 @@ function reset(port: number, requests: string): Promise<void> {
 
 for (const [name, open] of openers) {
   t.test(`resets before, during and after responses leave nothing behind (${name})`, async (t) => {
-    const seed = Number(process.env.RESET_SEED ?? Date.now() % 1_000_000)
+    const seed = Number(process.env.RESET_SEED ?? 1)
     const { problems, lines } = await fuzzResets(t, await open(t), { connections: RESETS, seed })
     for (const line of lines) t.comment(line)
     t.same(problems, [], `RESET_SEED=${seed}`)
