@@ -118,6 +118,20 @@ t.test('a bucket with versioning restores too, and does not say until when; it i
   t.equal((await restore(plain, other.story_id)).status, 404)
 })
 
+t.test('a deletion promises no restore to a server that may not list versions', async (t) => {
+  for (const [fault, until] of [
+    ['access-denied', undefined],
+    ['status-503', 'unknown'],
+  ] as const) {
+    const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+    const server = await startApp(t, {}, standIn)
+    const { story_id: id } = await upload(server, await someImages(1))
+    standIn.fail({ operation: 'ListObjectVersions' }, fault, Number.POSITIVE_INFINITY)
+    const { status, headers } = await remove(server, `${IMAGES}/${id}`)
+    t.same([status, headers['restorable-until']], [200, until], fault)
+  }
+})
+
 t.test('whatever call of a restore fails, the story is in no list or whole, and another try restores it', async (t) => {
   const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
   const server = await startApp(t, {}, standIn)
