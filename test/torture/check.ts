@@ -292,7 +292,8 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
     for (const name of images) expected.add(`stories/${id}/${name}`)
   }
   const there = new Set(keys)
-  const idOf = (key: string) => key.split('/')[1] ?? ''
+  const idOf = (key: string) =>
+    (key.startsWith(TOMBSTONES) ? key.slice(TOMBSTONES.length).split('.') : key.split('/').slice(1))[0] ?? ''
   // With objects of others below its id one that was never ours still has to be looked at
   const tombstone = (key: string) =>
     key.startsWith(TOMBSTONES) && placed.some((other) => key.startsWith(`${TOMBSTONES}${idOf(other)}.`))
