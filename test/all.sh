@@ -28,4 +28,4 @@ if [[ -z ${TEST_ENGINES+set} ]]; then
   done
   export TEST_ENGINES=$engines
 fi
-TEST_ALL=1 npx tap "$@"
+TEST_ALL=1 UV_THREADPOOL_SIZE=1 npx tap "$@"
