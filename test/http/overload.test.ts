@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once, setMaxListeners } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { S3Client } from '@aws-sdk/client-s3'
@@ -144,6 +144,8 @@ t.test('readers of one address who take nothing make place for another one', asy
   const bytes = randomBytes(20_000_000)
   const { app, port } = await serve(t, {}, unchanged, { images: 3 })
   await putBytes(app.store, key, bytes)
+  const responses: ServerResponse[] = []
+  app.server.on('request', (_request, response: ServerResponse) => responses.push(response))
   const stuck = Array.from({ length: 3 }, () => {
     const socket = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' }).on('error', () => {})
     socket.pause()
@@ -151,8 +153,17 @@ t.test('readers of one address who take nothing make place for another one', asy
     t.teardown(() => socket.destroy())
     return socket
   })
-  // Until what the kernel takes is there
-  await sleep(1500)
+  // Until the kernel takes no more: in twenty looks of the server's own event loop nothing has left
+  let looks = 0
+  let lengths = ''
+  const isStuck = () => {
+    const before = lengths
+    lengths = responses.map((response) => response.writableLength).join()
+    const isWaiting = responses.length === stuck.length && responses.every((response) => response.writableLength > 0)
+    looks = isWaiting && lengths === before ? looks + 1 : 0
+    return looks >= 20
+  }
+  t.ok(await eventually(isStuck), 'all three wait for their readers')
   const answer = await get({ port }, `/images/${key}`)
   t.equal(answer.status, 200, 'before the wait is over, which is less than CLIENT_TIMEOUT')
   t.ok(bytes.equals(answer.body))
