@@ -153,7 +153,7 @@ t.test('readers of one address who take nothing make place for another one', asy
     t.teardown(() => socket.destroy())
     return socket
   })
-  // Until the kernel takes no more: in twenty looks of the server's own event loop nothing has left
+  // Until the kernel's buffers are full: nothing leaves in twenty looks, which the server's own event loop takes
   let looks = 0
   let lengths = ''
   const isStuck = () => {

@@ -7,7 +7,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 import processOnSpawn from 'process-on-spawn'
 
-// Functions are optimized after eight times as much work as usual. Most of what a test runs is not worth it: a fifth to a quarter of the
+// Functions are optimized after far more work than usual. Most of what a test runs is not worth it: a fifth to a quarter of the
 // processor time of a file went there.
 setFlagsFromString('--interrupt-budget=1056000')
 

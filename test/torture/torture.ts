@@ -138,7 +138,7 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
       keys.some((key) => key.startsWith(`stories/${id}/0.`) && key.endsWith('.claimed.json')) &&
       unfinished.some((entry) => entry.kind === 'remove-all' || (entry.kind === 'remove' && entry.id === id))
     const found = checkRemains({ keys, listed, placed: [...placed, ...sidecarsOf(keys)] })
-    // Its tombstone stays as long as anything of it does
+    // The tombstone of such a story stays as long as anything of it does
     const isThere = (id: string) => keys.some((key) => key.startsWith(`stories/${id}/`))
     const remains = found.filter(
       ({ rule, id }) => !(rule === 'left over' && (isLate(id) || isUnfinished(id)) && isThere(id)),
