@@ -65,7 +65,7 @@ export const deleted = (message: string) => ({
   ...done('Deleted', message),
   headers: {
     'Restorable-Until': header(
-      'Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store did not keep it',
+      'Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store did not keep it, or if the server may not list its versions',
       'Mon, 07 Dec 2026 10:30:00 GMT',
     ),
   },

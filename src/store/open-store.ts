@@ -10,6 +10,8 @@ export const LIMITS: Readonly<Record<StoreLimit, string>> = {
   delete_many: 'the store does not have DeleteObjects, so objects are deleted one by one',
   versioning:
     'the store does not tell this key whether the bucket has versioning (s3:GetBucketVersioning), so lists of story ids are read from keys, which takes more calls',
+  versions:
+    'the bucket has versioning, and the store does not let this key list its versions (s3:ListBucketVersions), so deleted stories cannot be restored',
 }
 
 /** What a store has to know of the keys that it is to hold. */

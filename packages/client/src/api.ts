@@ -912,7 +912,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store did not keep it */
+                    /** @description Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store did not keep it, or if the server may not list its versions */
                     "Restorable-Until"?: string;
                     [name: string]: unknown;
                 };
@@ -1386,7 +1386,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    /** @description Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store did not keep it */
+                    /** @description Until when what was deleted can be restored, at the latest; `unknown` if the store does not say. Not sent if the store did not keep it, or if the server may not list its versions */
                     "Restorable-Until"?: string;
                     [name: string]: unknown;
                 };

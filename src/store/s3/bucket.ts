@@ -31,8 +31,9 @@ export interface S3Settings {
  * - `conditional_put`: `If-None-Match: *` is refused or ignored, so the server looks before it puts
  * - `delete_many`: DeleteObjects is not implemented, so keys are deleted one by one
  * - `versioning`: the key may not read the bucket's versioning (s3:GetBucketVersioning), so lists of prefixes are read from keys
+ * - `versions`: the bucket has versioning, and its versions can't be listed (s3:ListBucketVersions), so nothing is restored
  */
-export type StoreLimit = 'conditional_put' | 'delete_many' | 'versioning'
+export type StoreLimit = 'conditional_put' | 'delete_many' | 'versioning' | 'versions'
 
 /** A bucket and the ways to it. */
 export interface S3Bucket {

@@ -6,7 +6,7 @@ import { openBucket } from './open-bucket.ts'
 import { openPrefixCheck } from './prefixes.ts'
 import { PUT_MEMORY, putObject } from './put.ts'
 import { openPutNew } from './put-new.ts'
-import { openVersioning } from './versioning.ts'
+import { openVersioning, openVersionsCheck } from './versioning.ts'
 import { openVersions } from './versions.ts'
 
 export type { S3Settings, StoreLimit } from './bucket.ts'
@@ -22,6 +22,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
   const remove = openDelete(bucket)
   const putNew = openPutNew(bucket, remove)
   const versioning = openVersioning(bucket)
+  const mayListVersions = openVersionsCheck(bucket)
   return {
     putMemory: PUT_MEMORY,
     put: (key, body, options) =>
@@ -32,7 +33,7 @@ export async function openS3Store(settings: S3Settings): Promise<ObjectStore> {
     async delete(keys, keep = 'none') {
       await remove(keys)
       // Seldom a call: a deletion that keeps objects has asked for the versioning before, and the response is remembered
-      return keep !== 'none' && (await versioning()) === 'enabled'
+      return keep !== 'none' && (await versioning()) === 'enabled' && (await mayListVersions())
     },
     deleted: openVersions(bucket, versioning),
     ready: async () => void (await bucket.calls.list({ prefix: settings.probe ?? '', keys: 1 })),

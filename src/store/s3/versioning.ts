@@ -2,14 +2,11 @@ import { GetBucketVersioningCommand, ListObjectVersionsCommand } from '@aws-sdk/
 import type { S3Bucket } from './bucket.ts'
 import { isNotImplemented, statusOf } from './store-error.ts'
 
-/** How long the versioning of a bucket is remembered, in milliseconds. */
+/** How long it is remembered what a bucket can do, in milliseconds. */
 const REMEMBERED_MS = 60_000
 
-/**
- * Versioning of a bucket (AWS, "GetBucketVersioning"). A store without the call has no versions. `hidden` is enabled, but these credentials
- * may not list versions, so they can restore nothing.
- */
-export type Versioning = 'never' | 'enabled' | 'hidden' | 'suspended' | 'unknown'
+/** Versioning of a bucket (AWS, "GetBucketVersioning"). A store without the call has no versions. */
+export type Versioning = 'never' | 'enabled' | 'suspended' | 'unknown'
 
 /**
  * Makes a function that asks for the versioning of a bucket, and remembers the response for a minute.
@@ -18,43 +15,64 @@ export type Versioning = 'never' | 'enabled' | 'hidden' | 'suspended' | 'unknown
  * @returns a function that never rejects
  */
 export function openVersioning(
-  { client, settings, full, bounded }: Pick<S3Bucket, 'client' | 'settings' | 'full' | 'bounded'>,
-  now: () => number = () => performance.now(),
+  { client, settings, bounded }: Pick<S3Bucket, 'client' | 'settings' | 'bounded'>,
+  now?: () => number,
 ): () => Promise<Versioning> {
-  let known: Promise<Versioning> | undefined
-  let until = 0
-
-  async function ask(): Promise<Versioning> {
+  return remembered(async (forget) => {
     try {
       const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket: settings.bucket }), bounded())
-      if (Status === undefined) return 'never'
-      if (Status === 'Suspended') return 'suspended'
-      return (await mayListVersions()) ? 'enabled' : 'hidden'
+      return Status === undefined ? 'never' : Status === 'Suspended' ? 'suspended' : 'enabled'
     } catch (error) {
       if (isNotImplemented(error)) return 'never'
       if (statusOf(error) === 403) settings.onLimit?.('versioning')
-      // An error that may pass is not remembered
-      else until = 0
+      else forget()
       return 'unknown'
     }
-  }
+  }, now)
+}
 
-  async function mayListVersions(): Promise<boolean> {
+/**
+ * Makes a function that tries whether the versions of a bucket can be listed (AWS, "ListObjectVersions"): without them nothing is
+ * restored. Remembers the response for a minute. An error that may pass counts as a yes.
+ *
+ * @returns a function that never rejects, and waits no longer than one timeout of the store
+ */
+export function openVersionsCheck({
+  client,
+  settings,
+  full,
+}: Pick<S3Bucket, 'client' | 'settings' | 'full'>): () => Promise<boolean> {
+  return remembered(async (forget) => {
     const command = new ListObjectVersionsCommand({
       Bucket: settings.bucket,
       Prefix: full(settings.probe ?? ''),
       MaxKeys: 1,
     })
-    return await client.send(command, bounded()).then(
-      () => true,
-      (error) => statusOf(error) !== 403,
-    )
-  }
+    try {
+      await client.send(command, { abortSignal: AbortSignal.timeout(settings.timeout) })
+    } catch (error) {
+      const isHidden = statusOf(error) === 403 || isNotImplemented(error)
+      if (isHidden) settings.onLimit?.('versions')
+      else forget()
+      return !isHidden
+    }
+    return true
+  })
+}
 
+/** @param ask gets a function that lets its response be forgotten: it comes of an error that may pass */
+function remembered<T>(
+  ask: (forget: () => void) => Promise<T>,
+  now: () => number = () => performance.now(),
+): () => Promise<T> {
+  let known: Promise<T> | undefined
+  let until = 0
   return () => {
     if (known && now() < until) return known
     until = now() + REMEMBERED_MS
-    known = ask()
+    known = ask(() => {
+      until = 0
+    })
     return known
   }
 }
