@@ -122,10 +122,10 @@ t.test('a bucket with versioning restores too, and does not say until when; it i
 })
 
 t.test('a deletion promises no restore to a server that may not list versions', async (t) => {
-  for (const [fault, until] of [
-    ['access-denied', undefined],
-    [{ status: 501, code: 'NotImplemented' }, undefined],
-    ['status-503', 'unknown'],
+  for (const [fault, until, calls] of [
+    ['access-denied', undefined, 1],
+    [{ status: 501, code: 'NotImplemented' }, undefined, 1],
+    ['status-503', 'unknown', 3],
   ] as const) {
     const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
     const server = await startApp(t, {}, standIn)
@@ -133,6 +133,8 @@ t.test('a deletion promises no restore to a server that may not list versions', 
     standIn.fail({ operation: 'ListObjectVersions' }, fault, Number.POSITIVE_INFINITY)
     const { status, headers } = await remove(server, `${IMAGES}/${id}`)
     t.same([status, headers['restorable-until']], [200, until], JSON.stringify(fault))
+    const lists = standIn.calls.filter(({ operation }) => operation === 'ListObjectVersions')
+    t.equal(lists.length, calls, 'asked once for records and images, with the tries of the SDK')
   }
 })
 

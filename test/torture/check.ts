@@ -295,8 +295,7 @@ export function checkRemains({ keys, listed, placed }: Remains): { rule: string;
   const idOf = (key: string) =>
     (key.startsWith(TOMBSTONES) ? key.slice(TOMBSTONES.length).split('.') : key.split('/').slice(1))[0] ?? ''
   // With objects of others below its id one that was never ours still has to be looked at
-  const tombstone = (key: string) =>
-    key.startsWith(TOMBSTONES) && placed.some((other) => key.startsWith(`${TOMBSTONES}${idOf(other)}.`))
+  const tombstone = (key: string) => key.startsWith(TOMBSTONES) && placed.some((other) => idOf(other) === idOf(key))
   const smaller = (key: string) => key.startsWith(VARIANTS) && listed.has(idOf(key))
   return [
     ...keys

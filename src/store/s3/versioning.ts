@@ -1,8 +1,9 @@
 import { GetBucketVersioningCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
+import { cached } from '../../io/cached.ts'
 import type { S3Bucket } from './bucket.ts'
 import { isNotImplemented, statusOf } from './store-error.ts'
 
-/** How long it is remembered what a bucket can do, in milliseconds. */
+/** How long the answer of a bucket is remembered, in milliseconds. */
 const REMEMBERED_MS = 60_000
 
 /** Versioning of a bucket (AWS, "GetBucketVersioning"). A store without the call has no versions. */
@@ -18,22 +19,25 @@ export function openVersioning(
   { client, settings, bounded }: Pick<S3Bucket, 'client' | 'settings' | 'bounded'>,
   now?: () => number,
 ): () => Promise<Versioning> {
-  return remembered(async (forget) => {
+  const ask = async (): Promise<Versioning> => {
     try {
       const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket: settings.bucket }), bounded())
       return Status === undefined ? 'never' : Status === 'Suspended' ? 'suspended' : 'enabled'
     } catch (error) {
       if (isNotImplemented(error)) return 'never'
-      if (statusOf(error) === 403) settings.onLimit?.('versioning')
-      else forget()
+      if (statusOf(error) !== 403) throw error
+      settings.onLimit?.('versioning')
       return 'unknown'
     }
-  }, now)
+  }
+  // An error that may pass is not remembered
+  const versioning = cached(ask, { success: REMEMBERED_MS, failure: 0 }, now)
+  return () => versioning().catch(() => 'unknown')
 }
 
 /**
- * Makes a function that tries whether the versions of a bucket can be listed (AWS, "ListObjectVersions"): without them nothing is
- * restored. Remembers the response for a minute. An error that may pass counts as a yes.
+ * Makes a function that returns whether the versions of a bucket can be listed (AWS, "ListObjectVersions"): without that nothing can be
+ * restored. It asks the bucket once a minute at most. An error that may pass counts as a yes.
  *
  * @returns a function that never rejects, and waits no longer than one timeout of the store
  */
@@ -42,7 +46,7 @@ export function openVersionsCheck({
   settings,
   full,
 }: Pick<S3Bucket, 'client' | 'settings' | 'full'>): () => Promise<boolean> {
-  return remembered(async (forget) => {
+  const ask = async () => {
     const command = new ListObjectVersionsCommand({
       Bucket: settings.bucket,
       Prefix: full(settings.probe ?? ''),
@@ -50,29 +54,13 @@ export function openVersionsCheck({
     })
     try {
       await client.send(command, { abortSignal: AbortSignal.timeout(settings.timeout) })
+      return true
     } catch (error) {
       const isHidden = statusOf(error) === 403 || isNotImplemented(error)
       if (isHidden) settings.onLimit?.('versions')
-      else forget()
       return !isHidden
     }
-    return true
-  })
-}
-
-/** @param ask gets a function that lets its response be forgotten: it comes of an error that may pass */
-function remembered<T>(
-  ask: (forget: () => void) => Promise<T>,
-  now: () => number = () => performance.now(),
-): () => Promise<T> {
-  let known: Promise<T> | undefined
-  let until = 0
-  return () => {
-    if (known && now() < until) return known
-    until = now() + REMEMBERED_MS
-    known = ask(() => {
-      until = 0
-    })
-    return known
   }
+  // A deletion deletes records and then images, and must not wait twice for a list that stalls
+  return cached(ask, { success: REMEMBERED_MS, failure: 0 })
 }
