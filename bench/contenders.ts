@@ -10,7 +10,7 @@ export interface Contender {
   readonly name: string
   /** `ours`, something people use instead, or a limit that nobody can beat. */
   readonly role: 'ours' | 'peer' | 'limit'
-  /** Whether images are stored with their metadata. Rows whose images have some use this, and have no peers. */
+  /** Whether images are stored with their metadata. Only rows that upload photos look at this, and they have no peers. */
   readonly keepsMetadata?: true
   command(place: Place, port: number): Command
 }

@@ -77,7 +77,7 @@ export class Removal {
     await this.delete(keys, keep)
   }
 
-  /** Whether all that was deleted with `keep: 'all'` can be restored; false if that was nothing. */
+  /** Whether every object that was deleted with `keep: 'all'` can be restored. False if there was none. */
   get isRestorable(): boolean {
     return this.#isKept === true
   }

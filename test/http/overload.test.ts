@@ -153,7 +153,7 @@ t.test('readers of one address who take nothing make place for another one', asy
     t.teardown(() => socket.destroy())
     return socket
   })
-  // Until the kernel's buffers are full: nothing leaves in twenty looks, which the server's own event loop takes
+  // Until the kernel's buffers are full: the server's own event loop looks twenty times, and nothing has left
   let looks = 0
   let lengths = ''
   const isStuck = () => {

@@ -229,7 +229,7 @@ export async function startFaultProxy(
   /** The same call for a page of a few keys. */
   async function shortened(call: Call): Promise<Call> {
     const url = new URL(call.path, 'http://store')
-    // Not 1: of a bucket with versioning, beside deletions, MinIO then ends some lists too soon, which nobody can see
+    // Not 1: beside deletions in a bucket with versioning, MinIO then ends some lists too soon, and no caller can tell
     url.searchParams.set('max-keys', String(2 + Math.floor(random() * 5)))
     return sign(call, url, call.body)
   }

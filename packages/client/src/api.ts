@@ -1852,7 +1852,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description There is no story with this id, and no deleted one that can be restored whole */
+            /** @description There is no story with this id, and no deleted one that can be restored */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -58,7 +58,7 @@ export const restoreStorySchema = {
     ...errors(401, 403, 429, 503, 507),
     404: {
       ...Failure,
-      description: 'There is no story with this id, and no deleted one that can be restored whole',
+      description: 'There is no story with this id, and no deleted one that can be restored',
     },
   },
   failures: () => [
