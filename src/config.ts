@@ -57,6 +57,9 @@ const size = (description: string, options: { default: number; minimum: number; 
 const duration = (description: string, options: { default: number; minimum: number; maximum: number }) =>
   Type.Integer({ description, unit: 'milliseconds', example: formatDuration(options.default), ...options })
 
+/** A width, or the width and the height of a crop. */
+const VARIANT_SIZE = '[1-9]\\d{0,3}(x[1-9]\\d{0,3})?'
+
 /** `Cache-Control` of images that not everybody may see. */
 export const PRIVATE_CACHE_CONTROL = 'private, max-age=3600, immutable'
 
@@ -177,18 +180,15 @@ export const ConfigSchema = Type.Object({
     ['location', 'all', 'none'],
     { default: 'location', example: 'all' },
   ),
-  VARIANT_WIDTHS: text('Widths of variants in pixels, comma-separated', {
-    default: '160,320,640,1280,1920',
-    example: '320,1280',
-    pattern: listOf('[1-9]\\d{0,3}'),
-    must: 'a list of widths from 1 to 9999',
-  }),
-  VARIANT_SIZES: text('Sizes of variants that are cropped, width x height in pixels, comma-separated', {
-    default: '320x240,640x480',
-    example: '320x320,640x360',
-    pattern: listOf('[1-9]\\d{0,3}x[1-9]\\d{0,3}'),
-    must: 'a list of sizes such as 320x240, with a width and a height from 1 to 9999',
-  }),
+  VARIANT_SIZES: text(
+    'Sizes of variants in pixels, comma-separated: a width such as `320`, or width x height such as `320x240` for those that are cropped',
+    {
+      default: '160,320,640,1280,1920,320x240,640x480',
+      example: '320,1280,320x320',
+      pattern: `^\\s*(${VARIANT_SIZE}\\s*,\\s*)*[1-9]\\d{0,3}(\\s*,\\s*${VARIANT_SIZE})*\\s*$`,
+      must: 'a list of widths (320) and of sizes of crops (320x240), with numbers from 1 to 9999 and at least one width',
+    },
+  ),
   VARIANT_CONCURRENCY: count('Most variants that are made at once, each by a process of its own', {
     default: 2,
     minimum: 1,
@@ -354,7 +354,7 @@ export function mostDownloads({ UPLOAD_MEMORY }: Pick<Config, 'UPLOAD_MEMORY'>):
 
 /** Settings of earlier versions, which are ignored. */
 export const REMOVED_SETTINGS =
-  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING MAX_DOWNLOADS PURGE_BODY'.split(
+  'UPLOAD_IDLE_TIMEOUT READER_TIMEOUT HEADERS_TIMEOUT UPLOAD_MIN_RATE MAX_CONNECTIONS MAX_LISTS MAX_WAITING MAX_DOWNLOADS PURGE_BODY VARIANT_WIDTHS'.split(
     ' ',
   )
 

@@ -202,21 +202,17 @@ const OPTIONS: Record<string, { default?: unknown; valid: [string, unknown][]; i
     invalid: ['0', '10001', 'many'],
   },
   MAX_PIXELS: { default: 268_000_000, valid: [['1', 1]], invalid: ['0', '10 MP'] },
-  VARIANT_WIDTHS: {
-    default: '160,320,640,1280,1920',
+  VARIANT_SIZES: {
+    default: '160,320,640,1280,1920,320x240,640x480',
     valid: [
       ['1', '1'],
       ['320, 9999', '320, 9999'],
+      ['320x320, 1, 9999x9999', '320x320, 1, 9999x9999'],
     ],
-    invalid: ['0', '10000', '320px', '320,', 'auto'],
-  },
-  VARIANT_SIZES: {
-    default: '320x240,640x480',
-    valid: [
-      ['1x1', '1x1'],
-      ['320x320, 9999x9999', '320x320, 9999x9999'],
+    invalid: [
+      ...['0', '10000', '320px', '320,', 'auto', '320x240', '320x240, 640x480'],
+      ...['1,0x1', '1,1x0', '1,10000x1', '1,320X240', '1,320x', '1,320x240,', '1,320x240x1', '1,320 x 240'],
     ],
-    invalid: ['320', '0x1', '1x0', '10000x1', '320X240', '320x', '320x240,', '320x240x1', '320 x 240'],
   },
   VARIANT_CONCURRENCY: {
     default: 2,

@@ -72,8 +72,10 @@ const TEXTS: Readonly<Record<string, readonly string[]>> = {
     'host:9000',
   ],
   S3_REGION: ['eu-central-1', 'EU', 'eu central'],
-  VARIANT_WIDTHS: ['1', '9999', '0', '10000', '320, 640', '320,', '320;640'],
-  VARIANT_SIZES: ['1x1', '9999x9999', '0x1', '1x10000', '320x240, 640x480', '320x240,', '320'],
+  VARIANT_SIZES: [
+    ...['1', '9999', '0', '10000', '320, 640', '320,', '320;640', '1x1', '320x240, 640x480', '320x240,640x480,1'],
+    ...['1,9999x9999', '1,0x1', '1,1x10000', '320x240, 640', '320, 320x240,', ' 320 , 320x240 ', '320x240 , 640x480'],
+  ],
   PUBLIC_IMAGE_URL: [
     'https://img.example.org/a/b',
     'https://img.example.org/',

@@ -48,11 +48,11 @@ export function srcset(path: string, most = Number.POSITIVE_INFINITY): string {
   return widths.map((width) => `${variantUrl(path, width)} ${width}w`).join(', ')
 }
 
-/** Returns the same for a cover: cropped to its shape, if the server has such sizes. @param ratio of width to height */
+/** Returns the same for a cover: cropped to its shape, if the server has such crops. @param ratio of width to height */
 export function coverSrcset(path: string, ratio: number, most: number): string {
-  const sizes = settings.sizes.filter(({ width, height }) => width / height === ratio && width <= most)
-  if (sizes.length === 0) return srcset(path, most)
-  return sizes.map(({ width, height }) => `${withQuery(path, `w=${width}&h=${height}`)} ${width}w`).join(', ')
+  const crops = settings.crops.filter(({ width, height }) => width / height === ratio && width <= most)
+  if (crops.length === 0) return srcset(path, most)
+  return crops.map(({ width, height }) => `${withQuery(path, `w=${width}&h=${height}`)} ${width}w`).join(', ')
 }
 
 function withQuery(path: string, query: string): string {

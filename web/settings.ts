@@ -14,7 +14,7 @@ interface Settings {
   /** The widths of variants, the smallest first. */
   readonly widths: readonly number[]
   /** The sizes of variants that are cropped, the narrowest first. */
-  readonly sizes: readonly { readonly width: number; readonly height: number }[]
+  readonly crops: readonly { readonly width: number; readonly height: number }[]
 }
 
 /** The settings that the server has written into the page. */

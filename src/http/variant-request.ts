@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import Negotiator from 'negotiator'
+import { type Config, listed } from '../config.ts'
 import { BadQuery } from '../errors.ts'
 import type { ImageType } from '../images/types.ts'
 import { type Format, REQUEST_FORMATS, type VariantShape } from '../layout/variant.ts'
@@ -9,11 +10,20 @@ export interface VariantRequest extends VariantShape {
   readonly isNegotiated: boolean
 }
 
-/** What a variant may be requested in. */
+/** The sizes that variants may be requested in. */
 export interface AllowedSizes {
   readonly widths: readonly string[]
-  /** Sizes of cropped variants, such as "320x240". */
-  readonly sizes: readonly string[]
+  /** Sizes of cropped variants, such as "320x240". There may be none. */
+  readonly crops: readonly string[]
+}
+
+/** Returns the widths and the sizes of crops in `VARIANT_SIZES`. */
+export function allowedSizes({ VARIANT_SIZES }: Pick<Config, 'VARIANT_SIZES'>): AllowedSizes {
+  const sizes = listed(VARIANT_SIZES)
+  return {
+    widths: sizes.filter((size) => !size.includes('x')),
+    crops: sizes.filter((size) => size.includes('x')),
+  }
 }
 
 /** Returns whether the query requests a variant of an image. */
@@ -25,22 +35,21 @@ export function requestsVariant(query: unknown): boolean {
  * Reads which variant of an image is requested. Returns undefined for the image itself.
  *
  * @param type of the image
- * @param allowed widths, and sizes such as "320x240", that may be requested
  * @throws {BadQuery} for any other width, size or format
  */
 export function readVariant(
   request: FastifyRequest,
   type: ImageType,
-  { widths, sizes }: AllowedSizes,
+  { widths, crops }: AllowedSizes,
 ): VariantRequest | undefined {
   const { w, h, format = 'auto' } = request.query as Record<string, unknown>
   if (w === undefined) {
-    if ('h' in (request.query as object)) throw new BadQuery('h', `sent with "w", as ${oneOf(sizes)}`)
+    if ('h' in (request.query as object)) throw badHeight(crops)
     if ('format' in (request.query as object)) throw new BadQuery('format', `sent with "w", ${oneOf(widths)}`)
     return undefined
   }
   if (h === undefined && !isOneOf(widths, w)) throw new BadQuery('w', oneOf(widths))
-  if (h !== undefined && !isOneOf(sizes, `${w}x${h}`)) throw new BadQuery('h', `sent with "w", as ${oneOf(sizes)}`)
+  if (h !== undefined && !isOneOf(crops, `${w}x${h}`)) throw badHeight(crops)
   if (!isOneOf(REQUEST_FORMATS, format)) throw new BadQuery('format', oneOf(REQUEST_FORMATS))
   const isNegotiated = format === 'auto'
   return {
@@ -63,6 +72,10 @@ function acceptedFormat(request: FastifyRequest, type: ImageType): Format {
 
 function isOneOf<Value extends string>(values: readonly Value[], value: unknown): value is Value {
   return values.includes(value as Value)
+}
+
+function badHeight(crops: readonly string[]): Error {
+  return new BadQuery('h', crops.length > 0 ? `sent with "w", as ${oneOf(crops)}` : 'left out')
 }
 
 function oneOf(values: readonly string[]): string {

@@ -46,7 +46,7 @@ export function sizeName({ width, height }: Pick<VariantShape, 'width' | 'height
   return height === undefined ? String(width) : `${width}x${height}`
 }
 
-/** Returns the size with this name, as `VARIANT_SIZES` has them: "320x240". */
+/** Returns the size of a crop with this name, as `VARIANT_SIZES` has them: "320x240". */
 export function parseSize(name: string): Size {
   const [width = 0, height = 0] = name.split('x').map(Number)
   return { width, height }

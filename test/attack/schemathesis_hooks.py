@@ -12,7 +12,7 @@ from schemathesis.transport.serialization import Binary
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PICTURES = [(IMAGES / name).read_bytes() for name in ("image1.jpg", "image2.png")]
 EXAMPLE = ["(the bytes of the image)"] * 2
-# The default of VARIANT_SIZES, whose widths and heights go together
+# The crops among the default of VARIANT_SIZES, whose widths and heights go together
 SIZES = {("320", "240"), ("640", "480")}
 # Ids of stories that were restored, which are there again after their deletion
 RESTORED = set()

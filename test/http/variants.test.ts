@@ -117,7 +117,7 @@ t.test('HEAD, conditions and ranges work as they do for the image', async (t) =>
 })
 
 t.test('a width, size or format that there is not is refused, and nothing is made', async (t) => {
-  const { server, get } = await serve(t, [photo], { VARIANT_WIDTHS: '100, 200', VARIANT_SIZES: '100x50, 30x40' })
+  const { server, get } = await serve(t, [photo], { VARIANT_SIZES: '100, 100x50, 200, 30x40' })
   const sizes = 'one of 100x50, 30x40'
   const widths = 'one of 100, 200'
   const formats = 'one of auto, jpeg, webp, avif'
@@ -141,6 +141,7 @@ t.test('a width, size or format that there is not is refused, and nothing is mad
     ['?w=100&h=50&h=50', `"h" must be sent with "w", as ${sizes}`],
     ['?w=100&w=100&h=50', `"h" must be sent with "w", as ${sizes}`],
     ['?w=30', `"w" must be ${widths}`],
+    ['?w=30x40', `"w" must be ${widths}`],
     ['?__proto__=1&w=toString', `"w" must be ${widths}`],
   ] as const) {
     for (const method of ['GET', 'HEAD']) {
@@ -156,9 +157,28 @@ t.test('a width, size or format that there is not is refused, and nothing is mad
   t.same(await listKeys(server.store, { prefix: 'variants/' }), [])
 })
 
+t.test('a server without crops says that there is no height', async (t) => {
+  const { server, get } = await serve(t, [photo], { VARIANT_SIZES: '100,200' })
+  for (const query of ['?w=100&h=50', '?w=100&h=100', '?w=100&h=', '?h=50']) {
+    const response = await get(query)
+    t.equal(response.status, 400, query)
+    t.same(await response.json(), { detail: 'The query parameter "h" must be left out' }, query)
+  }
+  t.equal((await get('?w=100')).status, 200)
+  const document = await (await fetch(`${server.url}/openapi.json`)).json()
+  const { parameters } = document.paths['/images/stories/{story_id}/{name}'].get
+  const inQuery = parameters.filter((parameter: { in: string }) => parameter.in === 'query')
+  t.same(
+    inQuery.map(({ name }: { name: string }) => name),
+    ['w', 'format'],
+  )
+})
+
 t.test('a crop has the size that is asked for, an ETag of its own and a place below the story', async (t) => {
   const tall = await makeImage({ type: 'jpg', width: 300, height: 400 })
-  const { server, get, paths } = await serve(t, [photo, animation, tall], { VARIANT_SIZES: '100x100,200x20,640x480' })
+  const { server, get, paths } = await serve(t, [photo, animation, tall], {
+    VARIANT_SIZES: '160,100x100,200x20,640x480',
+  })
   for (const [query, size] of [
     ['?w=100&h=100&format=webp', [100, 100]],
     ['?w=200&h=20&format=webp', [200, 20]],

@@ -61,5 +61,5 @@ inBrowser(
     const source = await image.evaluate((image: HTMLImageElement) => image.currentSrc)
     t.match(source, new RegExp(`${image_paths[0]}\\?w=(320|640)&format=auto$`))
   },
-  { VARIANT_SIZES: '320x320' },
+  { VARIANT_SIZES: '320,640,320x320' },
 )

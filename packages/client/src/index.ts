@@ -48,7 +48,7 @@ export interface SignOptions extends CallOptions {
 
 /** Another size or format of an image. */
 export interface Variant {
-  /** The most pixels; one of the server's `VARIANT_WIDTHS` or, with a height, one of its `VARIANT_SIZES`. */
+  /** At most this many pixels wide. `width`, or `width` x `height`, must be one of the server's `VARIANT_SIZES`. */
   readonly width: number
   /** Crops the image to this many pixels and `width`. */
   readonly height?: number | undefined

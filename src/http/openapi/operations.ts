@@ -242,25 +242,28 @@ const imageParams = Type.Object({
 /** Returns these numbers, each once, in order. */
 const inOrder = (numbers: readonly number[]) => [...new Set(numbers)].sort((a, b) => a - b)
 
-const variantQuery = ({ widths, sizes }: AllowedSizes) => {
-  const boxes = sizes.map(parseSize)
+const variantQuery = ({ widths, crops }: AllowedSizes) => {
+  const boxes = crops.map(parseSize)
   return Type.Object({
     w: Type.Optional(
       Type.Unsafe<number>({
         type: 'integer',
         enum: inOrder([...widths.map(Number), ...boxes.map(({ width }) => width)]),
-        description: `Returns a variant of the image, at most this many pixels wide: ${widths.join(', ')} without \`h\``,
-        examples: [boxes[0]?.width],
+        description: `Returns a variant of the image, at most this many pixels wide: ${widths.join(', ')}${boxes.length > 0 ? ' without `h`' : ''}`,
+        examples: [boxes[0]?.width ?? Number(widths[0])],
       }),
     ),
-    h: Type.Optional(
-      Type.Unsafe<number>({
-        type: 'integer',
-        enum: inOrder(boxes.map(({ height }) => height)),
-        description: `Crops the variant to \`w\` x \`h\` pixels: ${sizes.join(', ')}`,
-        examples: [boxes[0]?.height],
-      }),
-    ),
+    // An enumeration must have a value
+    ...(boxes.length > 0 && {
+      h: Type.Optional(
+        Type.Unsafe<number>({
+          type: 'integer',
+          enum: inOrder(boxes.map(({ height }) => height)),
+          description: `Crops the variant to \`w\` x \`h\` pixels: ${crops.join(', ')}`,
+          examples: [boxes[0]?.height],
+        }),
+      ),
+    }),
     format: Type.Optional(
       Type.Unsafe<string>({
         type: 'string',

@@ -3,10 +3,10 @@ import { readdir, readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
-import { listed } from '../../config.ts'
 import { parseSize } from '../../layout/variant.ts'
 import { PAGES } from '../../version.ts'
 import { type CachedAsset, etagOf, pageHeaders, sendAsset } from '../send/cached-asset.ts'
+import { allowedSizes } from '../variant-request.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
@@ -21,20 +21,16 @@ const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }
 /** Serves the gallery at `/` and its files, a few hundred kilobytes, from memory. Adds no route if the pages are not built. */
 export const galleryRoutes: FastifyPluginAsync = async (app) => {
   if (!existsSync(new URL('index.html', PAGES))) return
-  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, S3_BUCKET } = app.config
-  const { TRASH_RETENTION, VARIANT_SIZES, VARIANT_WIDTHS } = app.config
+  const { MAX_FILE_SIZE, MAX_FILES, PRIVATE_IMAGES, PUBLIC_IMAGE_URL, S3_BUCKET, TRASH_RETENTION } = app.config
+  const { widths, crops } = allowedSizes(app.config)
   const settings = {
     maxFileSize: MAX_FILE_SIZE,
     maxFiles: MAX_FILES,
     privateImages: PRIVATE_IMAGES,
     deletesForGood: S3_BUCKET === undefined && TRASH_RETENTION === 0,
     imageUrl: PUBLIC_IMAGE_URL ?? '',
-    widths: listed(VARIANT_WIDTHS)
-      .map(Number)
-      .sort((a, b) => a - b),
-    sizes: listed(VARIANT_SIZES)
-      .map(parseSize)
-      .sort((a, b) => a.width - b.width),
+    widths: widths.map(Number).sort((a, b) => a - b),
+    crops: crops.map(parseSize).sort((a, b) => a.width - b.width),
   }
   const html = await readFile(new URL('index.html', PAGES), 'utf8')
   const page = Buffer.from(html.replace('{{settings}}', JSON.stringify(settings).replaceAll('"', '&quot;')))

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fresh from 'fresh'
 import { parseHttpDate } from '../../../packages/client/src/http-date.ts'
-import { listed, PRIVATE_CACHE_CONTROL } from '../../config.ts'
+import { PRIVATE_CACHE_CONTROL } from '../../config.ts'
 import { ImageNotFound, ObjectNotFound, PreconditionFailed, RangeNotSatisfiable, ServerBusy } from '../../errors.ts'
 import { CONTENT_TYPES, type ImageType } from '../../images/types.ts'
 import { imageTypeOf, isStoryId, isWrittenByUs, publicPath, storyPrefix } from '../../layout/story.ts'
@@ -14,7 +14,7 @@ import { FairQueue } from '../limits/fair-queue.ts'
 import { getImageSchema, headImageSchema } from '../openapi/operations.ts'
 import { goneSignal } from '../plugins/connections.ts'
 import { deliver } from '../send/deliver.ts'
-import { readVariant, type VariantRequest } from '../variant-request.ts'
+import { allowedSizes, readVariant, type VariantRequest } from '../variant-request.ts'
 
 interface Route {
   Params: { readonly story_id: string; readonly name: string }
@@ -35,7 +35,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
   )
   app.addHook('onClose', () => variants.close())
 
-  const allowed = { widths: listed(config.VARIANT_WIDTHS), sizes: listed(config.VARIANT_SIZES) }
+  const allowed = allowedSizes(config)
   const route = {
     // `readVariant` checks the query, after the path
     validatorCompiler: () => () => true,
