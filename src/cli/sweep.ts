@@ -33,9 +33,9 @@ export function sweep(
         unreadable += 1
         console.error(`${folder} can't be read, and is left alone`)
       },
-      onKept: (keys) => console.error(keys.map((key) => `The store kept ${key}`).join('\n')),
+      onLeft: (keys) => console.error(keys.map((key) => `The store did not delete ${key}`).join('\n')),
     })
-    const { stories, keys, idempotencyKeys, variants, kept } = report
+    const { stories, keys, idempotencyKeys, variants, left } = report
     const summary = `${dryRun ? 'Would remove' : 'Removed'} ${keys} keys of ${stories} stories`
     const more = [
       ...(tombstones > 0 ? [`, ${tombstones} tombstones`] : []),
@@ -53,10 +53,10 @@ export function sweep(
             idempotency_keys: idempotencyKeys,
             variants,
             files,
-            kept,
+            left,
           })
-        : `${summary}${more.join('')}${kept > 0 ? `; the store kept ${kept} keys` : ''}`,
+        : `${summary}${more.join('')}${left > 0 ? `; keys that the store did not delete: ${left}` : ''}`,
     )
-    return kept + unreadable === 0
+    return left + unreadable === 0
   })
 }

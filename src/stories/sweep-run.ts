@@ -29,7 +29,7 @@ export interface SweepOptions {
    */
   readonly onRemoved?: (what: string, keys: readonly string[]) => void
   /** Gets the keys that the store did not delete. */
-  readonly onKept?: (keys: readonly string[]) => void
+  readonly onLeft?: (keys: readonly string[]) => void
   /** Gets the name of something that the store had beside objects, and that was removed. */
   readonly onDebris?: (name: string) => void
   /** Gets a folder that can't be read, and is left alone. */
@@ -46,12 +46,12 @@ export interface SweepReport {
   /** Variants of stories that are gone. */
   variants: number
   /** Keys that the store did not delete; a later sweep tries again. */
-  kept: number
+  left: number
 }
 
 /** The steps of one sweep. */
 export class SweepRun {
-  readonly report: SweepReport = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
+  readonly report: SweepReport = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, left: 0 }
   /** Ids that are old enough and have keys but are not stories; one more than `MAX_EXCEPTIONS` if there are more. */
   readonly exceptions = new Set<string>()
   /** Time of the first id of ours. */
@@ -234,7 +234,7 @@ export class SweepRun {
   }
 
   #noteLeft({ left }: Removal): void {
-    this.report.kept += left.size
-    if (left.size > 0) this.#options.onKept?.([...left])
+    this.report.left += left.size
+    if (left.size > 0) this.#options.onLeft?.([...left])
   }
 }

@@ -24,7 +24,7 @@ export function startSweeps(sweeper: Pick<Sweeper, 'sweep'>, interval: number, l
           signal,
           onUnreadable: (_folder, err) => log.error({ err }, 'a folder can not be read, and is left alone'),
         })
-        if (report.stories + report.variants + report.kept > 0)
+        if (report.stories + report.variants + report.left > 0)
           log.info(report, 'removed what interrupted uploads and deletions had left')
         else log.debug(report, 'swept')
       } catch (err) {

@@ -427,7 +427,7 @@ t.test('sweep and verify print JSON where it is asked for', async (t) => {
   t.match(report, { stories: 1, damaged: 1, images: 2 })
   await store.place('stories/-deleting/all.01800000-0000-7000-8000-000000000000', Buffer.alloc(0))
   const swept = lines((await runCommand('sweep', ['--all', '--json'], store.environment)).stdout)
-  t.match(swept.at(-1), { dry_run: false, kept: 0, tombstones: 1 })
+  t.match(swept.at(-1), { dry_run: false, left: 0, tombstones: 1 })
   t.match(swept[0], { removed: 'all', keys: [/-deleting/] })
   const document = await readFile(DOCUMENT, 'utf8')
   for (const last of [report, swept.at(-1)] as object[]) {

@@ -56,8 +56,8 @@ export async function lateSweeps(
   const isWhole = (key: string) => whole.some((id) => key.startsWith(`stories/${id}/`))
   const before = await listKeys(store)
   const removed: string[] = []
-  const { kept } = await sweeper(store).sweep({ onRemoved: (_id, keys) => removed.push(...keys) })
-  t.equal(kept, 0, `${what}: the sweep removed all that it found`)
+  const { left } = await sweeper(store).sweep({ onRemoved: (_id, keys) => removed.push(...keys) })
+  t.equal(left, 0, `${what}: the sweep removed all that it found`)
   // After a deletion of all was interrupted, each exception gets a tombstone of its own
   const isOwnTombstone = (key: string) =>
     /^stories\/-deleting\//.test(key) && bystanders.some((each) => each.includes(key.slice(18, 54)))

@@ -49,7 +49,7 @@ t.test(
   },
 )
 
-t.test('npm run sweep says what the store kept, and where it failed, and stops when it is told to', async (t) => {
+t.test('npm run sweep says what is left, and where it failed, and stops when it is told to', async (t) => {
   const store = await standInStore(t, { pageSize: 100 })
   const { standIn, environment } = store
   const ids = Array.from({ length: 250 }, (_, n) => v7({ msecs: LONG_AGO.getTime() + n }))
@@ -60,7 +60,7 @@ t.test('npm run sweep says what the store kept, and where it failed, and stops w
   const failed = await runCommand('sweep', ['--all'], environment)
   t.equal(failed.code, 1)
   t.match(failed.stdout, `${ids[0]}\n  stories/${ids[0]}/1.jpg\n`)
-  t.match(failed.stderr, `The store kept stories/${ids[7]}/1.jpg\n`)
+  t.match(failed.stderr, `The store did not delete stories/${ids[7]}/1.jpg\n`)
   t.match(failed.stderr, /The image store failed to do this: .+\n$/)
   t.notMatch(failed.stdout, /Removed/)
 
@@ -78,9 +78,9 @@ t.test('npm run sweep says what the store kept, and where it failed, and stops w
   t.ok(standIn.objects.size > 0, `${standIn.objects.size} keys are left`)
   standIn.onCall = undefined
 
-  const kept = await runCommand('sweep', ['--all'], environment)
-  t.equal(kept.code, 1)
-  t.match(kept.stdout, /Removed \d+ keys of \d+ stories; the store kept 1 keys\n$/)
+  const swept = await runCommand('sweep', ['--all'], environment)
+  t.equal(swept.code, 1)
+  t.match(swept.stdout, /Removed \d+ keys of \d+ stories; keys that the store did not delete: 1\n$/)
   t.same([...standIn.objects.keys()], [`stories/${ids[7]}/1.jpg`])
   standIn.clearFaults()
   // The tombstone of a deletion that was interrupted

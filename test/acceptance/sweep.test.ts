@@ -88,7 +88,7 @@ for (const [name, open] of sample(
 
     const server = await serverOn(t, store, { ...ahead(), SWEEP_INTERVAL: '50ms' })
     await until('it is swept', async () => (await left()).length === 0)
-    await until('it says so', () => server.log().some(({ stories, kept }) => stories === 1 && kept === 0))
+    await until('it says so', () => server.log().some(({ stories, left }) => stories === 1 && left === 0))
     t.same((await get(server, STORY_IDS)).json(), [whole])
     t.equal((await listImages(server)).length, 1)
     const others = (key: string) => !key.includes(whole)

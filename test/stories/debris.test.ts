@@ -219,10 +219,10 @@ byOwnClock('a full store keeps what may be a running upload for a day, and can b
   await putStory(model, whole, ['1.jpg'])
   clock.now += 20 * MINUTE
   const full = recordCalls(model, { put: () => Promise.reject(new StoreFull()) })
-  t.match(await sweep(full), { stories: 1, kept: 0 })
+  t.match(await sweep(full), { stories: 1, left: 0 })
   t.same(await idsIn(model), [young, whole].sort())
   clock.now = START + 24 * HOUR + 10 * MINUTE
-  t.match(await sweep(full), { stories: 1, kept: 0 }, 'no upload runs for longer')
+  t.match(await sweep(full), { stories: 1, left: 0 }, 'no upload runs for longer')
   t.same(await idsIn(model), [whole])
 })
 

@@ -177,7 +177,7 @@ t.test('debris is looked at side by side, and the stories beside them go', async
   t.same(await listKeys(store), [`stories/${imported}/1.jpg`, `stories/${imported}/2.jpg`])
 })
 
-t.test('a removal of all names every key that the store kept, and deletes all the others', async (t) => {
+t.test('a removal of all names every key that the store did not delete, and deletes all the others', async (t) => {
   const { store: disk, fill } = await inMemory.inspect(t)
   const ids = timeOrdered(1200)
   await fill(ids.flatMap((id) => [`stories/${id}/0.2.json`, `stories/${id}/1.jpg`, `stories/${id}/2.jpg`]))

@@ -6,7 +6,7 @@ import type { Sweeper } from '../../src/stories/sweep.ts'
 import { startSweeps } from '../../src/stories/sweep-timer.ts'
 import { until } from '../support/bodies.ts'
 
-const NOTHING = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
+const NOTHING = { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, left: 0 }
 
 /** A log that keeps the level and the message of each line. */
 function openLog() {

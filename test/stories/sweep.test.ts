@@ -57,13 +57,13 @@ for (const { name, open } of storesUnderTest) {
     const sweeper = lateSweeper(store)
     t.equal(sweeper.watermark, undefined)
     const before = await listKeys(store)
-    t.same(await sweeper.sweep({ dryRun: true }), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, kept: 0 })
+    t.same(await sweeper.sweep({ dryRun: true }), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, left: 0 })
     t.same(await listKeys(store), before, 'a dry run changes nothing')
     t.equal(sweeper.watermark, undefined, 'and there is no watermark')
-    t.same(await sweeper.sweep(), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, kept: 0 })
+    t.same(await sweeper.sweep(), { stories: 3, keys: 4, idempotencyKeys: 0, variants: 0, left: 0 })
     t.same(await listKeys(store), staying.sort())
     t.ok(sweeper.watermark)
-    t.same(await lateSweeper(store).sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 })
+    t.same(await lateSweeper(store).sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, left: 0 })
   })
 }
 
@@ -98,10 +98,10 @@ t.test('what the store keeps is an exception, and is tried again', async (t) => 
     },
   })
   const sweeper = lateSweeper(store)
-  t.same(await sweeper.sweep(), { stories: 2, keys: 2, idempotencyKeys: 0, variants: 0, kept: 1 })
+  t.same(await sweeper.sweep(), { stories: 2, keys: 2, idempotencyKeys: 0, variants: 0, left: 1 })
   t.same([...(sweeper.watermark?.exceptions ?? [])], [ids[1]])
   stuck = undefined
-  t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, left: 0 })
   t.same([...(sweeper.watermark?.exceptions ?? [])], [])
   t.same(await listKeys(disk), [])
 })
@@ -110,7 +110,7 @@ t.test('sweeps at once do no harm', async (t) => {
   const store = await open(t)
   const kept = await fillWithDebris(store, 40)
   const reports = await Promise.all([1, 2, 3].map(() => lateSweeper(store).sweep()))
-  t.ok(reports.every((report) => report.kept === 0))
+  t.ok(reports.every((report) => report.left === 0))
   t.same(await listKeys(store), kept)
 })
 
@@ -237,8 +237,8 @@ t.test('a dry run tells what a sweep then tells, page after page', async (t) => 
       t.same(
         report,
         byHour
-          ? { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 }
-          : { stories: 22, keys: 22, idempotencyKeys: 0, variants: 0, kept: 0 },
+          ? { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, left: 0 }
+          : { stories: 22, keys: 22, idempotencyKeys: 0, variants: 0, left: 0 },
       )
       if (dryRun && !byHour) t.same(await listKeys(store), begin)
     }
@@ -282,13 +282,13 @@ t.test('a store that deletes nothing at all is told page by page, and nothing is
   const { store: memory } = await inMemory(t, { pageSize: 10 })
   await fillWithDebris(memory, 40)
   const store = recordCalls(memory, { delete: (keys) => Promise.reject(new DeleteFailure(keys)) })
-  const kept: number[] = []
+  const left: number[] = []
   const report = await lateSweeper(store).sweep({
     onRemoved: () => t.fail('nothing was removed'),
-    onKept: (keys) => kept.push(keys.length),
+    onLeft: (keys) => left.push(keys.length),
   })
-  t.same(report, { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 20 })
-  t.ok(kept.length >= 4 && Math.max(...kept) <= 5, `${kept}`)
+  t.same(report, { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, left: 20 })
+  t.ok(left.length >= 4 && Math.max(...left) <= 5, `${left}`)
 })
 
 t.test('an upload that stored images up to its last second is swept once they are old', async (t) => {
@@ -372,7 +372,7 @@ t.test('the tombstone of an interrupted deletion goes when nothing of its story 
   // To this one the tombstones are young
   await new Sweeper(storyStore(disk, HOUR)).sweep()
   t.equal((await readTombstones(disk)).length, 5)
-  t.same(await sweeper.sweep(), { stories: 1, keys: 2, idempotencyKeys: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 1, keys: 2, idempotencyKeys: 0, variants: 0, left: 0 })
   t.match(
     await readTombstones(disk),
     [{ id: handMade }],
@@ -393,7 +393,7 @@ t.test('an interrupted deletion of all is swept from end to end, and its tombsto
   await putOurs(disk, `stories/${ours}/1.jpg`)
   await putBytes(disk, `stories/${handMade}/1.jpg`)
   await putTombstone(disk, 'all')
-  t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 1, keys: 1, idempotencyKeys: 0, variants: 0, left: 0 })
   t.match(await readTombstones(disk), [{ id: handMade }], 'what stays has a tombstone of its own')
   await putTombstone(disk, 'all')
   await sweeper.sweep()

@@ -278,15 +278,15 @@ async function answered<T>(read: () => Promise<T | undefined>): Promise<T | unde
 async function sweepAll(storage: Storage): Promise<string[]> {
   const store = await storage.open()
   try {
-    let kept = 0
+    let left = 0
     for (let hours = 2; hours < 8; hours++) {
       const sweeper = new Sweeper(storyStore(store, UPLOAD_TIMEOUT_MS), () => Date.now() + hours * HOUR_MS)
-      kept = (await sweeper.sweep()).kept
+      left = (await sweeper.sweep()).left
       // Once more, for what the one before has only made out; a node that has just come back may take its time
-      if (kept === 0 && hours > 2) return []
-      if (kept > 0) await sleep(2000)
+      if (left === 0 && hours > 2) return []
+      if (left > 0) await sleep(2000)
     }
-    return [`sweeps could not remove ${kept} keys`]
+    return [`sweeps could not remove ${left} keys`]
   } catch (error) {
     return [`a sweep failed: ${error} because of ${error instanceof Error ? error.cause : ''}`]
   } finally {

@@ -52,7 +52,7 @@ for (const { name, open } of storesUnderTest) {
     t.same(await listKeys(store), before, 'a dry run changes nothing')
     t.same(told.splice(0).sort(), orphans.flatMap(variantsOf).sort())
     await putOurs(store, `variants/${young}/1.jpg.160.webp`)
-    t.same(await sweep(late), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 13, kept: 0 })
+    t.same(await sweep(late), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 13, left: 0 })
     const left = before.filter((key) => !orphans.some((id) => key.includes(id)))
     t.same(await listKeys(store), left)
   })

@@ -65,7 +65,7 @@ type Fail = (key: string, cause: unknown) => void
 /**
  * Deletes at most 1,000 objects in one call.
  *
- * @param fail is told each key that the store kept, and why
+ * @param fail is told each key that the store did not delete, and why
  * @returns false if the store does not have the call
  */
 async function deleteMany(bucket: S3Bucket, targets: readonly Target[], fail: Fail): Promise<boolean> {

@@ -66,7 +66,7 @@ t.test('folders that can be no stories are not opened', async (t) => {
   t.same(await idsOf(listStories(store)), [id])
   t.same(await idsOf(listNewest(store, 10)), [id])
   const sweeper = lateSweeper(store)
-  t.same(await sweeper.sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, kept: 0 })
+  t.same(await sweeper.sweep(), { stories: 0, keys: 0, idempotencyKeys: 0, variants: 0, left: 0 })
   t.same(await idsOf(listStoryIds(store, sweeper.watermark)), [id])
   t.same((await verifyStories(store, { onDamaged: () => {} })).stories, 1)
   await store.ready()
@@ -102,7 +102,7 @@ t.test('a story that can not be read fails by itself', async (t) => {
 
   const sweeper = lateSweeper(store)
   const leftAlone: string[] = []
-  t.match(await sweeper.sweep({ onUnreadable: (name) => leftAlone.push(name) }), { variants: 0, kept: 0 })
+  t.match(await sweeper.sweep({ onUnreadable: (name) => leftAlone.push(name) }), { variants: 0, left: 0 })
   t.same(leftAlone, [folder])
   t.same(await idsOf(listStoryIds(readable, sweeper.watermark)), [first, third])
   t.ok(
