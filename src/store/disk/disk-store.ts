@@ -41,7 +41,7 @@ interface Sidecar {
  *
  * A put writes to a temporary file, syncs it, renames it into place and syncs the folder. A crash at any moment leaves the whole object
  * or none of it, on a file system that keeps the order of changes in one folder. Only an overwrite, which the server never does, may leave
- * the old bytes with the new metadata. One server at a time may use `root` (lock.ts), beside the commands that sweep and verify.
+ * the old bytes with the new metadata. One server at a time may use `root` (lock.ts), beside any number of commands.
  *
  * @param root is created if it is missing
  * @param folders below it, each with "/" at its end. The store is not ready while one of them is there and not readable and writable
