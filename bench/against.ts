@@ -35,7 +35,7 @@ export async function buildOther(ref: string): Promise<Other> {
   const argv = startCommand(join(root, 'dist'))
   const built = (contender: Contender): Contender => ({
     ...contender,
-    name: ref,
+    name: nameOf(contender, ref),
     command: (place, port) => ({ ...contender.command(place, port), argv }),
   })
   const select: Bench['select'] = (who) =>
@@ -43,28 +43,34 @@ export async function buildOther(ref: string): Promise<Other> {
   return { ref, select, remove }
 }
 
-/** Returns a table of the working tree beside the other commit, and the names of the figures that are worse by more than noise. */
+const nameOf = ({ name }: Pick<Contender, 'name'>, ref: string) => `${name}, ${ref}`
+
+/** Returns tables of the working tree beside the other commit, and the names of the figures that are worse by more than noise. */
 export function printComparison(
   { row, title, figures, contenders, notes }: Omit<RowResult, 'environment' | 'date' | 'group'>,
   ref: string,
 ): { text: string; worse: string[] } {
-  const other = contenders.find(({ name }) => name === ref)
-  const ours = contenders.find(({ name, role }) => role === 'ours' && name !== ref)
-  if (!other || !ours) throw new Error(`${row} has no story-images`)
-  const worse: string[] = []
-  const lines = figures.map((figure, index) => {
-    const ratios = ratiosOf(ours, other, index)
-    const ratio = median(ratios)
-    const isWorse = isWorseBy(NOISE, figure, ratio)
-    // A round that says the opposite makes it doubtful
-    const mark = !isWorse ? '' : ratios.every((other) => isWorseBy(1, figure, other)) ? 'WORSE' : 'worse?'
-    const spread = `${ratio.toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`
-    const values = [ours, other].map(({ samples }) => number(median(samples[index] ?? [])))
-    if (isWorse) worse.push(`${row}, ${figure.name}: ${spread}, ${mark}`)
-    return [figureName(figure), ...values, spread, mark]
+  const pairs = contenders.flatMap((ours) => {
+    const other = contenders.find(({ name }) => name === nameOf(ours, ref))
+    return other ? [{ ours, other }] : []
   })
-  const heads = ['', 'working tree', ref, 'ratio (least–greatest)', '']
-  return { text: printTable(`${row}: ${title}`, [heads, ...lines], notes), worse }
+  if (pairs.length === 0) throw new Error(`${row} has no story-images`)
+  const worse: string[] = []
+  const tables = pairs.map(({ ours, other }) => {
+    const lines = figures.map((figure, index) => {
+      const ratios = ratiosOf(ours, other, index)
+      const ratio = median(ratios)
+      const isWorse = isWorseBy(NOISE, figure, ratio)
+      // A round that says the opposite makes it doubtful
+      const mark = !isWorse ? '' : ratios.every((one) => isWorseBy(1, figure, one)) ? 'WORSE' : 'worse?'
+      const spread = `${ratio.toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`
+      const values = [ours, other].map(({ samples }) => number(median(samples[index] ?? [])))
+      if (isWorse) worse.push(`${row}, ${ours.name}, ${figure.name}: ${spread}, ${mark}`)
+      return [figureName(figure), ...values, spread, mark]
+    })
+    return [[ours.name, 'working tree', ref, 'ratio (least–greatest)', ''], ...lines]
+  })
+  return { text: printTable(`${row}: ${title}`, tables.flat(), notes), worse }
 }
 
 /** Returns ours by the other's for each round, so that what slows down the machine for a while counts for both. */
