@@ -310,7 +310,7 @@ export const PurgeUnderWay = defineError(
   'PurgeUnderWay',
   503,
   (minutes: number) =>
-    `Stories are being deleted for good, or that was interrupted: then the first sweep after ${minutes} minutes allows restores again`,
+    `Stories are being deleted for good; if that was interrupted, the first sweep after ${minutes} minutes allows restores again`,
   300,
 )
 export const VersionsHidden = defineError(

@@ -177,9 +177,10 @@ async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGene
 async function findHindrance(store: StoryStore, id: string): Promise<Error | undefined> {
   const lately = Date.now() - CLOCK_MARGIN_MS
   const tombstones = [...(await readTombstones(store, id)), ...(await readTombstones(store, 'all'))]
-  const purge = tombstones.findLast(({ kind }) => kind === 'purge')
-  // A sweep removes the tombstone once it is older than that
-  if (purge) return new PurgeUnderWay(minutesUntil(purge.time + store.uploadTimeout + CLOCK_MARGIN_MS))
+  const purges = tombstones.filter(({ kind }) => kind === 'purge').map(({ time }) => time)
+  // A sweep removes a tombstone that is older than `UPLOAD_TIMEOUT` and the margin
+  if (purges.length > 0)
+    return new PurgeUnderWay(minutesUntil(Math.max(...purges) + store.uploadTimeout + CLOCK_MARGIN_MS))
   const isRemoved = tombstones.some(({ kind, time }) => kind !== 'restore' && time >= lately)
   return isRemoved ? new RestoreInterrupted() : undefined
 }

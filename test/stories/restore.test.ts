@@ -363,6 +363,29 @@ t.test('after a deletion for good that was killed, a restore says when a sweep a
   }
 })
 
+t.test('of several deletions for good a restore waits for the last one', async (t) => {
+  const store = await openDiskStore(await makeFolder(t), [], WEEK)
+  const stories = storyStore(store, HOUR)
+  const id = oldId()
+  await putStory(store, id, ['1.jpg'])
+  await removeStory(stories, id)
+  const now = Date.now()
+  let minutes = 0
+  t.intercept(Date, 'now', { value: () => now + minutes * 60_000 })
+  for (const orders of [
+    ['all', id],
+    [id, 'all'],
+  ]) {
+    const put: string[] = []
+    for (const of of orders) {
+      minutes += 20
+      put.push((await putTombstone(store, of, 'purge')) ?? '')
+    }
+    await t.rejects(restoreStory(stories, id), /after 65 minutes/, orders.join())
+    await store.delete(put)
+  }
+})
+
 t.test('a sweep removes what the trash has kept for its time, and not before', async (t) => {
   const root = await makeFolder(t)
   const store = await openDiskStore(root, [], WEEK)
