@@ -77,6 +77,8 @@ export interface S3StandIn {
   readonly bucket: string
   /** What is stored; tests may change it. */
   readonly objects: Map<string, StoredObject>
+  /** Keys with a delete marker and the version below it, in a bucket with versioning; tests may change it. */
+  readonly deleted: Bucket['deleted']
   /** upload id → multipart upload neither completed nor aborted: what a clean failure leaves empty */
   readonly multipartUploads: ReadonlyMap<string, MultipartUpload>
   /** Every call so far, in the order in which they came in, failed ones and retries included. */
@@ -196,6 +198,7 @@ export async function startS3StandIn({
     endpoint: `http://127.0.0.1:${port}${path}`,
     bucket: name,
     objects: bucket.objects,
+    deleted: bucket.deleted,
     multipartUploads: bucket.multipartUploads,
     calls,
     get openConnections() {
