@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Contender } from './contenders.ts'
 import { run } from './process.ts'
-import { figureName, NOISE, number, printTable } from './report.ts'
+import { figureName, formatTable, NOISE, number } from './report.ts'
 import { type ContenderResult, type Figure, median, type RowResult } from './result.ts'
 import type { Bench } from './row.ts'
 import { ROOT, startCommand } from './setup.ts'
@@ -46,7 +46,7 @@ export async function buildOther(ref: string): Promise<Other> {
 const nameOf = ({ name }: Pick<Contender, 'name'>, ref: string) => `${name}, ${ref}`
 
 /** Returns tables of the working tree beside the other commit, and the names of the figures that are worse by more than noise. */
-export function printComparison(
+export function formatComparison(
   { row, title, figures, contenders, notes }: Omit<RowResult, 'environment' | 'date' | 'group'>,
   ref: string,
 ): { text: string; worse: string[] } {
@@ -70,7 +70,7 @@ export function printComparison(
     })
     return [[ours.name, 'working tree', ref, 'ratio (least–greatest)', ''], ...lines]
   })
-  return { text: printTable(`${row}: ${title}`, tables.flat(), notes), worse }
+  return { text: formatTable(`${row}: ${title}`, tables.flat(), notes), worse }
 }
 
 /** Returns ours by the other's for each round, so that what slows down the machine for a while counts for both. */

@@ -114,7 +114,7 @@ function isListening(port: number): Promise<boolean> {
   })
 }
 
-/** The fields of /proc/<pid>/stat behind the command's name, from the state on. */
+/** Returns the fields of /proc/<pid>/stat after the command's name; the first is the state. Returns none if the process has ended. */
 function statOf(pid: number | string): string[] {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')

@@ -5,11 +5,11 @@ import type { Environment } from './setup.ts'
 export const NOISE = 1.05
 
 /** Formats the results of a row for the terminal. */
-export function printRow(result: RowResult): string {
-  return printTable(`${result.row}: ${result.title}`, tableOf(result), result.notes)
+export function formatRow(result: RowResult): string {
+  return formatTable(`${result.row}: ${result.title}`, tableOf(result), result.notes)
 }
 
-export function printTable(title: string, rows: readonly string[][], notes: readonly string[]): string {
+export function formatTable(title: string, rows: readonly string[][], notes: readonly string[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
   const lines = rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ')}`)
   return [`\n${title}`, ...lines, ...notes.map((note) => `  ${note}`)].join('\n')

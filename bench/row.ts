@@ -12,7 +12,7 @@ export interface Effort {
 
 export interface Bench {
   readonly effort: Effort
-  /** Picks those of a row's contenders that this run measures. */
+  /** Returns the contenders to measure: all of a row or, with `--against`, only story-images, as it is here and at the other commit. */
   select(who: readonly Contender[]): readonly Contender[]
   /** Started by the first row that needs it. */
   minio(): Promise<Minio>

@@ -12,9 +12,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { buildOther, printComparison } from './against.ts'
+import { buildOther, formatComparison } from './against.ts'
 import { drawChart } from './chart.ts'
-import { printRow, writeReport } from './report.ts'
+import { formatRow, writeReport } from './report.ts'
 import type { RowResult } from './result.ts'
 import type { Bench, Effort } from './row.ts'
 import { ROWS } from './rows.ts'
@@ -62,13 +62,13 @@ async function measure(names: readonly string[], effort: Effort): Promise<boolea
       try {
         const measured = { row: name, group, title: row.title(effort), figures, ...(await row.measure(bench)) }
         if (other) {
-          const { text, worse: figures } = printComparison(measured, other.ref)
+          const { text, worse: figures } = formatComparison(measured, other.ref)
           console.log(text)
           worse.push(...figures)
           continue
         }
         const result: RowResult = { ...measured, date: new Date().toISOString(), environment: await readEnvironment() }
-        console.log(printRow(result))
+        console.log(formatRow(result))
         if (effort.quick) continue
         mkdirSync(RESULTS, { recursive: true })
         writeFileSync(join(RESULTS, `${name}.json`), JSON.stringify(result, undefined, 2))

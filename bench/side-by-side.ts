@@ -11,7 +11,7 @@ export interface Entrant {
   readonly load: Load
   /** The process whose CPU time counts; none for a limit without a server of ours in between. */
   readonly process?: Running
-  /** Requests of the load generator that are one of the row's; 1 unless given. */
+  /** How many requests of the load generator count as one request of the row; 1 by default. */
   readonly divisor?: number
 }
 

@@ -8,8 +8,8 @@ const CLIENT = fileURLToPath(new URL('../packages/client/', import.meta.url))
 const OUT = join(CLIENT, 'dist')
 
 /**
- * Adds CommonJS to the ES modules that `tsc -p packages/client` has written: one file with its dependency, whose default export
- * CommonJS would not find, and the same declarations under their names for it.
+ * Adds CommonJS to the ES modules that `tsc -p packages/client` has written: one file that includes its dependency, whose default export
+ * CommonJS would not find, and a `.d.cts` copy of each `.d.ts` file.
  */
 export async function buildClient(): Promise<void> {
   const { outputFiles } = await build({

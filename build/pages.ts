@@ -43,7 +43,7 @@ export async function buildPages(): Promise<void> {
     logLevel: 'warning',
   })
 
-  /** Under its name in the page, such as `main.ts`, or the font's: the name that it got. */
+  /** Names with a hash, by the path of the source in `web/`, such as `main.ts`; that of the font by `font.woff2`. */
   const names = new Map<string, string>()
   for (const [path, { entryPoint, inputs }] of Object.entries(metafile.outputs)) {
     if (entryPoint) names.set(entryPoint, basename(path))

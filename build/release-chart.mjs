@@ -6,8 +6,8 @@ import { join } from 'node:path'
 
 const [folder = '', repository = '', digest = ''] = process.argv.slice(2)
 if (!/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)+$/.test(repository))
-  throw new Error(`"${repository}" is no repository of images`)
-if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw new Error(`"${digest}" is no digest`)
+  throw new Error(`"${repository}" is not a repository of images`)
+if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw new Error(`"${digest}" is not a digest`)
 
 const path = join(folder, 'values.yaml')
 const values = readFileSync(path, 'utf8')

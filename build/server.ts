@@ -15,7 +15,7 @@ export const ENTRIES: Readonly<Record<string, string>> = {
   'variants/worker': 'variants/worker.ts',
 }
 
-/** They bring native code, which they look for beside themselves. */
+/** Packages that are not bundled, because they look for their native code in their own folder. */
 export const EXTERNAL: readonly string[] = ['sharp', 'fs-native-extensions']
 
 /** What other steps of the build put beside the server. */

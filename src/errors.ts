@@ -1,6 +1,6 @@
 /**
  * An error with an HTTP status. Its message is the sentence that the client reads: it says what was wrong and what is allowed, and never
- * names a key, bucket, host or file name of the client.
+ * names a key, bucket or host of the store, or a file of the client.
  */
 export abstract class ServiceError extends Error {
   abstract readonly status: number

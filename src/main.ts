@@ -21,7 +21,7 @@ const PROBE_MS = 2000
 /** How long a server that failed may take to close, in milliseconds. */
 const FAILED_EXIT_MS = 5000
 
-/** Before the process is ended for what still runs, purges that wait get this time, in milliseconds. */
+/** Time that waiting purges get before the process is ended despite running requests, in milliseconds. */
 const PURGES_MS = 12_000
 
 /**

@@ -48,7 +48,7 @@ export function srcset(path: string, most = Number.POSITIVE_INFINITY): string {
   return widths.map((width) => `${variantUrl(path, width)} ${width}w`).join(', ')
 }
 
-/** Returns the same for a cover: cropped to its shape, if the server has such crops. @param ratio of width to height */
+/** Returns the variants for a cover: cropped to its shape, if the server has such crops. @param ratio of width to height */
 export function coverSrcset(path: string, ratio: number, most: number): string {
   const crops = settings.crops.filter(({ width, height }) => width / height === ratio && width <= most)
   if (crops.length === 0) return srcset(path, most)

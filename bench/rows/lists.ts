@@ -79,7 +79,7 @@ export const storyIds: Row = {
     try {
       const who = select([oursSweeping, paginator])
       const list = async (server: Running, { name }: Contender) => {
-        await isQuiet(far)
+        await untilQuiet(far)
         return listOnce(server, name, `${LIST}/story-ids`, expected)
       }
       return await once(who, at(far), Math.min(3, effort.rounds), list, far)
@@ -125,7 +125,7 @@ export const listOne: Row = {
 }
 
 /** Resolves once nobody has asked the store anything for two seconds. */
-async function isQuiet(far: Running): Promise<void> {
+async function untilQuiet(far: Running): Promise<void> {
   do {
     await farStats(far)
     await sleep(2000)

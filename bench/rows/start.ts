@@ -34,7 +34,7 @@ export const startRow: Row = {
         try {
           const { status } = await fetch(`${server.url}/livez`)
           const seconds = (performance.now() - begin) / 1000
-          if (status !== 200) throw new WrongResult(`${contender.name} answered ${status}`)
+          if (status !== 200) throw new WrongResult(`${contender.name} responded with ${status}`)
           if (round < 0) continue
           samples[0]?.push(seconds)
           samples[1]?.push(server.cpu() / 1000)

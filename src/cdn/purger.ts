@@ -9,8 +9,10 @@ const BATCH_DELAY_MS = 250
 /** How long a request may take, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 10_000
 
-/** Over a quarter of an hour. */
+/** Most tries to purge a batch. With the delays between them they take about a quarter of an hour. */
 const MAX_ATTEMPTS = 12
+
+/** First and longest delay between two tries, in milliseconds. */
 const FIRST_DELAY_MS = 1000
 const MAX_DELAY_MS = 5 * 60_000
 
@@ -119,8 +121,8 @@ export class Purger {
   }
 
   /**
-   * Sends the queue without delays. Gives up all of it at the first failure, or after 10 seconds. What is added later is sent the same way,
-   * and needs another call.
+   * Sends the queue without delays, and waits for that. Gives up the whole queue when a request fails, or after 10 seconds. Stories that
+   * are added later are sent in the same way; another call waits for them and gives them another 10 seconds.
    */
   async close(): Promise<void> {
     this.#closing.abort()

@@ -24,7 +24,8 @@ export async function onStore<Result>(work: (store: ObjectStore, config: Config)
 }
 
 /**
- * Does something with one story of several, and prints why that fails. The store itself fails for every story, so its failure is thrown.
+ * Runs the work for one of several stories. Prints the message of a `ServiceError`. Throws a `StoreFailure`, which the other stories would
+ * get too, and any other error.
  *
  * @returns whether it succeeded
  */

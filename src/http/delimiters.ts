@@ -71,7 +71,7 @@ export class Delimiters {
 
   #readHeaders(chunk: Buffer, from: number): number {
     const before = this.#rest.length
-    // With one byte more than allowed, and the end of the headers
+    // The most bytes that a part needs here: a line end, headers up to the limit, and their end
     const most = this.#limits.maxBytes + CRLF.length + HEADERS_END.length
     const text = Buffer.concat([this.#rest, chunk.subarray(from, from + most - before)])
     if (text.length < CRLF.length) {

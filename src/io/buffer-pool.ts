@@ -33,7 +33,7 @@ export class BufferPool {
     return this.#owned.delete(buffer)
   }
 
-  /** Accepts a buffer that comes back from there, for a new owner. */
+  /** Accepts a buffer whose memory comes back from another thread, for a new owner. */
   transferIn({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Buffer {
     this.#owned.add(buffer)
     return Buffer.from(buffer, byteOffset, length)

@@ -58,8 +58,8 @@ export function isOwnId(id: string): boolean {
 let lastId = { msecs: Number.NaN, seq: 0 }
 
 /**
- * Makes a UUIDv7. Ids of one process are in the order in which they were made, within one millisecond too, as long as the clock does
- * not go back; when it does they follow it, so one that was ahead and is set right leaves no ids from the future.
+ * Makes a UUIDv7. Ids of one process are in the order in which they were made, even within one millisecond, as long as the clock does not
+ * go back. If the clock goes back, so do the ids: after a clock that was ahead is corrected, no more ids are from the future.
  */
 export function newStoryId(): string {
   const msecs = Date.now()

@@ -12,9 +12,9 @@ export const TOMBSTONES = `${STORIES}-deleting/`
 /**
  * What puts a tombstone:
  *
- * - `deletion`: that of a story, or of all
+ * - `deletion`: the deletion of a story, or of all stories
  * - `debris`: the removal of what an interrupted upload or deletion has left
- * - `purge`: a deletion for good, of a story or of all, until nothing is kept of it either
+ * - `purge`: the deletion for good of a story, or of all stories, with everything that the store keeps of deleted ones
  * - `restore`: the restoring of a deleted story, which goes through the same states as its deletion, backwards
  */
 export type TombstoneKind = 'deletion' | 'debris' | 'purge' | 'restore'

@@ -117,7 +117,7 @@ export interface DeletedObject {
   /** In bytes. */
   readonly size: number
   readonly deletedAt: Date
-  /** When it was put, if an object that had the key before was deleted and the store still has that: a time after that deletion. */
+  /** When it was put, if it reused the key of a deleted object of which the store still knows: a time after that deletion. */
   readonly reusedAt: Date | undefined
   /** Until when the store keeps it, or less long if it gets full; undefined if it does not tell. */
   readonly until: Date | undefined

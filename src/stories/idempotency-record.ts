@@ -71,8 +71,9 @@ export async function putEnd(store: ObjectStore, key: string, own: End): Promise
 }
 
 /**
- * Puts the end of a story's idempotency record, if it has one without. Must happen before the commit record is deleted: the process of
- * the upload may have died before it put the end, and an upload with the same key would then make the story once more.
+ * Puts the end of a story's idempotency record, if the story has such a record and the record has no end. Call this before the commit
+ * record is deleted: the process of the upload may have died before it put the end, and an upload with the same key would then make the
+ * story once more.
  *
  * @param keys of the story; the body of its commit record names the idempotency record
  * @returns false if the store has no room for the end

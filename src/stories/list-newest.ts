@@ -16,10 +16,10 @@ import { lookUp, PAGE_IMAGES, storiesAfter, storiesIn } from './list.ts'
 /** How far clocks of servers may be ahead of ours, and the first part of the time that is read. In milliseconds. */
 const DAY = 24 * 3_600_000
 
-/** From an empty part of the time to the next one: five of them reach back to 1970. */
+/** Growth of the next part of the time after an empty one, and the most after any: five empty parts reach back to 1970. */
 const GROWTH = 16
 
-/** Of a bucket of the same age all over, the part that is to hold what is wanted holds half as much again. */
+/** Margin in the width of the next part: if uploads come at a steady rate, it has one and a half times the stories that are missing. */
 const RESERVE = 1.5
 
 const LOOKS_AT_ONCE = 16
@@ -55,7 +55,10 @@ function isWanted({ stories, images }: Missing): boolean {
   return stories > 0 && images >= 0
 }
 
-/** Returns how many times the missing stories and images a number of them is; at most the number of stories, each of which is whole. */
+/**
+ * Returns the ratio of these stories, or of these images, to the missing ones: the larger of the two. The ratio of images is at most the
+ * number of stories, since a story is never split.
+ */
 function shareOf(stories: number, images: number, missing: Missing): number {
   return Math.max(stories / missing.stories, Math.min(stories, images / Math.max(1, missing.images)))
 }
@@ -69,7 +72,7 @@ function isDated(id: string, horizon: number): boolean {
   return isOwnId(id) && ownIdTime(id) < horizon
 }
 
-/** More stories than are wanted somewhere above a time: about as many as are wanted in each `span` of milliseconds. */
+/** Too many stories to read on: `readPart` stopped at the time `above`; about as many as are wanted lie in each `span` milliseconds. */
 interface Crowd {
   readonly above: number
   readonly span: number
@@ -122,15 +125,15 @@ function keyAt(time: number): string {
   return STORY_SPACE.keyAt(time) as string
 }
 
-/** Returns how far to go back if a crowd does not reach up to a time: halves the logarithm of the distance. */
+/** Returns how far to go back from `to` in search of the end of a crowd: each step halves the logarithm of the distance in spans. */
 function widthAbove({ above, span }: Crowd, to: number): number {
   const distance = to - above
   return distance <= 4 * span ? distance : distance - Math.sqrt(span * distance)
 }
 
 /**
- * The stories of a part of the time, the newest first, and only as many as are wanted; or, if it may give up, that these are too
- * many to read on.
+ * Reads a part of the time. Returns its newest stories, as many as are wanted, the newest first. If it may give up and there are too many
+ * to read on, returns where it has stopped.
  */
 async function readPart(
   store: ObjectStore,

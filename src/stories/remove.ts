@@ -98,7 +98,7 @@ export async function purgeStories(store: StoryStore, id?: string): Promise<void
   }
 }
 
-/** Returns whether a tombstone goes with what it is about. A restore or purge may still run, and removes its own. */
+/** Returns whether a deletion that leaves nothing may delete a tombstone. A restore or purge may still run, and deletes its own. */
 function isOfRemoval({ kind }: Tombstone): boolean {
   return kind !== 'restore' && kind !== 'purge'
 }

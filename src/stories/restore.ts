@@ -23,16 +23,17 @@ export interface DeletedStory {
  * Restores a deleted story: first its images, then its record, and with it the story. Lists have it whole or not at all, except an
  * imported one, which has no record. A story that is there is a success. A repetition finishes what an earlier call left.
  *
- * Going through states in which the id has keys and is not a story, it puts a tombstone as a deletion does: servers look such an id up,
- * and sweeps leave it alone. Before it begins and at the end it looks for tombstones of others, and gives way: a deletion or sweep that
- * has put one may have looked before, and be about to remove the images. Both sides first write and then read, as in debris.ts.
+ * Puts a tombstone, as a deletion does, since the id goes through states in which it has keys and is not a story: servers look such an id
+ * up, and sweeps leave it alone. Before it restores anything and at the end it looks for tombstones of others, and gives way: a deletion
+ * or sweep that has put one may have looked for this one too early, and be about to remove the images. Both sides first write and then
+ * read, as in debris.ts.
  *
  * @throws {StoryNotFound} for what is not an id
  * @throws {StoryNotKept} if there is no such story, and not every part of a deleted one
  * @throws {DeletedNotKept} if moreover the store keeps nothing of what is deleted
  * @throws {VersionsHidden} if the store may keep something that this server may not see
  * @throws {RestoreInterrupted} if the story is, or may be, removed at the same time
- * @throws {PurgeUnderWay} if that is a deletion for good, which is recognised as interrupted only by a sweep
+ * @throws {PurgeUnderWay} if a deletion for good runs, or was interrupted and no sweep has removed its tombstone yet
  */
 export async function restoreStory(store: StoryStore, id: string): Promise<void> {
   if (!isStoryId(id)) throw new StoryNotFound(id)
@@ -140,12 +141,12 @@ function partsFrom(
 }
 
 /**
- * Returns the objects that were deleted after the deletion before. An imported id can have had other images then; those of an upload
- * are always the same.
+ * Returns the objects that the last deletion of a story has deleted. An imported story can have had other images in earlier deletions;
+ * those of an upload are always the same.
  */
 function ofLastDeletion(id: string, objects: readonly DeletedObject[]): readonly DeletedObject[] {
   if (isOwnId(id)) return objects
-  // Not the time of the deletion before, which can take long: some of its objects were deleted after that which had the key
+  // The time of the earlier deletion would not do: a long one deletes some objects after the one whose key was reused
   const reusedAt = Math.max(...objects.map((object) => object.reusedAt?.getTime() ?? 0))
   return objects.filter(({ deletedAt }) => deletedAt.getTime() >= reusedAt)
 }
@@ -171,8 +172,9 @@ async function* deletedById(store: ObjectStore, signal?: AbortSignal): AsyncGene
 }
 
 /**
- * Returns an error if a deletion or sweep may be about to remove what is there of a story. An older tombstone is that of an interrupted
- * one, since nobody removes anything so long after it has put one; except a purge, which can take long, and need not be undone.
+ * Returns an error if a deletion or sweep may be about to remove what is there of a story. Ignores tombstones older than the clock margin,
+ * which are those of interrupted work: nobody removes anything so long after putting one. The exception is a purge, which counts at any
+ * age: it can take long, and what it deletes need not be restored.
  */
 async function findHindrance(store: StoryStore, id: string): Promise<Error | undefined> {
   const lately = Date.now() - CLOCK_MARGIN_MS

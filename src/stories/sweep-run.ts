@@ -138,7 +138,7 @@ export class SweepRun {
     }
   }
 
-  /** Most imported ids are above every one of ours. */
+  /** Returns the range of the variants of a span. The newest span has no end, since most imported ids are above every one of ours. */
   #rangeOfVariants([from, to]: Span): Range {
     return rangeOf([from, to === this.#times.before ? Number.POSITIVE_INFINITY : to])
   }
@@ -181,7 +181,7 @@ export class SweepRun {
     })
   }
 
-  /** Removes debris. Returns the ids that are old enough, and are now neither stories nor without any key. */
+  /** Removes debris. Returns the ids that are old enough, still have keys, and are not stories. */
   async #clean(found: readonly StoryKeys[]): Promise<string[]> {
     const { now, before } = this.#times
     const broken = found.filter((keys) => isOwnId(keys.id) && ownIdTime(keys.id) < before && !keys.story())

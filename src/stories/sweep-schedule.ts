@@ -4,7 +4,7 @@ import type { ObjectStore } from '../store/object-store.ts'
 /** A sweep that does not read everything reads one slice of what is old: this many cover it. */
 const SLICES = 24
 
-/** Sweeps by the hour are less than this apart, in milliseconds: the last minute of one hour, the first of the next but one. */
+/** Longest time between two sweeps by the hour, in milliseconds: from the first minute of one hour to the last minute of the next. */
 const HOURLY_MS = 2 * 60 * 60_000
 
 /** Ids from a time up to, but without, another one, in milliseconds since 1970. */
@@ -22,11 +22,11 @@ export interface Progress {
 }
 
 /**
- * Returns what a sweep reads after the last one: the next slice of what is old, and what has become old enough. The last `age` before
- * that comes again: objects of an upload can be younger than its id by as long as an upload takes.
+ * Returns what the sweep after `last` reads: the next slice of what is old, and what has become old enough since. It also reads the `age`
+ * milliseconds before that again, since objects of an upload can be younger than its id by as long as an upload takes.
  *
  * @param before time before which ids are old enough
- * @param age milliseconds from which on they are
+ * @param age at which an id is old enough, in milliseconds
  */
 export function spansAfter(last: Progress, before: number, age: number): { spans: Span[]; next: number } {
   const recent = Math.max(0, Math.min(last.before, before) - age)

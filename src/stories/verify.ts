@@ -36,17 +36,17 @@ const RecordSchema = Type.Object({
 })
 
 export interface VerifyReport {
-  /** With a commit record. */
+  /** Number of stories with a commit record. */
   stories: number
-  /** Those of them that are not as they were uploaded. */
+  /** Number of stories with a record that are not as they were uploaded. */
   damaged: number
-  /** Imported stories have no record: only looked at in the list. */
+  /** Number of imported stories. They have no record, so they are counted in the list and not read. */
   imported: number
   /** Ids of ours with images and no record: uploads and deletions that run, or what interrupted ones have left. */
   unfinished: number
-  /** That were read. */
+  /** Number of images that were read. */
   images: number
-  /** Of these images. */
+  /** Number of bytes of the images that were read. */
   bytes: number
 }
 

@@ -21,7 +21,8 @@ interface SerializedError {
  * the response of the store, which repeats the access key and the signature when it refuses them, and an error of the network has the
  * host.
  *
- * It leaves out the stack of a `ServiceError` and its causes, which says no more than its name. An `InternalError` keeps it.
+ * It leaves out the stacks of a `ServiceError` and its causes, which say no more than its name. The causes of an `InternalError` keep
+ * theirs.
  *
  * @param endpoint URL of the store, whose host is left out
  */

@@ -73,7 +73,7 @@ export class Metrics {
   readonly #build = this.#gauge('build_info', 'Always 1', 'version', 'store')
   readonly #queues: (() => void)[] = []
 
-  /** Of the text. */
+  /** The Content-Type of what `text` returns. */
   readonly contentType = this.#registry.contentType
 
   /** The Prometheus text format, version 0.0.4. */

@@ -39,7 +39,7 @@ export async function* orphanedVariants(store: ObjectStore, range: Range = {}): 
   }
 }
 
-/** Returns those of these ids, in order, that have no objects. They have variants, so their upload is over and none will come. */
+/** Returns the ids that have no objects except variants, in order. Since they have variants, their upload is over: none will follow. */
 async function withoutObjects(store: ObjectStore, ids: readonly string[]): Promise<Set<string>> {
   const missing = new Set(ids)
   const [first, last] = [ids[0], ids.at(-1)]

@@ -29,7 +29,7 @@ export interface Caller {
 }
 
 /**
- * Is called with the outcome of each request.
+ * Is called when a requested variant was in the store, and when making one has ended: once for all requests that wait for it.
  *
  * @param outcome `kept`: the variant was in the store
  * @param seconds that making it took
@@ -114,7 +114,7 @@ export class Variants {
         return this.#wait(spec, key, caller)
       })
     }
-    throw new StoreFailure({ cause: new Error('a variant was gone as often as it was made') })
+    throw new StoreFailure({ cause: new Error(`the variant was missing or outdated in ${MAX_LOOKUPS} lookups`) })
   }
 
   /** Ends all work. Callers that still wait get an error. */

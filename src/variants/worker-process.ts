@@ -180,7 +180,7 @@ export class WorkerProcess {
     throw new WorkerDied('The worker has ended')
   }
 
-  /** Lets the process end: at once if it is idle. */
+  /** Disconnects the process, which then ends at once, also in the middle of a job. */
   end(): void {
     if (this.#child.connected) this.#child.disconnect()
   }

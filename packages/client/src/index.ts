@@ -60,7 +60,7 @@ export interface Variant {
 export interface Deletion {
   /** Whether `restoreStory` can bring back what was deleted. */
   readonly isRestorable: boolean
-  /** Until when, at the latest; undefined if it can't, or if the server does not say. */
+  /** The latest time at which `restoreStory` can bring back what was deleted; undefined if it can't, or the server does not say. */
   readonly restorableUntil: Date | undefined
 }
 

@@ -18,7 +18,7 @@ export function parseJsonBodies(app: FastifyInstance, limit: number): void {
   app.addContentTypeParser('application/json', ({ raw, headers }, body, done) => {
     if (Number(headers['content-length']) > limit) return done(new JsonTooLarge(limit))
     askForBody(raw)
-    // In one buffer that grows, because a chunk of one byte would keep some 180
+    // Chunks are copied into one buffer that grows: in a list, each chunk of one byte would take some 180 bytes
     let bytes = Buffer.alloc(0)
     let count = 0
     const timer = setTimeout(() => end(new JsonTimeout(ARRIVAL_MS)), ARRIVAL_MS)

@@ -27,9 +27,9 @@ const NAT64 = [0x64, 0xff9b, 0, 0, 0, 0]
 const SIX_TO_FOUR = [0x2002]
 
 /**
- * Returns the id by which clients are told apart: an IPv4 address, or the /64 of an IPv6 address, all of which one client has. IPv6
- * addresses that stand for an IPv4 address count as that: 6to4, where the owner of one IPv4 address has 65,536 networks, and the
- * well-known prefix of NAT64, where all of IPv4 is in one /64.
+ * Returns the id by which clients are told apart: the IPv4 address, or the /64 network of the IPv6 address, because one client has all of
+ * a /64. An IPv6 address that contains an IPv4 address counts as the IPv4 address: one of 6to4, because the owner of one IPv4 address has
+ * 65,536 networks there, and one with the well-known prefix of NAT64, because all of IPv4 is in one /64 there.
  *
  * @param address as `addressIn` returns it
  */

@@ -79,7 +79,7 @@ export class FairQueue {
     else this.#held.set(clientId, held)
   }
 
-  /** Refuses the last waiter of the client with the most waiters, or the new client if it has no fewer. */
+  /** Refuses the last waiter of the client with the most waiters, or the new waiter if its client would have as many with it. */
   #displaceFor(clientId: string): void {
     const counts = new Map<string, number>()
     for (const waiter of this.#waiters) counts.set(waiter.clientId, (counts.get(waiter.clientId) ?? 0) + 1)

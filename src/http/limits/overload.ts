@@ -27,8 +27,8 @@ declare module 'fastify' {
 }
 
 /**
- * Refuses requests before those that are running suffer: all except `/livez` and `/metrics` while the event loop is late, and lists and
- * images once as many as may run at once are running and their queue is full. Uploads have the UploadBudget.
+ * Refuses requests before the running ones suffer: all except `/livez` and `/metrics` while the event loop is late, and lists of all
+ * stories, images and variants when their queue is full or the wait in it takes too long. Uploads have the UploadBudget.
  */
 export const overloadPlugin = fp(
   async (app) => {

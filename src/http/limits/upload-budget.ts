@@ -8,8 +8,9 @@ const MIB = 1024 * 1024
 export const SMALL_BYTES = 5 * MIB
 
 /**
- * What an upload holds besides the bytes of its images, at most: nine images are in the process at once, in blocks of 16 KiB, or of
- * 256 KiB if they are larger; of the one that is read, a copy of one block of its metadata, of 256 KiB at most; and what the parser holds.
+ * Memory that an upload takes besides the bytes of its images, at most. Nine images are in the process at once, in buffers of 16 KiB or,
+ * if they are larger, of 256 KiB, of which the last one is not full. The image that is being read needs a copy of a block of its metadata,
+ * of 256 KiB at most. The parser needs the rest.
  */
 const BASE_BYTES = 160 * 1024
 const MAX_PER_BYTE = 16

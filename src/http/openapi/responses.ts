@@ -24,7 +24,7 @@ export interface DescribedResponse {
 
 /** Error statuses of every route. */
 export const OF_EVERY_ROUTE = [400, 417, 431, 500]
-/** The same for a server without keys. */
+/** Error statuses of every route of a server without keys, which refuses unknown host names. */
 export const OF_EVERY_OPEN_ROUTE = [...OF_EVERY_ROUTE, 421]
 
 const MEANINGS: Readonly<Record<number, string>> = {

@@ -42,7 +42,7 @@ export const corsPlugin = fp(
   { name: 'cors' },
 )
 
-/** Fetch Standard, "CORS-preflight request". Every other OPTIONS is a method that the path does not have. */
+/** Returns whether the request is a preflight (Fetch Standard, "CORS-preflight request"). Paths support OPTIONS for nothing else. */
 function isPreflight({ method, headers }: FastifyRequest): boolean {
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }

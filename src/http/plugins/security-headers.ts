@@ -1,6 +1,9 @@
 import fp from 'fastify-plugin'
 
-/** Headers of every response except images (OWASP, "HTTP Security Response Headers Cheat Sheet"): it is neither run, framed nor embedded. */
+/**
+ * Default headers of responses, with which browsers neither run, frame nor embed them (OWASP, "HTTP Security Response Headers Cheat
+ * Sheet"). Images and pages replace some of them.
+ */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': "default-src 'none';frame-ancestors 'none'",
   'cross-origin-resource-policy': 'same-origin',

@@ -120,7 +120,7 @@ export const imageRoutes: FastifyPluginAsync = async (app) => {
       // A cache that looks at paths alone would serve to everybody what needs a key
       'cache-control': access.hasKey ? PRIVATE_CACHE_CONTROL : config.CACHE_CONTROL,
       'cache-tag': image.storyId,
-      // CloudFront knows one name of this header, and that of a bucket begins like this
+      // CloudFront reads tags from one header only: this one, so that it also finds those that a bucket sends as metadata
       'x-amz-meta-cache-tag': image.storyId,
       'access-control-allow-origin': '*',
       'access-control-expose-headers':

@@ -133,8 +133,9 @@ function contentLength(request: FastifyRequest): number | undefined {
 }
 
 /**
- * Returns the name of an upload's idempotency records: a key is its sender's alone. As in the IETF's draft "The Idempotency-Key HTTP
- * Header Field", whose quotes are optional here and part of the key. With a ticket it is the ticket's nonce, whatever the header says.
+ * Returns the name of an upload's idempotency records, a hash of its caller and key: callers do not share keys. Returns undefined without
+ * a key. With a ticket the key is the ticket's nonce, and otherwise the `Idempotency-Key` header of the IETF's draft "The Idempotency-Key
+ * HTTP Header Field". The draft's quotes are optional here, and part of the key.
  *
  * @throws {BadRequest}
  */

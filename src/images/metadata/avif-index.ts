@@ -100,12 +100,15 @@ const PICTURE_BOXES: Readonly<Record<string, string>> = {
   stbl: 'stsd stts ctts cslg stsc stsz stz2 stco co64 stss stsh sdtp sbgp sgpd subs padb stdp saiz saio',
   av01: `${PROPERTIES} ccst auxi btrt`,
 }
-/** Descriptions in words, and dates, of an item (ISO/IEC 23008-12 section 6.5): they have no place. */
+/**
+ * Properties that describe an item in words, or give its dates (ISO/IEC 23008-12 section 6.5). They have no field for a position, so
+ * `location` keeps them.
+ */
 const LABELS = ['udes', 'altt', 'crtt', 'mdft']
 /** Bytes before the boxes in a box: version and flags, or the fields of a sample entry of pictures (ISO/IEC 14496-12 section 12.1.3). */
 const FIELDS: Readonly<Record<string, number>> = { meta: 4, av01: 78 }
 
-/** Boxes that have no two of a type, of which readers may choose another one than is read here. */
+/** Boxes that may have only one child of each type. Further ones are removed: a reader might use one of them instead of the first. */
 const UNIQUE = new Set(['meta', 'mdia'])
 
 /** Turns every box that is not of the picture into a `free` one of zeros (section 8.1.2), so that no offset changes. */

@@ -41,7 +41,7 @@ export function* stripAvif(head: Buffer, what: Stripped): Edit {
       if (type === 'mdat') file.passed.push({ start: file.at, end: file.at + length })
       file.at += length
     } else {
-      // Up to the end of the file: it follows the last box, unless it is one whose header is damaged
+      // A box up to the end of the file is removed, unless an index names a picture in it: then only its header is damaged
       if (!Number.isFinite(length) && !file.pictures.some(({ end }) => end > file.at)) return
       bytes.write('free', 4, 'latin1')
       yield put(bytes)
@@ -52,13 +52,15 @@ export function* stripAvif(head: Buffer, what: Stripped): Edit {
 }
 
 interface Progress {
-  /** How far the file was read. */
+  /** Offset up to which the file has been read. */
   at: number
-  /** What the indexes say of the bytes that follow. */
+  /** Metadata that the indexes name after the end of the last one. */
   metadata: Metadata[]
+  /** Pictures that the indexes name, anywhere in the file. */
   pictures: Range[]
+  /** What to overwrite after the last index. */
   plan: Metadata[]
-  /** Where data is that was read, apart from the rest of an index. */
+  /** Contents of `mdat` and `idat` boxes that have been read. */
   readonly passed: Range[]
 }
 
@@ -159,7 +161,10 @@ function clean(bytes: Buffer, kind: Metadata['kind'], what: Stripped): void {
 
 const EXIF_NAME = Buffer.from('Exif\0\0')
 
-/** Cleans an Exif item (ISO/IEC 23008-12 annex A.2.1): an offset, up to that often a name as in a JPEG, and then a TIFF file. */
+/**
+ * Cleans an Exif item (ISO/IEC 23008-12 annex A.2.1): four bytes with the offset of a TIFF file from their end, often the name that
+ * precedes such a file in a JPEG, and the TIFF file.
+ */
 function stripExifItem(bytes: Buffer, what: Stripped): void {
   const start = bytes.length < 4 ? bytes.length : 4 + bytes.readUInt32BE()
   const before = bytes.subarray(4, start)

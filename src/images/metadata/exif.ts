@@ -8,17 +8,17 @@ import { stripThumbnail } from './thumbnail.ts'
  * Removes metadata from Exif data (CIPA DC-008, Exif 3.0), which is a TIFF file (TIFF 6.0 section 2), in place: its length stays.
  *
  * `location` keeps the tags of the standard that cannot hold a position, with their values and the thumbnail. The GPS directory, maker
- * notes, XMP, IPTC and every tag that is not in the list are removed, and bytes that belong to no tag are zeroed. `all` keeps the
- * orientation, if it is not 1. So does either of them if the data cannot be parsed.
+ * notes, XMP, IPTC and every tag that is not in the list are removed, and bytes that belong to no tag are zeroed. `all` keeps only an
+ * orientation other than 1, and so does `location` if the data cannot be parsed.
  */
 export function stripExif(tiff: Buffer, what: Stripped): void {
   if (what === 'all' || !stripLocation(tiff)) keepOrientation(tiff)
 }
 
-/** Bytes of Exif data without anything but an orientation: the header of a TIFF file, and a directory of one entry. */
+/** Length in bytes of Exif data that has only an orientation: the header of a TIFF file, and a directory of one entry. */
 export const ORIENTATION_BYTES = 26
 
-/** Bytes of Exif data too large to hold in which to look for an orientation: the directory that browsers read comes first. */
+/** Most bytes to search for an orientation in Exif data that is too large to hold: the directory that browsers read comes first. */
 export const ORIENTATION_WINDOW = 64 * 1024
 
 /** Leaves a first directory with the orientation, or an empty one, and zeros after it. */
@@ -95,7 +95,10 @@ function stripLocation(tiff: Buffer): boolean {
   for (const directory of kept) if (directory !== first) directory.next = 0
 
   let inspected = 0
-  /** Texts in the same bytes as others are not read once they are together longer than the data, which would take long. */
+  /**
+   * Returns whether a text has no coordinates. Returns false once the texts are together longer than the data: then they overlap, and
+   * reading each of them would take long.
+   */
   const isHarmless = ({ start, end }: Range) => {
     inspected += end - start
     if (inspected > tiff.length) return false

@@ -3,8 +3,8 @@ import { dropUntil, type Edit, type Finder, hold, keep, keepUntil, MAX_BLOCKS, p
 
 /**
  * Removes metadata from a GIF (GIF89a section 17 and following): application extensions other than those of the animation and the colour
- * profile, extensions that are not in the standard and, if everything is to be removed, comments. Removes what follows the trailer, and
- * XMP whole, since it is not in blocks: its packet is taken for their lengths.
+ * profile, extensions that are not in the standard and, if everything is to be removed, comments. Removes what follows the trailer. Removes
+ * XMP whole instead of cleaning it: its packet is not divided into blocks, and decoders take bytes of it for the lengths of blocks.
  */
 export function* stripGif(_head: Buffer, what: Stripped): Edit {
   const screen = yield hold(13)
@@ -58,8 +58,8 @@ function* stripExtension(start: Buffer, kept: ReadonlySet<number>): Edit {
 }
 
 /**
- * Finds the first block that is not of the picture, or is not whole in these bytes. Zeros between blocks stay, and go with a block that
- * is removed: data of a damaged file can end twice, which decoders accept.
+ * Finds the first block that is not of the picture, or is not whole in these bytes. Passes over zeros between blocks: the data of a block
+ * in a damaged file can end with several, which decoders accept. Zeros after a block that is removed are removed with it.
  */
 function skipPictureBlocks(bytes: Buffer, at: number, kept: ReadonlySet<number>): number {
   for (let end = at; end >= 0; ) {

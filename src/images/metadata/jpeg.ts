@@ -22,16 +22,17 @@ import { stripXmp } from './xmp.ts'
 /**
  * Removes metadata from a JPEG (ITU-T T.81, annex B). Holds one segment at a time, at most 64 KiB.
  *
- * Keeps what is a part of the picture: tables, frames, scans, JFIF, Adobe's colour transform and the ICC profile. `location` also keeps
- * comments without coordinates and, without positions, Exif, XMP and Photoshop's resources; `all` keeps the orientation of these. Only the first Exif and XMP
- * segment of an image are kept, and none after the start of its first scan. Every other application segment is removed, since it cannot
- * be inspected. So is extended XMP: each of its segments is a part of a packet of any length.
+ * Keeps what is part of the picture: tables, frames, scans, JFIF, Adobe's colour transform and the ICC profile. `location` also keeps
+ * comments without coordinates, and removes the positions from Exif, XMP and Photoshop's resources. `all` reduces Exif to its orientation.
+ * Of each image, keeps only the first Exif and the first XMP segment, and no comment or application segment after the start of the first
+ * scan. Removes every other application segment, since it cannot be inspected, and extended XMP, whose segments are parts of a packet of
+ * any length.
  *
- * What follows the image is removed as well (trailers of phones, videos of motion photos), except images that a multi-picture index names
- * (CIPA DC-007): previews and gain maps. Each is stripped in the same way. `all` only keeps a gain map, with its parameters.
+ * Removes what follows the image as well (trailers of phones, videos of motion photos), except images that a multi-picture index names
+ * (CIPA DC-007): previews and gain maps. Each is stripped in the same way. `all` keeps only a gain map, with its parameters.
  *
  * The index has the sizes and offsets of images that come after it, and XMP has the length of a gain map. So nothing after the index
- * changes its length: zeros replace what is removed there. The index is written anew, for what was removed before it.
+ * changes its length: zeros replace what is removed there. The index is rewritten to account for what was removed before it.
  *
  * @param head tells in its first 256 KiB whether there is a gain map
  */
@@ -76,7 +77,7 @@ class JpegStripper {
     if (!isImage) return
     const image: Progress = { hasExif: false, hasXmp: false, hasScan: false }
     for (let isInScan = false; ; ) {
-      // After a scan, and where all keeps its length, the bytes of 0xff that a marker starts with are already written
+      // The search for a marker keeps its 0xff bytes after a scan or the index, and drops them elsewhere
       const isStarted = isInScan || this.#isFixed
       if (isInScan) yield this.#until(keepUntil, markerFinder(true))
       else {
@@ -99,7 +100,7 @@ class JpegStripper {
       image.hasScan ||= isInScan
       if (isOfPicture(marker)) {
         yield this.#put(segmentStart(isStarted, marker, length.readUInt16BE()))
-        // A header of a scan has no byte pair of a marker, unless the file is cut off in it and another one follows
+        // The search for the next marker begins in a scan's header, which has none. If the file is cut off in it, another one may follow
         if (!isInScan) yield this.#keep(bytes)
       } else if (INSPECTED.has(marker) && !image.hasScan) {
         const content = yield this.#hold(bytes)

@@ -7,8 +7,9 @@ import { ORIENTATION_BYTES, ORIENTATION_WINDOW, stripExif } from './exif.ts'
 import { stripXmp } from './xmp.ts'
 
 /**
- * Removes metadata from a PNG (PNG third edition, section 5.3): `eXIf` and XMP are cleaned and get a new CRC, and every chunk that is
- * neither listed here nor text is removed, as is what follows `IEND`. Chunks that are kept stay in their order, with their CRC.
+ * Removes metadata from a PNG (PNG third edition, section 5.3). Keeps the chunks of the picture, with their CRC and in their order.
+ * `location` also keeps `tIME`, text, `eXIf` and XMP, the last two cleaned and with a new CRC; `all` also keeps the orientation of `eXIf`.
+ * Removes every other chunk, and what follows `IEND`.
  */
 export function* stripPng(_head: Buffer, what: Stripped): Edit {
   yield keep(8)
@@ -57,16 +58,19 @@ function skipPictureChunks(bytes: Buffer, at: number): number {
   return at
 }
 
-/** Writes the chunk without positions or, if only an orientation may stay or the chunk is too large to hold, with that if there is one. */
+/**
+ * Removes positions from an `eXIf` chunk. If everything is to be removed, or the chunk is too large to hold, keeps only an orientation
+ * other than 1, or removes the chunk if it has none.
+ */
 function* stripExifChunk(length: number, what: Stripped): Edit {
   const isHeld = length <= MAX_BLOCK
   const tiff = yield hold(isHeld ? length : ORIENTATION_WINDOW)
   yield drop(length - tiff.length)
   // A chunk that is cut off is left out
   if ((yield hold(4)).length < 4) return
-  const kept = isHeld ? what : 'all'
-  stripExif(tiff, kept)
-  if (kept === 'location') yield* putChunk('eXIf', tiff)
+  const removed = isHeld ? what : 'all'
+  stripExif(tiff, removed)
+  if (removed === 'location') yield* putChunk('eXIf', tiff)
   else if ((readOrientation(tiff) ?? 1) > 1) yield* putChunk('eXIf', tiff.subarray(0, ORIENTATION_BYTES))
 }
 
@@ -75,9 +79,9 @@ const XMP = 'XML:com.adobe.xmp'
 const KEYWORD_WINDOW = 80
 
 /**
- * Keeps text as it is, with three exceptions. Text with coordinates is removed. XMP is cleaned, or removed if it is compressed or larger
- * than can be held. Text whose keyword names other metadata is removed: a place, as ImageMagick's `exif:GPSLatitude`, or a profile in
- * hexadecimal digits.
+ * Keeps text as it is, with three exceptions. Text with coordinates is removed; compressed text is not searched for them, and of text above
+ * 256 KiB only the first 80 bytes are. XMP is cleaned, or removed if it is compressed or too large to hold. Text is removed if its keyword
+ * names a place, as ImageMagick's `exif:GPSLatitude` does, or other metadata, such as a profile in hexadecimal digits.
  */
 function* stripText(start: Buffer, length: number): Edit {
   const begin = yield hold(Math.min(length, KEYWORD_WINDOW))

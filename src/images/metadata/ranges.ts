@@ -12,7 +12,7 @@ export interface Range {
 /** Bytes to overwrite. */
 export interface Metadata extends Range {
   readonly kind: 'exif' | 'xmp' | 'jpeg' | 'other'
-  /** Makes an item unreachable whose bytes are shared with others, so that it cannot be cleaned. */
+  /** Makes the item unreachable. Called if its bytes cannot be cleaned, for instance because they are shared with others. */
   readonly hide?: () => void
 }
 

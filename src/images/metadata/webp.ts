@@ -22,9 +22,10 @@ const PICTURE = new Set(['VP8X', 'VP8 ', 'VP8L', 'ALPH', 'ANIM', 'ICCP'])
 const FRAME_HEADER = 16
 
 /**
- * Visits the chunks in the next bytes, those of frames among them. As libwebp does, which browsers use, it goes on after the last chunk of
- * a frame and not where a damaged header says that the frame ends. Other readers go on there, so no chunk is kept as it is that begins in
- * a frame and ends after it: libwebp refuses such pictures. A frame that begins in another one before any picture becomes zeros.
+ * Visits the chunks in the next bytes, including those in frames. If the header of a frame gives a wrong length, libwebp, which browsers
+ * use, goes on after the last chunk of the frame, and other readers go on where the header says that the frame ends. This function goes on
+ * as libwebp does. For the other readers, it keeps no chunk as it is that begins in a frame and ends after it; libwebp refuses pictures
+ * that do. A frame that directly follows the header of another frame becomes zeros.
  */
 function* stripChunks(bytes: number, what: Stripped): Edit {
   let left = bytes
@@ -62,9 +63,9 @@ function* stripChunks(bytes: number, what: Stripped): Edit {
         pass(FRAME_HEADER)
         continue
       }
-      const kept = length > leftInFrame ? 'all' : what
-      if (type === 'EXIF') yield* stripExifChunk(length, kept)
-      else if (type === 'XMP ') yield* stripXmpChunk(length, kept)
+      const removed = length > leftInFrame ? 'all' : what
+      if (type === 'EXIF') yield* stripExifChunk(length, removed)
+      else if (type === 'XMP ') yield* stripXmpChunk(length, removed)
       else yield blank(length)
       yield blank(padding)
     }

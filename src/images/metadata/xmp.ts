@@ -4,11 +4,11 @@ import { hasCoordinates } from './coordinates.ts'
 import { type Range, readTokens, type StartTag } from './xml.ts'
 
 /**
- * Removes properties from an XMP packet (ISO 16684-1, RDF in XML) in place: spaces take their room.
+ * Removes properties from an XMP packet (ISO 16684-1, RDF in XML) in place: overwrites them with spaces.
  *
- * `location` removes the properties that can hold a position or cannot be inspected: GPS, places of IPTC and Photoshop, what drones say of
- * their flight, texts with coordinates, images inside the packet, comments. `gainMap` keeps nothing but what says how to apply a gain map, and `all` nothing. A
- * packet that is not UTF-8 or not well-formed is blanked. Takes linear time.
+ * `location` removes the properties that can hold a position or cannot be inspected: GPS, places of IPTC and Photoshop, flight data of
+ * drones, texts with coordinates, images inside the packet, comments. `gainMap` keeps only what says how to apply a gain map. `all` removes
+ * everything. Blanks a packet that is not UTF-8 or not well-formed. Takes linear time.
  */
 export function stripXmp(packet: Buffer, what: Stripped | 'gainMap'): void {
   const removed =

@@ -62,7 +62,7 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-/** Returns whether the folder was there, and empty. */
+/** Removes a folder if it is empty. Returns whether it was there, and empty. */
 export async function removeFolderIfEmpty(path: string): Promise<boolean> {
   try {
     await rmdir(path)

@@ -12,8 +12,8 @@ const HOUR = /^\d{4}-\d\d-\d\dT\d\d$/
 const NAME = /^(\d{1,15})\.(.+)$/
 
 /**
- * An object is deleted for good if it can't be moved for one of these: nothing but a copy could keep it, its name has no room for the
- * time, or the disk has none for the name.
+ * Returns whether an error of moving an object into the trash means that the object is deleted for good: it can't be moved there without
+ * a copy (EXDEV, EMLINK), its name is too long with the time before it, or the disk is full.
  */
 function isNotKept(error: unknown): boolean {
   return isFull(error) || ['EXDEV', 'EMLINK', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')
@@ -272,8 +272,8 @@ export class Trash implements DeletedObjects {
 }
 
 /**
- * Gives a file and its sidecar a second place, the sidecar first, so that the object has it wherever it is seen. Does nothing if the file
- * has that place already.
+ * Links a file and its sidecar to a second path, or renames them where there are no hard links. The sidecar goes first, so that the object
+ * is never seen without it. Does nothing if the file has the second path already.
  *
  * @returns whether the file was there
  */
@@ -368,7 +368,10 @@ async function namesIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(unlessMissing)) ?? []
 }
 
-/** The time of a file counts only between its two deletions: an imported file can have any. */
+/**
+ * Returns when a key was reused: the time of the newer file if that is between the two deletions, and otherwise right after the earlier
+ * deletion. An imported file can have any time.
+ */
 function reusedAt(earlier: Deletion, { time, modified }: Deletion): number {
   return modified > earlier.time && modified <= time ? modified : earlier.time + 1
 }

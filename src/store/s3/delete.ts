@@ -24,18 +24,19 @@ export interface Target {
   readonly versionId?: string
 }
 
-/** Makes a function that deletes any number of objects. It rejects with `DeleteFailure`. */
+/** Deletes any number of objects or versions. Rejects with `DeleteFailure`. */
 export type DeleteTargets = (targets: readonly Target[]) => Promise<void>
 
 /** Deletes any number of objects. Rejects with `DeleteFailure`. */
 export type DeleteKeys = (keys: readonly string[]) => Promise<void>
 
+/** Makes a function that deletes objects by their keys. */
 export function openDelete(bucket: S3Bucket): DeleteKeys {
   const remove = openDeleteTargets(bucket)
   return (keys) => remove(keys.map((key) => ({ key })))
 }
 
-/** Deletes many objects in one call, or one in each if the store does not have that call. */
+/** Makes a function that deletes many objects in one call, or one in each call if the store does not have DeleteObjects. */
 export function openDeleteTargets(bucket: S3Bucket): DeleteTargets {
   let hasDeleteObjects = true
 

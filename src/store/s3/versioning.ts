@@ -3,7 +3,7 @@ import { cached } from '../../io/cached.ts'
 import type { S3Bucket } from './bucket.ts'
 import { isNotImplemented, statusOf } from './store-error.ts'
 
-/** How long the answer of a bucket is remembered, in milliseconds. */
+/** How long the response about a bucket is remembered, in milliseconds. */
 const REMEMBERED_MS = 60_000
 
 /** Versioning of a bucket (AWS, "GetBucketVersioning"). A store without the call has no versions. */
