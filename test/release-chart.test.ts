@@ -41,6 +41,6 @@ t.test('a wrong repository or digest is refused, and nothing is written', async 
     [IMAGE, '0123456789abcdef'],
     [IMAGE, DIGEST.toUpperCase()],
   ] as const)
-    await t.rejects(program(folder, image, digest), /is no (repository|digest)/, `${image} ${digest}`)
+    await t.rejects(program(folder, image, digest), /is not a (repository|digest)/, `${image} ${digest}`)
   t.equal(await readFile(join(folder, 'values.yaml'), 'utf8'), SAMPLE)
 })
