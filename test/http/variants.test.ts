@@ -157,7 +157,7 @@ t.test('a width, size or format that there is not is refused, and nothing is mad
   t.same(await listKeys(server.store, { prefix: 'variants/' }), [])
 })
 
-t.test('a server without crops says that there is no height', async (t) => {
+t.test('a server without crops says that `h` must be left out', async (t) => {
   const { server, get } = await serve(t, [photo], { VARIANT_SIZES: '100,200' })
   for (const query of ['?w=100&h=50', '?w=100&h=100', '?w=100&h=', '?h=50']) {
     const response = await get(query)

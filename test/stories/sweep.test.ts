@@ -85,7 +85,7 @@ t.test('an upload that may still run is left alone, by its id and by its objects
   t.equal((await listKeys(store)).length, 1)
 })
 
-t.test('what the store keeps is an exception, and is tried again', async (t) => {
+t.test('what the store does not delete is an exception, and is tried again', async (t) => {
   const disk = await open(t)
   const ids = [idOfNow(), idOfNow(), idOfNow()] as const
   for (const id of ids) await putOurs(disk, `stories/${id}/1.jpg`)
