@@ -57,7 +57,7 @@ export class Variants {
   readonly #workers: Pick<Workers, 'use' | 'close'>
   /** By the key of the variant. */
   readonly #pending = new Map<string, Pending>()
-  /** By image, ETag and format, and for an image that is too large by size: a smaller variant may take less memory. */
+  /** By image, ETag and format, and for an image that is too large by size: a smaller variant may take less memory or time. */
   readonly #failures = new Map<string, { readonly error: Error; readonly until: number }>()
 
   /**
@@ -107,9 +107,9 @@ export class Variants {
       if (image.status === 'rejected') throw image.reason
       if (found.status === 'rejected' && !(found.reason instanceof ObjectNotFound)) throw found.reason
       this.#throwIfFailed(spec, image.value)
-      const isFirst = !this.#pending.has(key)
+      const other = this.#pending.get(key)
       await this.#wait(spec, key, caller).catch((error) => {
-        if (isFirst || !(error instanceof ServerBusy)) throw error
+        if (!other || other.hasStarted || !(error instanceof ServerBusy)) throw error
         // The first caller has used up its time in the queue, this one perhaps hardly any
         return this.#wait(spec, key, caller)
       })

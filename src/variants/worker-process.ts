@@ -10,8 +10,8 @@ import { CODE } from '../version.ts'
 import { IDLE_MEMORY } from './memory.ts'
 import type { Problem, Variant } from './resize.ts'
 
-/** How long a job may take after its last byte was sent, in milliseconds. */
-const JOB_TIMEOUT_MS = 30_000
+/** How long a job may take after its last byte was sent, in milliseconds. A load balancer may give up after two minutes. */
+const JOB_TIMEOUT_MS = 80_000
 
 // This file is TypeScript when tests run it
 const WORKER = fileURLToPath(new URL(`variants/worker${extname(import.meta.url)}`, CODE))
@@ -26,17 +26,30 @@ const INHERITED = /^(PATH$|NODE_|LD_|MALLOC_|VIPS_)/
 const MAX_DATA_KIB = 704 * 1024
 
 /**
- * Sets limits and then becomes the worker, which cannot lift them. When memory runs short the kernel kills the worker and not the server;
- * a worker that dies writes no core file; thread stacks are small, since they count towards the limit in full. Ignores what cannot be set.
+ * Most processor time of a worker, in seconds (RLIMIT_CPU of setrlimit(2)). One that has used half of it is not used again, so each image
+ * has the other half. It does not depend on how busy the machine is.
  */
-const LIMIT =
-  '{ echo 1000 >/proc/self/oom_score_adj; ulimit -c 0; ulimit -s 2048; ulimit -d "$0"; } 2>/dev/null; exec "$@"'
+const MAX_PROCESSOR_SECONDS = 60
+
+/**
+ * Sets limits and then becomes the worker, which cannot lift them. When memory runs short the kernel kills the worker and not the server;
+ * a worker that dies writes no core file; thread stacks are small, since they count towards the limit in full. SIGKILL comes a second
+ * after SIGXCPU. Ignores what cannot be set.
+ */
+const LIMIT = [
+  '{ echo 1000 >/proc/self/oom_score_adj; ulimit -c 0; ulimit -s 2048; ulimit -d "$0"',
+  'ulimit -S -t "$1"; ulimit -H -t "$(($1 + 1))"; } 2>/dev/null',
+  'shift; exec "$@"',
+].join('; ')
 
 /** The shell's exit status if the command cannot be found. */
 const NOT_FOUND = 127
 
-/** Signals that end a process that gets no more memory: GLib traps, V8 and the C++ library abort. */
-const OUT_OF_MEMORY: readonly unknown[] = ['SIGTRAP', 'SIGABRT']
+/**
+ * Signals that end a worker whose image takes too much: memory, when GLib traps, and V8 and the C++ library abort; or processor time, when
+ * the kernel sends SIGXCPU.
+ */
+const TOO_MUCH: readonly unknown[] = ['SIGTRAP', 'SIGABRT', 'SIGXCPU']
 
 /** From Node.js 24 on V8 maps 512 MiB for compiled code, which would count. A worker runs little JavaScript and needs none compiled. */
 const FLAGS = ['--expose-gc', ...(Number.parseInt(process.versions.node, 10) >= 24 ? ['--jitless'] : [])]
@@ -54,6 +67,8 @@ export type JobResult = (
 ) & {
   /** Resident memory of the worker, in bytes. */
   readonly memory: number
+  /** Processor time that the worker has used since it was started, in seconds. */
+  readonly processorSeconds: number
 }
 
 /** The bytes of an image. */
@@ -62,6 +77,15 @@ export type Image = Pick<FoundObject, 'body' | 'file'>
 /** A variant whose bytes are still to be read from the worker. */
 export interface VariantStream extends Omit<Variant, 'bytes'> {
   readonly body: AsyncIterable<Uint8Array>
+}
+
+export interface WorkerLimits {
+  /** How long a job may take after its last byte was sent, in milliseconds. */
+  readonly jobTimeoutMs: number
+  /** Memory that the process may map. */
+  readonly maxDataKib: number
+  /** Processor time of the process, in whole seconds. */
+  readonly maxProcessorSeconds: number
 }
 
 /** The worker ended by itself or was killed by somebody else. */
@@ -75,20 +99,23 @@ export class WorkerProcess {
   readonly #child: ChildProcess
   readonly #bytes: Duplex
   readonly #jobTimeoutMs: number
+  readonly #maxProcessorSeconds: number
   readonly #died = new AbortController()
   #memory = 0
+  #processorSeconds = 0
   #readsFiles = true
   /** Resolves when the process has ended. */
   readonly ended: Promise<void>
 
-  /**
-   * @param jobTimeoutMs how long a job may take after its last byte was sent
-   * @param maxDataKib memory that the process may map
-   * @throws {ServerBusy} if no process can be started for lack of files, memory or processes
-   */
-  constructor(jobTimeoutMs = JOB_TIMEOUT_MS, maxDataKib = MAX_DATA_KIB) {
+  /** @throws {ServerBusy} if no process can be started for lack of files, memory or processes */
+  constructor({
+    jobTimeoutMs = JOB_TIMEOUT_MS,
+    maxDataKib = MAX_DATA_KIB,
+    maxProcessorSeconds = MAX_PROCESSOR_SECONDS,
+  }: Partial<WorkerLimits> = {}) {
     this.#jobTimeoutMs = jobTimeoutMs
-    this.#child = start(maxDataKib)
+    this.#maxProcessorSeconds = maxProcessorSeconds
+    this.#child = start(maxDataKib, maxProcessorSeconds)
     this.#bytes = this.#child.stdio[4] as Duplex
     this.ended = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -104,9 +131,9 @@ export class WorkerProcess {
     return !this.#died.signal.aborted
   }
 
-  /** False if the process has ended, or holds so much memory that the next image would not have enough. */
+  /** False if the process has ended, or the next image would not have enough memory or processor time. */
   get isReusable(): boolean {
-    return this.isAlive && this.#memory <= IDLE_MEMORY
+    return this.isAlive && this.#memory <= IDLE_MEMORY && this.#processorSeconds <= this.#maxProcessorSeconds / 2
   }
 
   /**
@@ -114,6 +141,7 @@ export class WorkerProcess {
    *
    * @param use reads the variant; until its promise settles the process takes no other job
    * @throws {UnreadableImage | HugeImage | WorkerDied} or what `image` and `use` reject with
+   * @throws {ServerBusy} if the job took longer than it may
    */
   async make<T>(image: Image, job: Job, use: (variant: VariantStream) => Promise<T>): Promise<T> {
     const { signal } = this.#died
@@ -151,9 +179,11 @@ export class WorkerProcess {
     // If sending fails, the process ends and says why
     this.#child.send(job, () => {})
     if (image) await this.#write(image, job.size)
-    const timer = setTimeout(() => this.#kill(new HugeImage()), this.#jobTimeoutMs)
+    const cause = new Error(`the variant was not made within ${this.#jobTimeoutMs} ms`)
+    const timer = setTimeout(() => this.#kill(new ServerBusy({ cause })), this.#jobTimeoutMs)
     const [result] = await message.finally(() => clearTimeout(timer))
     this.#memory = result.memory
+    this.#processorSeconds = result.processorSeconds
     return result
   }
 
@@ -194,16 +224,19 @@ export class WorkerProcess {
 
 function reasonOf(code: number | null, signal: NodeJS.Signals | null): Error {
   if (code === NOT_FOUND) return new ServerBusy({ cause: new Error('Node.js could not be started') })
-  return OUT_OF_MEMORY.includes(signal) ? new HugeImage() : new WorkerDied('The worker has ended')
+  return TOO_MUCH.includes(signal) ? new HugeImage() : new WorkerDied('The worker has ended')
 }
 
-function start(maxDataKib: number): ChildProcess {
+function start(maxDataKib: number, maxProcessorSeconds: number): ChildProcess {
   const inherited = Object.entries(process.env).filter(([name]) => INHERITED.test(name))
   try {
     const child = fork(WORKER, {
       execPath: '/bin/sh',
       // If the server is debugged, the worker needs another port
-      execArgv: ['-c', LIMIT, String(maxDataKib), process.execPath, ...FLAGS, ...process.execArgv, '--inspect-port=0'],
+      execArgv: [
+        ...['-c', LIMIT, String(maxDataKib), String(maxProcessorSeconds)],
+        ...[process.execPath, ...FLAGS, ...process.execArgv, '--inspect-port=0'],
+      ],
       env: {
         // Large blocks go back to the system when they are freed
         MALLOC_ARENA_MAX: '2',

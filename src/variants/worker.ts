@@ -25,10 +25,11 @@ process.on('message', async ({ size, descriptor, ...shape }: Job) => {
   // A collection takes milliseconds; a worker that holds more is replaced
   if (process.memoryUsage.rss() > IDLE_MEMORY) globalThis.gc?.()
   isBusy = false
-  const memory = process.memoryUsage.rss()
-  if (typeof result === 'string') return send({ problem: result, memory })
+  const { user, system } = process.cpuUsage()
+  const used = { memory: process.memoryUsage.rss(), processorSeconds: (user + system) / 1e6 }
+  if (typeof result === 'string') return send({ problem: result, ...used })
   const { bytes: variant, ...properties } = result
-  send({ ...properties, size: variant.length, memory })
+  send({ ...properties, size: variant.length, ...used })
   bytes.write(variant)
 })
 

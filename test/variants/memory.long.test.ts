@@ -7,6 +7,7 @@ import { Genes } from '../attack/genes.ts'
 import { HOSTILE_IMAGES, png, withSize } from '../attack/hostile-images.ts'
 import { MIB } from '../support/bodies.ts'
 import { makeImage } from '../support/images.ts'
+import { PATIENCE } from '../support/patience.ts'
 import { MeasuredWorker, PROMISED_MEMORY } from './measured-worker.ts'
 
 // The tests look at the child processes of this one
@@ -17,9 +18,12 @@ type Case = readonly [what: string, image: Buffer, width?: number, format?: Form
 const flat = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: { r: 200, g: 30, b: 30 } } })
 
-/** Makes all variants with one worker. The time limit is long, since a busy machine makes them late, not larger. */
+/** A busy machine makes variants late, not larger. */
+const PATIENT = { jobTimeoutMs: PATIENCE }
+
+/** Makes all variants with one worker. */
 async function measure(cases: readonly Case[]) {
-  const worker = new MeasuredWorker(() => new WorkerProcess(300_000))
+  const worker = new MeasuredWorker(() => new WorkerProcess(PATIENT))
   const results: { what: string; outcome: string; peak: number }[] = []
   for (const [what, image, width = 320, format = 'webp', height] of cases)
     results.push({ what, ...(await worker.measure(image, { width, height, format })) })
@@ -95,7 +99,7 @@ t.test('a worker cannot get more memory than its limit, and an image that needs 
     ['PNG', png({ width: 6000, height: 6000, depth: 16, isInterlaced: true })],
     ['GIF', gif],
   ] as const) {
-    const worker = new MeasuredWorker(() => new WorkerProcess(300_000, 250 * 1024))
+    const worker = new MeasuredWorker(() => new WorkerProcess({ ...PATIENT, maxDataKib: 250 * 1024 }))
     const { outcome, peak } = await worker.measure(image, { width: 320, format: 'webp' })
     t.equal(outcome, 'too large', what)
     t.ok(peak < 350 * MIB, `${what}: ${peak / MIB} MiB`)

@@ -14,6 +14,7 @@ import { ALL } from '../support/extent.ts'
 import { makeImage } from '../support/images.ts'
 
 const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
+const large = await makeImage({ type: 'jpg', width: 3000, height: 2000 })
 
 function make(worker: WorkerProcess, image = photo, { width = 20, format = 'webp' as Format } = {}): Promise<Buffer> {
   const job = { size: image.length, width, format }
@@ -54,9 +55,24 @@ if (ALL)
     await workers.close()
   })
 
-t.test('an image that takes too long is too large, and its worker is killed', async (t) => {
-  const worker = new WorkerProcess(1)
-  await t.rejects(make(worker), HugeImage)
+t.test('an image that takes too much processor time is too large, and its worker ends', async (t) => {
+  const worker = new WorkerProcess({ maxProcessorSeconds: 1 })
+  await t.rejects(make(worker, large, { width: 3000, format: 'avif' }), HugeImage)
+  t.notOk(worker.isAlive)
+  await worker.ended
+})
+
+t.test('a worker that has used half of its processor time is not used again', async (t) => {
+  const worker = new WorkerProcess({ maxProcessorSeconds: 2 })
+  while (worker.isReusable) await make(worker)
+  t.ok(worker.isAlive, 'and could make another variant')
+  worker.end()
+  await worker.ended
+})
+
+t.test('the server is busy if a variant is not made in time', async (t) => {
+  const worker = new WorkerProcess({ jobTimeoutMs: 1 })
+  await t.rejects(make(worker, large, { width: 3000, format: 'avif' }), ServerBusy)
   t.notOk(worker.isAlive)
   await worker.ended
 })
