@@ -15,15 +15,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { eventually } from '../support/app.ts'
 import { bigImage } from '../support/images.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 
 const UPLOAD_HEAD =
   'POST /api/v1/images/upload HTTP/1.1\r\nHost: slow\r\nContent-Type: multipart/form-data; boundary=XX\r\nContent-Length: 1000000\r\n\r\n'
 const PART_HEAD = '--XX\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n\x89PNG\r\n\x1a\n'
-
-/** How long the server may take to let go of clients that are gone. */
-const GONE_MS = 15_000
 
 interface Slowness {
   /** Sent at once. */
@@ -171,8 +169,7 @@ export async function slowClients(options: {
       } finally {
         child.kill('SIGKILL')
       }
-      const gone = performance.now()
-      while (openFiles(server) > (files[0] ?? 0) + 10 && performance.now() - gone < GONE_MS) await sleep(50)
+      await eventually(() => openFiles(server) <= (files[0] ?? 0) + 10)
     }
     return {
       idle: summary(times.idle),

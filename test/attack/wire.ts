@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { PATIENCE } from '../support/patience.ts'
 
 export interface WireAnswer {
   readonly status: number
@@ -53,7 +54,7 @@ export class Wire {
   }
 
   /** The next final answer (1xx is passed over); undefined when the connection ends before there is one. */
-  async answer(timeout = 10_000): Promise<WireAnswer | undefined> {
+  async answer(timeout = PATIENCE): Promise<WireAnswer | undefined> {
     const end = Date.now() + timeout
     for (;;) {
       const found = takeAnswer(this.#received, this.ended)
@@ -68,7 +69,7 @@ export class Wire {
   }
 
   /** Waits until the server has closed the connection. */
-  async end(timeout = 10_000): Promise<void> {
+  async end(timeout = PATIENCE): Promise<void> {
     const end = Date.now() + timeout
     while (!this.ended) await this.#change(end, timeout)
   }
