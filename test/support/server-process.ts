@@ -92,7 +92,7 @@ export async function startServer(
   options: { cwd?: string } = {},
 ): Promise<ServerProcess> {
   const begin = performance.now()
-  const defaults = { HOST: '127.0.0.1', PORT: '0', SHUTDOWN_TIMEOUT: '10s', SWEEP_INTERVAL: '0s', ALLOWED_HOSTS }
+  const defaults = { HOST: '127.0.0.1', PORT: '0', SWEEP_INTERVAL: '0s', ALLOWED_HOSTS }
   const launch = launchServer({ ...defaults, ...environment }, options.cwd)
   let ended = false
   void launch.exit.then(() => {
