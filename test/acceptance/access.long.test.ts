@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { examplesOf, ROOT } from '../support/examples.ts'
+import { PATIENCE } from '../support/patience.ts'
 import { launchServer, type ServerProcess, startServer } from '../support/server-process.ts'
 import { get, IMAGES, isError, MULTIPART, multipart, send, someImages, UPLOAD, type Uploaded, until } from './client.ts'
 import { diskStore } from './stores.ts'
@@ -18,7 +19,7 @@ const example = (name: string, port = 8000) => document(name).replaceAll(':8000'
 function run(t: Test, command: string, args: string[], environment: NodeJS.ProcessEnv = {}): Promise<string> {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...environment }
   return new Promise((resolve) => {
-    execFile(command, args, { cwd: ROOT, env, timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(command, args, { cwd: ROOT, env, timeout: PATIENCE }, (error, stdout, stderr) => {
       t.equal(error?.code ?? 0, 0, `${command}: ${stderr}`)
       resolve(stdout)
     })

@@ -8,11 +8,9 @@ import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { placeStory, smallImage, startApp, storyId } from '../support/app.ts'
 import { sample } from '../support/extent.ts'
+import { PATIENCE } from '../support/patience.ts'
 import { startS3StandIn } from '../support/s3-stand-in.ts'
 import { makeFolder } from '../support/stores.ts'
-
-/** A client that waits for longer than this has no response. */
-const PATIENCE_MS = 30_000
 
 const image = await smallImage()
 
@@ -39,7 +37,7 @@ async function serve(t: Test, change: (store: ObjectStore) => Partial<ObjectStor
 }
 
 async function ask(url: string, method = 'GET', headers: Record<string, string> = {}) {
-  const response = await fetch(url, { method, headers, signal: AbortSignal.timeout(PATIENCE_MS) })
+  const response = await fetch(url, { method, headers, signal: AbortSignal.timeout(PATIENCE) })
   return { status: response.status, headers: response.headers, body: Buffer.from(await response.arrayBuffer()) }
 }
 

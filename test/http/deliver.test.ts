@@ -8,6 +8,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { deliver } from '../../src/http/send/deliver.ts'
 import { MIB, until } from '../support/bodies.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 const TIMEOUT = 300
 
@@ -60,7 +61,7 @@ t.test('headers that can not be sent are a 500, and let go of the body', async (
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
   const { port } = app.server.address() as AddressInfo
-  const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(20_000) })
+  const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(PATIENCE) })
   t.equal(response.status, 500)
   t.match(await response.json(), { statusCode: 500 })
   t.ok(body.destroyed)

@@ -13,6 +13,7 @@ import {
   uploadHead,
 } from '../support/app.ts'
 import { sample } from '../support/extent.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 const image = await smallImage()
 const FILE = filePart(image)
@@ -22,7 +23,7 @@ const disposition = (value: string, body: string | Uint8Array = image): Part => 
 })
 
 async function listed({ url }: TestApp): Promise<{ story_id: string; path: string }[]> {
-  return (await fetch(`${url}/api/v1/images`, { signal: AbortSignal.timeout(5000) })).json()
+  return (await fetch(`${url}/api/v1/images`, { signal: AbortSignal.timeout(PATIENCE) })).json()
 }
 
 /** Nothing is listed, the store holds no object, and the next upload works. */

@@ -114,11 +114,11 @@ async function fullMinio(t: Test): Promise<FullStore> {
     // It looks at the disk once a second
     async fill() {
       await fillDisk(disk)
-      t.ok(await eventually(async () => !(await hasRoom()), 60_000))
+      t.ok(await eventually(async () => !(await hasRoom())))
     },
     async free() {
       await freeDisk(disk)
-      t.ok(await eventually(hasRoom, 60_000))
+      t.ok(await eventually(hasRoom))
     },
   }
 }

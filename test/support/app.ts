@@ -177,7 +177,7 @@ export async function connectRaw(port: number): Promise<RawClient> {
         timeout,
         'answer',
       ),
-    end: (timeout = 8000) => until(() => ended, timeout, 'end of the connection'),
+    end: (timeout = PATIENCE) => until(() => ended, timeout, 'end of the connection'),
   }
 }
 

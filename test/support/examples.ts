@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { PATIENCE } from './patience.ts'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -68,7 +69,7 @@ export function run(
     const child = execFile(
       command,
       args,
-      { cwd, env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env }, timeout: 120_000 },
+      { cwd, env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env }, timeout: PATIENCE },
       (error, stdout, stderr) => resolve({ code: error ? (error.code ?? 'killed') : 0, stdout, stderr }),
     )
     child.stdin?.end(input)
