@@ -25,11 +25,11 @@ inBrowser(
     await isAccessible(t, page, 'undo')
 
     await undoButton(page).click()
+    await page.locator('#toasts').getByText('Story restored').waitFor()
     await page.locator(`.tile.loaded a[href="#${second}"]`).waitFor()
     t.same(await shownIds(page), made)
     t.equal(await focused(page), `#${second}`)
     t.equal(await undoToast(page).count(), 0)
-    await page.locator('#toasts').getByText('Story restored').waitFor()
     await settled(page)
     await screenshot(page, 'undo-3-restored')
     t.same(await ids(server), [...made].reverse())
