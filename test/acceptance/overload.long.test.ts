@@ -65,8 +65,8 @@ t.test('under more uploads and lists than there is room for, each one finishes o
   const server = await serverOn(t, await openDisk(t), {
     UPLOAD_MEMORY: `${UPLOAD_MEMORY}`,
     UPLOAD_WAIT: '2s',
-    // Others share the machine
-    MAX_EVENT_LOOP_DELAY: '5s',
+    // What waits for its turn is not to be too slow
+    CLIENT_TIMEOUT: '10m',
   })
   for (let n = 0; n < 40; n++) await upload(server, await someImages(20))
   const image = await bigImage(12 * MIB)
@@ -106,7 +106,6 @@ t.test('senders that open uploads and drip by the thousand do not keep the other
   // On a busy machine this takes longer than a minute, and a byte a second is below the least rate
   const server = await serverOn(t, await openDisk(t), {
     UPLOAD_WAIT: '5s',
-    MAX_EVENT_LOOP_DELAY: '5s',
     CLIENT_TIMEOUT: '10m',
   })
   const images = await someImages(2)

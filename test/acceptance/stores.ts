@@ -43,7 +43,8 @@ export async function openFixture(
   environment: Readonly<Record<string, string>>,
 ): Promise<Fixture> {
   const store = await open(t)
-  return { store, server: await serverOn(t, store, environment) }
+  // With two at a time, on a busy machine some variants would wait for longer than they may
+  return { store, server: await serverOn(t, store, { VARIANT_CONCURRENCY: '8', ...environment }) }
 }
 
 /** A server on a store, which has to end well when the test is over, unless the test has killed it. */

@@ -28,7 +28,7 @@ const TEMPORARY = 'a-secret-of-the-tests-with-48-characters-in-all-0'
  * what a reset leaves behind is not to be freed by them.
  */
 const SETTINGS = {
-  MAX_EVENT_LOOP_DELAY: '1m',
+  VARIANT_CONCURRENCY: '8',
   UPLOAD_WAIT: '1h',
   CLIENT_TIMEOUT: '1h',
   KEEP_ALIVE_TIMEOUT: '1h',

@@ -27,8 +27,6 @@ const ENVIRONMENT = {
   LOG_LEVEL: 'trace',
   S3_BUCKET: BUCKET,
   S3_TIMEOUT: '200ms',
-  // Not a test of how much a busy machine bears
-  MAX_EVENT_LOOP_DELAY: '10s',
   AWS_ACCESS_KEY_ID: SECRETS.accessKey,
   AWS_SECRET_ACCESS_KEY: SECRETS.secretKey,
   AWS_SESSION_TOKEN: SECRETS.sessionToken,

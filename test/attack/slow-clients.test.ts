@@ -8,14 +8,14 @@ t.test('slow clients by the hundred keep nobody else out, and nothing is left of
     rounds: 1,
     seconds: ALL ? 2 : 0.3,
     kinds: sample(['headers', 'bodies', 'images', 'lists'], 2),
-    // A machine that is busy with other tests is not what this is about, and clients that are gone are not to be noticed by these times
-    environment: { MAX_EVENT_LOOP_DELAY: '1m', CLIENT_TIMEOUT: '1h', KEEP_ALIVE_TIMEOUT: '1h' },
+    // Clients that are gone are not to be noticed by these
+    environment: { CLIENT_TIMEOUT: '1h', KEEP_ALIVE_TIMEOUT: '1h' },
   })
   for (const line of describe(outcome)) t.comment(line)
   t.same(outcome.refused, [], 'the normal client is served throughout')
   for (const what of ['upload', 'image', 'ids', 'livez'])
     t.ok((outcome.held[what]?.count ?? 0) > 0, `${what} while held`)
-  t.ok((outcome.slow[0]?.open ?? 0) > 150, 'the slow ones were there meanwhile')
+  t.ok((outcome.slow[0]?.opened ?? 0) > 150, 'the slow ones were there meanwhile')
   const [before = 0, held = 0] = outcome.rss
   t.ok(held - before < 250, `${held - before} MiB more with them`)
   const [files = 0, , after = 0] = outcome.files

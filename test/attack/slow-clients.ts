@@ -93,8 +93,13 @@ export interface Outcome {
   readonly held: Readonly<Record<string, Figures>>
   /** Every answer to the normal client that was no 200. */
   readonly refused: readonly string[]
-  /** Slow connections that were open at the end of each held phase, and what they were answered. */
-  readonly slow: readonly { readonly open: number; readonly lost: number; readonly answers: object }[]
+  /** Slow connections that were open at the beginning and at the end of each held phase, and what they were answered. */
+  readonly slow: readonly {
+    readonly opened: number
+    readonly open: number
+    readonly lost: number
+    readonly answers: object
+  }[]
   /** In MiB: before, with the slow clients, and when they are gone. */
   readonly rss: readonly number[]
   /** Open files of the server, likewise. */
@@ -119,7 +124,7 @@ export async function slowClients(options: {
     for (let n = 1; n < 20; n++) await upload(server, small)
     const times = { idle: {} as Record<string, number[]>, held: {} as Record<string, number[]> }
     const refused: string[] = []
-    const slow: { open: number; lost: number; answers: object }[] = []
+    const slow: { opened: number; open: number; lost: number; answers: object }[] = []
     const files = [openFiles(server)]
     const rss = [await memory(server)]
     let mostRss = 0
@@ -157,7 +162,7 @@ export async function slowClients(options: {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       })
       try {
-        await once(child, 'message')
+        const [{ open: opened }] = await once(child, 'message')
         // What the kernel takes for the slow readers is sent at once
         await sleep(options.connections)
         await normal('held')
@@ -165,7 +170,7 @@ export async function slowClients(options: {
         mostFiles = Math.max(mostFiles, openFiles(server))
         child.send('end')
         const [told] = await once(child, 'message')
-        slow.push(told)
+        slow.push({ opened, ...told })
       } finally {
         child.kill('SIGKILL')
       }

@@ -30,8 +30,7 @@ async function isFree(port: number): Promise<boolean> {
 
 /** The server of the quick start, with an empty folder. */
 async function quickStart(): Promise<ServerProcess> {
-  const start = (port: number) =>
-    startServer({ HOST: 'localhost', PORT: String(port), DATA_DIR: t.testdir(), MAX_EVENT_LOOP_DELAY: '1m' })
+  const start = (port: number) => startServer({ HOST: 'localhost', PORT: String(port), DATA_DIR: t.testdir() })
   if (!(await isFree(README_PORT))) return start(0)
   // Another process can take the port in between
   return start(README_PORT).catch(() => start(0))

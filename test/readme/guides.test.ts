@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 import { engines, makeBucket } from '../support/engines.ts'
 import { examplesOf, isInstalled, ROOT, run } from '../support/examples.ts'
 import { startServer } from '../support/server-process.ts'
-import { CALM, openShell, type Shell, startRecorder } from './shell.ts'
+import { openShell, type Shell, startRecorder } from './shell.ts'
 
 /** The examples of docs/api.md, docs/migration.md, docs/performance.md, docs/observability.md, docs/deployment.md, docs/upgrade.md, docs/benchmarks.md. */
 const api = await examplesOf('docs/api.md')
@@ -14,7 +14,7 @@ const NO_STORE = { accessKeyId: 'none', secretAccessKey: 'none' }
 
 async function withServer(t: Test): Promise<{ shell: Shell; url: string }> {
   const shell = openShell(t, 'http://127.0.0.1:1', NO_STORE)
-  const server = await startServer({ ...CALM, DATA_DIR: join(shell.folder, 'data') })
+  const server = await startServer({ DATA_DIR: join(shell.folder, 'data') })
   t.teardown(() => server.stop())
   return { shell, url: server.url }
 }

@@ -9,7 +9,7 @@ import { eventually } from '../support/app.ts'
 import { type Engine, engines, makeBucket } from '../support/engines.ts'
 import { blocksOf, examplesOf, isInstalled, ROOT, run } from '../support/examples.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
-import { CALM, freePort, openShell } from './shell.ts'
+import { freePort, openShell } from './shell.ts'
 
 /** The receiver and the commands of docs/notifications.md, with real engines that send real events. */
 const example = await examplesOf('docs/notifications.md')
@@ -58,7 +58,6 @@ async function startReceiver(t: Test, port: number, server: ServerProcess): Prom
 
 async function startServerOn(t: Test, engine: Engine, bucket: string): Promise<ServerProcess> {
   const server = await startServer({
-    ...CALM,
     S3_BUCKET: bucket,
     S3_ENDPOINT: engine.endpoint,
     AWS_ACCESS_KEY_ID: engine.accessKeyId,
@@ -144,7 +143,7 @@ for (const { name } of engines) {
   }
 }
 t.test('the receiver understands the event that the document shows', async (t) => {
-  const server = await startServer({ ...CALM, DATA_DIR: t.testdir() })
+  const server = await startServer({ DATA_DIR: t.testdir() })
   t.teardown(() => server.stop())
   const port = await freePort()
   const printed = await startReceiver(t, port, server)

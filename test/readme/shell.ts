@@ -15,7 +15,7 @@ const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 const OF_A_CLONE = ['deploy', 'dist', 'docs', 'minio', 'node_modules', 'package.json']
 
 /** Keeps a server on a busy machine from refusing what it is asked. */
-export const CALM = { MAX_EVENT_LOOP_DELAY: '1m' }
+const CALM = { MAX_EVENT_LOOP_DELAY: '1m' }
 
 export interface Shell {
   /** The folder that commands run in: a clone, as far as documents go. */

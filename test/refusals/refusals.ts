@@ -73,7 +73,6 @@ export async function* refusals(
     API_KEYS: `all:read+write:${createHash('sha256').update(KEY).digest('hex')}`,
     MAX_FILE_SIZE: String(10 * MIB),
     MAX_FILES: '20',
-    MAX_EVENT_LOOP_DELAY: '1m',
   })
   t.teardown(() => server.stop())
   const all = (await kinds()).map((kind, index) => {

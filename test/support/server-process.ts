@@ -84,7 +84,7 @@ export function launchServer(environment: Readonly<Record<string, string>>, cwd?
 /**
  * Runs the built server and waits until it listens on a loopback port.
  *
- * @param environment its settings; PORT is any free one, and there are no sweeps, unless given
+ * @param environment its settings; unless given, PORT is any free one, there are no sweeps, and a busy machine refuses nothing
  * @throws {Error} with all that it wrote, when it ends instead or does not listen in time
  */
 export async function startServer(
@@ -92,7 +92,7 @@ export async function startServer(
   options: { cwd?: string } = {},
 ): Promise<ServerProcess> {
   const begin = performance.now()
-  const defaults = { HOST: '127.0.0.1', PORT: '0', SWEEP_INTERVAL: '0s', ALLOWED_HOSTS }
+  const defaults = { HOST: '127.0.0.1', PORT: '0', SWEEP_INTERVAL: '0s', MAX_EVENT_LOOP_DELAY: '1m', ALLOWED_HOSTS }
   const launch = launchServer({ ...defaults, ...environment }, options.cwd)
   let ended = false
   void launch.exit.then(() => {
