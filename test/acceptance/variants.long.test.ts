@@ -75,8 +75,9 @@ t.test('uploads to a disk go on while many variants are made', async (t) => {
     50,
   )
   const busy = await slowest(100)
+  await until(() => left < wanted.length)
   isMeasured = true
-  t.ok(left > 0 && left < wanted.length, `${left} of ${wanted.length} variants were still to be made`)
+  t.ok(left > 0, `${left} variants were still to be made`)
   // Two cores for the server, its workers and this test; if workers used its threads it would take seconds
   t.ok(
     busy < Math.max(idle, 20) * 20,

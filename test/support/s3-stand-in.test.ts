@@ -24,6 +24,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import t, { type Test } from 'tap'
+import { PATIENCE } from './patience.ts'
 import { type Fault, type S3StandIn, startS3StandIn } from './s3-stand-in.ts'
 
 const MIB = 1024 * 1024
@@ -329,7 +330,10 @@ t.test('a body breaks or stalls in its middle', async (t) => {
     const stream = found.Body as Readable
     stream.on('data', (chunk: Buffer) => received.push(chunk))
     const ended = new Promise((resolve) => stream.once('error', resolve).once('end', () => resolve('end')))
-    const outcome = await Promise.race([ended, sleep(300, 'stalled')])
+    const outcome = await Promise.race([
+      ended,
+      sleep(fault === 'stall-mid-body' ? 300 : PATIENCE, 'stalled', { ref: false }),
+    ])
     stream.destroy()
     if (fault === 'stall-mid-body') t.equal(outcome, 'stalled')
     else t.match(outcome, { code: 'ECONNRESET' })
@@ -360,7 +364,7 @@ t.test('a call that stalls runs until its caller leaves', async (t) => {
 
 t.test('a delayed call is carried out late, though its caller has left', async (t) => {
   const { standIn, put } = await startWithClient(t)
-  standIn.fail({ operation: 'PutObject' }, { delayMs: 500 })
+  standIn.fail({ operation: 'PutObject' }, { delayMs: 3000 })
   const leaving = new AbortController()
   const answer = put('k', 'x', {}, leaving.signal)
   await until(() => standIn.calls.length === 1)
@@ -474,7 +478,7 @@ function* inPieces(body: Buffer): Generator<Buffer> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; !condition(); await sleep(5)) {
-    if (Date.now() > end) throw new Error('It did not become so within 5 s.')
+  for (const end = Date.now() + PATIENCE; !condition(); await sleep(5)) {
+    if (Date.now() > end) throw new Error('It did not become so.')
   }
 }

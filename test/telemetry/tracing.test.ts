@@ -157,7 +157,7 @@ t.test('a collector that is away holds up neither requests nor the shutdown', as
   t.equal((await get(server, '/livez')).status, 200)
   const begun = performance.now()
   t.same(await server.stop(), { code: 0, signal: null })
-  t.ok(performance.now() - begun < 10_000, `${performance.now() - begun} ms`)
+  t.ok(performance.now() - begun < 60_000, 'not after SHUTDOWN_TIMEOUT, which is five minutes')
 })
 
 t.test('a sampler of the environment counts', async (t) => {

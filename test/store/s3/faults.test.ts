@@ -132,7 +132,7 @@ t.test('an answer that breaks off in the middle is tried again or an error, neve
 })
 
 t.test('an error in an answer of status 200 is no success', async (t) => {
-  const { standIn, store } = await open(t)
+  const { standIn, store } = await open(t, 10_000)
   standIn.fail({}, 'error-in-200')
   await t.rejects(listKeys(store), StoreUnavailable, 'list')
   await t.rejects(store.ready(), StoreUnavailable, 'ready')
@@ -142,7 +142,7 @@ t.test('an error in an answer of status 200 is no success', async (t) => {
 })
 
 t.test('keys that can not be deleted are named, and the others are deleted', async (t) => {
-  const { standIn, store } = await open(t)
+  const { standIn, store } = await open(t, 10_000)
   const keys = Array.from({ length: 1500 }, (_, i) => `many/${i}`)
   for (const key of keys) standIn.place(key, 'x')
   standIn.fail({ operation: 'DeleteObjects', key: /many\/(7|1200)$/ }, 'per-key-error')
@@ -210,14 +210,14 @@ t.test('faults leave no connection behind that is not used again', async (t) => 
 })
 
 t.test('a missing object is no fault', async (t) => {
-  const { count, store } = await open(t)
+  const { count, store } = await open(t, 10_000)
   await t.rejects(store.get('missing'), ObjectNotFound)
   await t.rejects(store.head('missing'), ObjectNotFound)
   t.equal(count('GetObject'), 1, 'and not tried again')
 })
 
 t.test('a body is read once, however often the put is tried', async (t) => {
-  const { standIn, store, count } = await open(t)
+  const { standIn, store, count } = await open(t, 10_000)
   standIn.fail({ operation: 'PutObject' }, 'reset', 2)
   let reads = 0
   async function* body() {
@@ -253,7 +253,7 @@ t.test('each call that the SDK makes again is told, with the reason', async (t) 
 })
 
 t.test('a put that is answered 404 is a failure of the store, not an object that is missing', async (t) => {
-  const { standIn, store } = await open(t)
+  const { standIn, store } = await open(t, 10_000)
   standIn.fail({ operation: 'PutObject' }, { status: 404, code: 'NotFound' })
   await t.rejects(putBytes(store, 'o'), StoreFailure)
 })
