@@ -412,7 +412,7 @@ t.test('serve is the server, and ends well', async (t) => {
   child.stdout.on('data', (text) => {
     output += text
   })
-  await until('it listens', () => output.includes('Server listening at'), 30_000)
+  await until('it listens', () => output.includes('Server listening at'))
   child.kill('SIGTERM')
   t.equal(await new Promise((resolve) => child.once('close', resolve)), 0)
 })

@@ -59,7 +59,7 @@ t.test('the package, installed into an empty folder without a warning, runs ther
   t.teardown(() => server.kill('SIGKILL'))
   let log = ''
   for (const stream of [server.stdout, server.stderr]) stream.on('data', (text) => (log += text))
-  await until('it listens, or ends', () => server.exitCode !== null || log.includes('Server listening at'), 30_000)
+  await until('it listens, or ends', () => server.exitCode !== null || log.includes('Server listening at'))
   t.match(log, /Server listening at/)
   const [url = ''] = /http:\/\/[^"]+:\d+/.exec(log) ?? []
   const [image] = await someImages(1)

@@ -4,6 +4,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ALL, sample } from '../support/extent.ts'
+import { PATIENCE } from '../support/patience.ts'
 import { launchServer, startServer } from '../support/server-process.ts'
 import { get, IMAGES, someImages, upload } from './client.ts'
 import { runCommand } from './command.ts'
@@ -38,7 +39,7 @@ t.test('a setting that can not be used stops the start with exit code 1 and a se
       for (let next = queue.shift(); next; next = queue.shift()) {
         const [environment, sentence] = next
         const { exit, output, signal } = launchServer({ PORT: '0', ...environment })
-        const patience = setTimeout(() => signal('SIGKILL'), 20_000)
+        const patience = setTimeout(() => signal('SIGKILL'), PATIENCE)
         t.same(await exit, { code: 1, signal: null }, JSON.stringify(environment))
         clearTimeout(patience)
         t.match(output.stderr, sentence)

@@ -150,31 +150,34 @@ t.test('no file becomes a worker, a service worker or a module', { skip }, async
     served.filter((polyglot) => /script/.test(polyglot.what)),
     1,
   )) {
-    const outcomes = await page.evaluate(async (script) => {
-      const worker = (module: boolean) =>
-        new Promise<string>((resolve) => {
-          const made = new Worker(script, module ? { type: 'module' } : {})
-          made.onerror = () => resolve('refused')
-          setTimeout(() => resolve('ran'), 3000)
+    const outcomes = await page.evaluate(
+      async ({ script, patience }) => {
+        const worker = (module: boolean) =>
+          new Promise<string>((resolve) => {
+            const made = new Worker(script, module ? { type: 'module' } : {})
+            made.onerror = () => resolve('refused')
+            setTimeout(() => resolve('ran'), patience)
+          })
+        const importing = new Blob([`try{importScripts("${script}");postMessage("ran")}catch{postMessage("refused")}`])
+        const imported = new Promise<string>((resolve) => {
+          new Worker(URL.createObjectURL(importing)).onmessage = ({ data }) => resolve(data)
         })
-      const importing = new Blob([`try{importScripts("${script}");postMessage("ran")}catch{postMessage("refused")}`])
-      const imported = new Promise<string>((resolve) => {
-        new Worker(URL.createObjectURL(importing)).onmessage = ({ data }) => resolve(data)
-      })
-      return Promise.all([
-        navigator.serviceWorker.register(script).then(
-          () => 'ran',
-          () => 'refused',
-        ),
-        import(script).then(
-          () => 'ran',
-          () => 'refused',
-        ),
-        worker(false),
-        worker(true),
-        imported,
-      ])
-    }, url)
+        return Promise.all([
+          navigator.serviceWorker.register(script).then(
+            () => 'ran',
+            () => 'refused',
+          ),
+          import(script).then(
+            () => 'ran',
+            () => 'refused',
+          ),
+          worker(false),
+          worker(true),
+          imported,
+        ])
+      },
+      { script: url, patience: PATIENCE },
+    )
     t.same(outcomes, Array(5).fill('refused'), what)
     t.equal(await page.evaluate(() => navigator.serviceWorker.getRegistrations().then((all) => all.length)), 0)
   }

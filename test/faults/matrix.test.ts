@@ -13,6 +13,7 @@ import {
 } from '../support/app.ts'
 import { sample } from '../support/extent.ts'
 import { bigImage } from '../support/images.ts'
+import { PATIENCE } from '../support/patience.ts'
 import type { Dialect } from '../support/s3-in-memory.ts'
 import { type Fault, type Match, type Operation, type S3StandIn, startS3StandIn } from '../support/s3-stand-in.ts'
 
@@ -27,9 +28,6 @@ const TIMEOUT = 2000
 const LANES = 16
 /** After so many cells a lane starts anew, since a client of the SDK that met many faults retries no more. */
 const CELLS_PER_APP = 10
-
-/** No answer takes longer, even when two calls fail one after the other. */
-const PATIENCE = 60_000
 
 type NamedFault = Extract<Fault, string> | 'stopped'
 

@@ -19,9 +19,6 @@ import {
 } from '../support/app.ts'
 import { startStandIn } from '../support/stores.ts'
 
-/** Only a safety net: nothing here waits for a time to pass. */
-const LONG = 60_000
-
 /** Requests on one connection. The last ones wait for a place. */
 const TOGETHER = 120
 const PLACES = 100
@@ -61,10 +58,10 @@ for (const [queue, path] of [
     await client.write(request(path).repeat(TOGETHER))
     const used = () => sumOf(server, `capacity_used{queue="${queue}"}`)
     const waiting = () => sumOf(server, `queue_length{queue="${queue}"}`)
-    t.ok(await eventually(async () => (await waiting()) === TOGETHER - PLACES, LONG), 'the last ones wait')
+    t.ok(await eventually(async () => (await waiting()) === TOGETHER - PLACES), 'the last ones wait')
     t.equal(await used(), PLACES)
     client.socket.resetAndDestroy()
-    t.ok(await eventually(async () => (await used()) === 0, LONG), 'no place is taken')
+    t.ok(await eventually(async () => (await used()) === 0), 'no place is taken')
     t.equal(await waiting(), 0)
     t.equal(await sumOf(server, 'http_requests_running'), 0, 'no request counts as running')
     server.go()
@@ -80,10 +77,10 @@ t.test('an upload that was sent after another request ends with its connection',
   await client.write(uploadHead(body.length))
   await client.write(body.subarray(0, -10))
   const memory = () => sumOf(server, 'capacity_used_bytes')
-  t.ok(await eventually(async () => (await memory()) > 0, LONG), 'it has got memory')
+  t.ok(await eventually(async () => (await memory()) > 0), 'it has got memory')
   client.socket.resetAndDestroy()
   server.go()
-  t.ok(await eventually(async () => (await memory()) === 0, LONG), 'its memory is free')
+  t.ok(await eventually(async () => (await memory()) === 0), 'its memory is free')
   t.equal(await sumOf(server, 'http_requests_running'), 0)
   t.same([...server.standIn.objects.keys()].sort(), [`stories/${storyId(1)}/0.1.json`, IMAGE.slice('/images/'.length)])
 })
@@ -101,10 +98,10 @@ for (const path of [
     const { standIn } = server
     const client = await server.connect()
     await client.write(request(path))
-    t.ok(await eventually(() => standIn.runningRequests === 1, LONG), 'the first page is asked for')
+    t.ok(await eventually(() => standIn.runningRequests === 1), 'the first page is asked for')
     client.socket.resetAndDestroy()
     // Though the store would never answer
-    t.ok(await eventually(() => standIn.runningRequests === 0, LONG), 'nobody waits for it any more')
+    t.ok(await eventually(() => standIn.runningRequests === 0), 'nobody waits for it any more')
     t.equal(await sumOf(server, 'http_requests_running'), 0)
     const { length } = standIn.calls
     server.go()
@@ -165,15 +162,15 @@ t.test('each response says once that it is over, however its connection ends', a
   const client = await connectRaw(port)
   t.teardown(() => client.socket.destroy())
   await client.write(request('/').repeat(4))
-  t.ok(await eventually(() => responses.length === 4, LONG))
+  t.ok(await eventually(() => responses.length === 4))
   late[0]?.()
   t.equal((await client.answer()).status, 200)
-  t.ok(await eventually(() => closed.length === 1, LONG))
+  t.ok(await eventually(() => closed.length === 1))
   const [signal] = goneSignals
   t.equal(goneSignals.size, 1, 'one signal for all requests of a connection')
   t.equal(signal?.aborted, false)
   client.socket.resetAndDestroy()
-  t.ok(await eventually(() => closed.length === 4, LONG))
+  t.ok(await eventually(() => closed.length === 4))
   t.same(closed.toSorted(), [0, 1, 2, 3])
   t.ok(
     responses.every(({ destroyed }) => destroyed),

@@ -82,13 +82,11 @@ async function startNginx(t: Teardown, binary: string, upstream: number, version
     await exited
     rmSync(folder, { recursive: true })
   })
-  const isUp = await eventually(
-    () =>
-      fetch(`http://127.0.0.1:${port}/livez`).then(
-        (response) => response.ok,
-        () => false,
-      ),
-    5000,
+  const isUp = await eventually(() =>
+    fetch(`http://127.0.0.1:${port}/livez`).then(
+      (response) => response.ok,
+      () => false,
+    ),
   )
   if (!isUp) throw new Error(`nginx does not start: ${readFileSync(join(folder, 'error.log'), 'utf8')}`)
   return port

@@ -3,9 +3,6 @@ import { IMAGES, remove } from '../acceptance/client.ts'
 import { eventually, placeStory, smallImage, startApp, storyId } from '../support/app.ts'
 import { startStandIn } from '../support/stores.ts'
 
-/** Only a safety net: nothing here waits for a time to pass. */
-const LONG = 60_000
-
 /** A server on a bucket with a story, and a way to hold the calls of the bucket. */
 async function serverOf(t: Test) {
   const standIn = await startStandIn(t)
@@ -28,11 +25,11 @@ for (const path of [IMAGES, `${IMAGES}/${storyId(1)}`]) {
     const go = server.hold()
     const client = await server.connect()
     await client.write(`DELETE ${path} HTTP/1.1\r\nHost: test\r\n\r\n`)
-    t.ok(await eventually(() => server.standIn.runningRequests > 0, LONG))
+    t.ok(await eventually(() => server.standIn.runningRequests > 0))
     client.socket.resetAndDestroy()
-    t.ok(await eventually(() => server.app.connections.size === 0, LONG), 'the server knows that it has left')
+    t.ok(await eventually(() => server.app.connections.size === 0), 'the server knows that it has left')
     go()
-    t.ok(await eventually(() => server.standIn.objects.size === 0, LONG), 'the story is gone')
+    t.ok(await eventually(() => server.standIn.objects.size === 0), 'the story is gone')
   })
 }
 
@@ -46,10 +43,10 @@ t.test('deletions of every story that are asked for while one runs are one', asy
   const go = server.hold()
   const client = await server.connect()
   await client.write(`DELETE ${IMAGES} HTTP/1.1\r\nHost: test\r\n\r\n`.repeat(50))
-  t.ok(await eventually(() => [...server.app.connections.values()][0]?.size === 50, LONG))
+  t.ok(await eventually(() => [...server.app.connections.values()][0]?.size === 50))
   placeStory(standIn, storyId(2), await smallImage())
   go()
-  for (let n = 0; n < 50; n++) t.equal((await client.answer(LONG)).status, 200)
+  for (let n = 0; n < 50; n++) t.equal((await client.answer()).status, 200)
   const more = standIn.calls.length - first - calls
   // Two that delete something, and not fifty
   t.ok(more <= 8 * calls, `${more} calls, ${calls} when there is nothing to delete`)

@@ -7,6 +7,7 @@ import puppeteer, { type ElementHandle } from 'puppeteer-core'
 import { freePort } from '../readme/shell.ts'
 import { eventually, type Teardown } from './app.ts'
 import { endWithUs } from './end-with-us.ts'
+import { PATIENCE } from './patience.ts'
 
 /** What a test does with a page, in a browser that is not made of Chromium. */
 export interface OtherPage {
@@ -26,6 +27,9 @@ export interface OtherBrowser {
   open(t: Teardown): Promise<OtherPage>
 }
 
+/** How long Puppeteer waits. */
+const WAITS = { timeout: PATIENCE, protocolTimeout: PATIENCE }
+
 const FIREFOX = '/usr/bin/firefox-esr'
 const WEBKIT_DRIVER = '/usr/bin/WebKitWebDriver'
 const MINI_BROWSERS = ['x86_64', 'aarch64'].map((cpu) => `/usr/lib/${cpu}-linux-gnu/webkit2gtk-4.1/MiniBrowser`)
@@ -43,9 +47,10 @@ export const OTHER_BROWSERS: readonly OtherBrowser[] = [
 
 /** Firefox by WebDriver BiDi. */
 async function openFirefox(t: Teardown): Promise<OtherPage> {
-  const browser = await puppeteer.launch({ browser: 'firefox', executablePath: FIREFOX, headless: true })
+  const browser = await puppeteer.launch({ browser: 'firefox', executablePath: FIREFOX, headless: true, ...WAITS })
   t.teardown(() => browser.close())
   const page = await browser.newPage()
+  page.setDefaultTimeout(PATIENCE)
   return {
     goto: async (url) => void (await page.goto(url)),
     read: <T>(expression: string) => page.evaluate(expression) as Promise<T>,
