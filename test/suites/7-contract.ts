@@ -1,3 +1,3 @@
 import { runFolder } from '../support/run-folder.ts'
 
-for (const folder of ['contract', 'store/disk']) await runFolder(folder)
+await runFolder('contract')

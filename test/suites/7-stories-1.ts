@@ -1,4 +1,4 @@
 import { runFolder } from '../support/run-folder.ts'
 
 await runFolder('stories', /^[a-k].*\.test\.ts$/)
-await runFolder('layout')
+for (const folder of ['layout', 'store/disk']) await runFolder(folder)
