@@ -15,7 +15,10 @@ t.test('slow clients by the hundred keep nobody else out, and nothing is left of
   t.same(outcome.refused, [], 'the normal client is served throughout')
   for (const what of ['upload', 'image', 'ids', 'livez'])
     t.ok((outcome.held[what]?.count ?? 0) > 0, `${what} while held`)
-  t.ok((outcome.slow[0]?.opened ?? 0) > 150, 'the slow ones were there meanwhile')
+  // Headers may take 20 seconds, which a busy machine needs for all this
+  const { open = 0, lost: { headers = 0, ...lost } = {} } = outcome.slow[0] ?? {}
+  t.same(lost, {}, 'the slow ones were there meanwhile')
+  t.ok(open + headers > 150)
   const [before = 0, held = 0] = outcome.rss
   t.ok(held - before < 250, `${held - before} MiB more with them`)
   const [files = 0, , after = 0] = outcome.files

@@ -46,7 +46,7 @@ async function hold(url: URL): Promise<void> {
   const count = Number(process.env.CONNECTIONS)
   const open = new Set<Socket>()
   const answers: Record<string, number> = {}
-  let lost = 0
+  const lost: Record<string, number> = {}
   function add(kind: string): Promise<void> {
     const { first, drip, readsNothing } = KINDS[kind] as Slowness
     // Of another address than the normal client, which the server tells apart
@@ -57,7 +57,7 @@ async function hold(url: URL): Promise<void> {
     socket.on('close', () => {
       clearInterval(timer)
       open.delete(socket)
-      lost++
+      lost[kind] = (lost[kind] ?? 0) + 1
     })
     if (!readsNothing) {
       socket.on('data', (bytes) => {
@@ -87,19 +87,20 @@ interface Figures {
   readonly count: number
 }
 
+interface Held {
+  readonly open: number
+  readonly lost: Readonly<Record<string, number>>
+  readonly answers: object
+}
+
 export interface Outcome {
   /** Milliseconds of a request, by what it was. */
   readonly idle: Readonly<Record<string, Figures>>
   readonly held: Readonly<Record<string, Figures>>
   /** Every answer to the normal client that was no 200. */
   readonly refused: readonly string[]
-  /** Slow connections that were open at the beginning and at the end of each held phase, and what they were answered. */
-  readonly slow: readonly {
-    readonly opened: number
-    readonly open: number
-    readonly lost: number
-    readonly answers: object
-  }[]
+  /** Slow connections that were open at the end of each held phase, those that were lost until then by kind, and what they were answered. */
+  readonly slow: readonly Held[]
   /** In MiB: before, with the slow clients, and when they are gone. */
   readonly rss: readonly number[]
   /** Open files of the server, likewise. */
@@ -124,7 +125,7 @@ export async function slowClients(options: {
     for (let n = 1; n < 20; n++) await upload(server, small)
     const times = { idle: {} as Record<string, number[]>, held: {} as Record<string, number[]> }
     const refused: string[] = []
-    const slow: { opened: number; open: number; lost: number; answers: object }[] = []
+    const slow: Held[] = []
     const files = [openFiles(server)]
     const rss = [await memory(server)]
     let mostRss = 0
@@ -162,7 +163,7 @@ export async function slowClients(options: {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       })
       try {
-        const [{ open: opened }] = await once(child, 'message')
+        await once(child, 'message')
         // What the kernel takes for the slow readers is sent at once
         await sleep(options.connections)
         await normal('held')
@@ -170,7 +171,7 @@ export async function slowClients(options: {
         mostFiles = Math.max(mostFiles, openFiles(server))
         child.send('end')
         const [told] = await once(child, 'message')
-        slow.push({ opened, ...told })
+        slow.push(told)
       } finally {
         child.kill('SIGKILL')
       }
