@@ -3,7 +3,7 @@ import { HugeImage, ObjectNotFound, ServerBusy, ShuttingDown, StoreFailure, Unre
 import { isWrittenByUs, WRITTEN_BY_US } from '../layout/story.ts'
 import { sizeName, type VariantSpec, variantKey } from '../layout/variant.ts'
 import type { FoundObject, ObjectHead, ObjectStore } from '../store/object-store.ts'
-import { WorkerDied } from './worker-process.ts'
+import { JobTimeout, WorkerDied } from './worker-process.ts'
 import { Workers } from './workers.ts'
 
 /** How often to look for a variant, which somebody may delete as soon as it is made. */
@@ -57,7 +57,7 @@ export class Variants {
   readonly #workers: Pick<Workers, 'use' | 'close'>
   /** By the key of the variant. */
   readonly #pending = new Map<string, Pending>()
-  /** By image, ETag and format, and for an image that is too large by size: a smaller variant may take less memory or time. */
+  /** By image, ETag and format, and unless it is broken also by size: a smaller variant may take less memory or time. */
   readonly #failures = new Map<string, { readonly error: Error; readonly until: number }>()
 
   /**
@@ -231,7 +231,7 @@ export class Variants {
   }
 
   #remember(spec: VariantSpec, image: ObjectHead, error: unknown): void {
-    if (!(error instanceof UnreadableImage || error instanceof HugeImage)) return
+    if (!(error instanceof UnreadableImage || error instanceof HugeImage || error instanceof JobTimeout)) return
     const [unreadable, huge] = failureKeys(spec, image)
     const key = error instanceof UnreadableImage ? unreadable : huge
     this.#failures.delete(key)

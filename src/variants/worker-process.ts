@@ -10,7 +10,7 @@ import { CODE } from '../version.ts'
 import { IDLE_MEMORY } from './memory.ts'
 import type { Problem, Variant } from './resize.ts'
 
-/** How long a job may take after its last byte was sent, in milliseconds. A load balancer may give up after two minutes. */
+/** How long a job may take after its last byte was sent, in milliseconds. With the waits before it, less than the 120 s of deploy/aws. */
 const JOB_TIMEOUT_MS = 80_000
 
 // This file is TypeScript when tests run it
@@ -26,8 +26,8 @@ const INHERITED = /^(PATH$|NODE_|LD_|MALLOC_|VIPS_)/
 const MAX_DATA_KIB = 704 * 1024
 
 /**
- * Most processor time of a worker, in seconds (RLIMIT_CPU of setrlimit(2)). One that has used half of it is not used again, so each image
- * has the other half. It does not depend on how busy the machine is.
+ * Most processor time of a worker, in seconds (RLIMIT_CPU of setrlimit(2)), which does not depend on how busy the machine is. A worker
+ * that has used half of it is not used again, so at least half is left for each image.
  */
 const MAX_PROCESSOR_SECONDS = 60
 
@@ -91,6 +91,9 @@ export interface WorkerLimits {
 /** The worker ended by itself or was killed by somebody else. */
 export class WorkerDied extends Error {}
 
+/** A job took longer than it may by the clock, because of its image or because the machine is busy. */
+export class JobTimeout extends ServerBusy {}
+
 /**
  * A process that makes variants, one at a time. A thread would not do: libvips would use the threads that the disk store needs, and a
  * hostile image may crash it or take a lot of memory.
@@ -140,8 +143,7 @@ export class WorkerProcess {
    * Makes a variant. After an error that is not about the image the process is dead.
    *
    * @param use reads the variant; until its promise settles the process takes no other job
-   * @throws {UnreadableImage | HugeImage | WorkerDied} or what `image` and `use` reject with
-   * @throws {ServerBusy} if the job took longer than it may
+   * @throws {UnreadableImage | HugeImage | JobTimeout | WorkerDied} or what `image` and `use` reject with
    */
   async make<T>(image: Image, job: Job, use: (variant: VariantStream) => Promise<T>): Promise<T> {
     const { signal } = this.#died
@@ -180,7 +182,7 @@ export class WorkerProcess {
     this.#child.send(job, () => {})
     if (image) await this.#write(image, job.size)
     const cause = new Error(`the variant was not made within ${this.#jobTimeoutMs} ms`)
-    const timer = setTimeout(() => this.#kill(new ServerBusy({ cause })), this.#jobTimeoutMs)
+    const timer = setTimeout(() => this.#kill(new JobTimeout({ cause })), this.#jobTimeoutMs)
     const [result] = await message.finally(() => clearTimeout(timer))
     this.#memory = result.memory
     this.#processorSeconds = result.processorSeconds
