@@ -398,7 +398,7 @@ async function run(ground: Ground, { scenario, fault, once }: Cell): Promise<str
   check(await eventually(isMade), 'never makes the call')
   if (status >= 400 && text !== '') {
     check(isDetail(text), `has the body ${text.slice(0, 200)}`)
-    // A sentence may name the permission that whoever runs the server has to grant
+    // An error may name the permission that the operator of the server has to grant
     check(!INTERNALS.test(text.replace('s3:ListBucketVersions', '')), `tells internals: ${text}`)
     check(answer.headers.get('content-type') === 'application/json; charset=utf-8', 'is not JSON')
     check(answer.headers.get('cache-control') === 'no-store', 'may be cached')
