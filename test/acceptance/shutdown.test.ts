@@ -17,7 +17,7 @@ import {
   until,
   upload,
 } from './client.ts'
-import { openers, serverOn } from './stores.ts'
+import { diskStore, openers, serverOn } from './stores.ts'
 
 /** What has come over a connection so far, and whether it was closed. */
 function watch(socket: Socket): { text: string; closed: boolean } {
@@ -100,9 +100,7 @@ for (const [name, open] of openers) {
 const STALLED = `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: 9\r\n\r\n`
 
 t.test('a server that is told to end is not ready first, and still serves', async (t) => {
-  const [, openDisk] = openers[0] ?? []
-  if (!openDisk) throw new Error('no disk')
-  const store = await openDisk(t)
+  const store = await diskStore(t)
   const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: '10m' })
   t.teardown(() => server.kill())
   t.equal((await get(server, '/readyz')).status, 200)
@@ -117,9 +115,7 @@ t.test('a server that is told to end is not ready first, and still serves', asyn
 })
 
 t.test('a server drains after SHUTDOWN_DELAY, and then ends', async (t) => {
-  const [, openDisk] = openers[0] ?? []
-  if (!openDisk) throw new Error('no disk')
-  const store = await openDisk(t)
+  const store = await diskStore(t)
   const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: '1s' })
   t.teardown(() => server.kill())
   const begin = Date.now()
@@ -130,9 +126,7 @@ t.test('a server drains after SHUTDOWN_DELAY, and then ends', async (t) => {
 })
 
 t.test('a second signal ends the server at once, in the delay and while it drains', async (t) => {
-  const [, openDisk] = openers[0] ?? []
-  if (!openDisk) throw new Error('no disk')
-  const store = await openDisk(t)
+  const store = await diskStore(t)
   for (const delay of sample(['2m', '0s'], 1)) {
     const server = await startServer({ ...store.environment, SHUTDOWN_DELAY: delay, SHUTDOWN_TIMEOUT: '2m' })
     const socket = connect(server.port, '127.0.0.1').on('error', () => {})
@@ -149,9 +143,7 @@ t.test('a second signal ends the server at once, in the delay and while it drain
 })
 
 t.test('an idle server stops at once, one that still has a stalled request after SHUTDOWN_TIMEOUT', async (t) => {
-  const [, openDisk] = openers[0] ?? []
-  if (!openDisk) throw new Error('no disk')
-  const store = await openDisk(t)
+  const store = await diskStore(t)
   const idle = await startServer(store.environment)
   await get(idle, IMAGES)
   let begin = Date.now()

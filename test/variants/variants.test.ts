@@ -245,29 +245,32 @@ t.test('requests that wait for the job of another one queue themselves if that o
   t.equal(queued.length, 2, 'and they share one job')
 })
 
-t.test('a job that takes too long is not started again, neither by those who wait for it nor within a minute', async (t) => {
-  let jobs = 0
-  let reads = 0
-  const slow: Pick<Workers, 'use' | 'close'> = {
-    async use() {
-      jobs += 1
-      await until(() => reads === 3 && store.calls.filter((call) => call === `head ${spec.source} done`).length === 3)
-      throw new JobTimeout()
-    },
-    async close() {},
-  }
-  const { store, spec, variants } = await setUp(t, await makeImage({ type: 'jpg' }), { workers: slow })
-  const read = (key: string) =>
-    store.get(key).finally(() => {
-      reads += 1
-    })
-  const find = () => variants.find(spec, read, { clientId: 'somebody', signal: new AbortController().signal })
-  const first = t.rejects(find(), JobTimeout)
-  await until(() => jobs === 1)
-  await Promise.all([first, t.rejects(find(), JobTimeout), t.rejects(find(), JobTimeout)])
-  await t.rejects(find(), JobTimeout)
-  t.equal(jobs, 1)
-})
+t.test(
+  'a job that takes too long is not started again, neither by those who wait for it nor within a minute',
+  async (t) => {
+    let jobs = 0
+    let reads = 0
+    const slow: Pick<Workers, 'use' | 'close'> = {
+      async use() {
+        jobs += 1
+        await until(() => reads === 3 && store.calls.filter((call) => call === `head ${spec.source} done`).length === 3)
+        throw new JobTimeout()
+      },
+      async close() {},
+    }
+    const { store, spec, variants } = await setUp(t, await makeImage({ type: 'jpg' }), { workers: slow })
+    const read = (key: string) =>
+      store.get(key).finally(() => {
+        reads += 1
+      })
+    const find = () => variants.find(spec, read, { clientId: 'somebody', signal: new AbortController().signal })
+    const first = t.rejects(find(), JobTimeout)
+    await until(() => jobs === 1)
+    await Promise.all([first, t.rejects(find(), JobTimeout), t.rejects(find(), JobTimeout)])
+    await t.rejects(find(), JobTimeout)
+    t.equal(jobs, 1)
+  },
+)
 
 t.test('an animation of too many pixels is too large, but its first frame is not', async (t) => {
   const { spec, get } = await setUp(t, animation(2000, 2000, 30))

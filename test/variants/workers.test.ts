@@ -55,25 +55,22 @@ if (ALL)
     await workers.close()
   })
 
-t.test('an image that takes too much processor time is too large, and its worker ends', async (t) => {
-  const worker = new WorkerProcess({ maxProcessorSeconds: 1 })
-  await t.rejects(make(worker, large, { width: 3000, format: 'avif' }), HugeImage)
-  t.notOk(worker.isAlive)
-  await worker.ended
-})
+for (const [what, limits, type] of [
+  ['an image that takes too much processor time is too large', { maxProcessorSeconds: 1 }, HugeImage],
+  ['the server is busy if a variant is not made in time', { jobTimeoutMs: 1 }, ServerBusy],
+] as const)
+  t.test(`${what}, and the worker ends`, async (t) => {
+    const worker = new WorkerProcess(limits)
+    await t.rejects(make(worker, large, { width: 3000, format: 'avif' }), type)
+    t.notOk(worker.isAlive)
+    await worker.ended
+  })
 
 t.test('a worker that has used half of its processor time is not used again', async (t) => {
   const worker = new WorkerProcess({ maxProcessorSeconds: 2 })
   while (worker.isReusable) await make(worker)
   t.ok(worker.isAlive, 'and could make another variant')
   worker.end()
-  await worker.ended
-})
-
-t.test('the server is busy if a variant is not made in time', async (t) => {
-  const worker = new WorkerProcess({ jobTimeoutMs: 1 })
-  await t.rejects(make(worker, large, { width: 3000, format: 'avif' }), ServerBusy)
-  t.notOk(worker.isAlive)
   await worker.ended
 })
 

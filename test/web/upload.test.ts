@@ -16,6 +16,17 @@ async function slowUplink(page: Page, uploadThroughput: number): Promise<void> {
   })
 }
 
+/** Collects the texts that an element has from now on, also those that nobody could read in time. */
+async function textsOf(page: Page, selector: string): Promise<() => Promise<string[]>> {
+  const texts = await page.evaluateHandle((selector) => {
+    const texts: string[] = []
+    const look = () => texts.push(document.querySelector(selector)?.textContent ?? '')
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true })
+    return texts
+  }, selector)
+  return () => texts.jsonValue()
+}
+
 inBrowser('files that are picked become one story, which is the first one then', async (t, server) => {
   const page = await open(t, server)
   await page.getByRole('heading', { name: 'No stories yet' }).waitFor()
@@ -145,17 +156,6 @@ inBrowser('names of files, addresses and responses are text, whatever is in them
   t.equal(await page.locator('img[src=x]').count(), 0)
   t.notOk(await page.evaluate(() => 'ran' in self))
 })
-
-/** Collects the texts that an element has from now on, also those that nobody could read in time. */
-async function textsOf(page: Page, selector: string): Promise<() => Promise<string[]>> {
-  const texts = await page.evaluateHandle((selector) => {
-    const texts: string[] = []
-    const look = () => texts.push(document.querySelector(selector)?.textContent ?? '')
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true })
-    return texts
-  }, selector)
-  return () => texts.jsonValue()
-}
 
 inBrowser('an upload whose response is lost is sent again, and is one story', async (t, server) => {
   const page = await open(t, server, /Failed to load resource/)
