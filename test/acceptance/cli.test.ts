@@ -209,21 +209,34 @@ t.test('upload and ls print the URLs of a CDN, from the environment or an option
 /**
  * Starts a proxy to a server.
  *
- * @param faults of its connections in their order: `cut` ends one when the request begins, `lose` when the response begins
+ * @param faults of its connections in their order: `cut` ends one when the request begins, `lose` when the response begins;
+ * `halt` lets the first MiB through, and the rest only after `goOn`
  */
 async function proxyTo(
   t: Test,
   server: ServerProcess,
-  ...faults: ('lose' | 'cut')[]
-): Promise<{ url: string; count(): number }> {
+  ...faults: ('lose' | 'cut' | 'halt')[]
+): Promise<{ url: string; count(): number; goOn(): void }> {
   const sockets = new Set<Socket>()
   let count = 0
+  let goOn = () => {}
+  const goesOn = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
   const proxy = createServer((client) => {
     const fault = faults[count++]
     const upstream = connect(server.port, '127.0.0.1')
     const end = () => [client, upstream].map((socket) => socket.destroy())
     for (const socket of [client, upstream]) sockets.add(socket.on('error', end).on('close', end))
-    client.on('data', (bytes) => (fault === 'cut' ? end() : upstream.write(bytes)))
+    let beforeHalt = fault === 'halt' ? 2 ** 20 : Number.POSITIVE_INFINITY
+    client.on('data', (bytes) => {
+      if (fault === 'cut') return end()
+      upstream.write(bytes)
+      beforeHalt -= bytes.length
+      if (beforeHalt > 0) return
+      client.pause()
+      void goesOn.then(() => client.resume())
+    })
     upstream.on('data', (bytes) => (fault === 'lose' ? end() : client.write(bytes)))
   })
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
@@ -232,7 +245,7 @@ async function proxyTo(
     proxy.close()
   })
   const { port } = proxy.address() as { port: number }
-  return { url: `http://127.0.0.1:${port}`, count: () => count }
+  return { url: `http://127.0.0.1:${port}`, count: () => count, goOn }
 }
 
 t.test('an upload whose response was lost is sent again, and makes one story', async (t) => {
@@ -268,28 +281,33 @@ t.test('an upload that is refused is not sent again, however large it is', async
 const isStoring = async (store: TestStore) => (await store.content()).some((key) => key.startsWith('.tmp/'))
 
 t.test('an interrupted upload ends at once and leaves no story', async (t) => {
-  const { store, server, at } = await sharedServer()
+  const { store, server } = await sharedServer()
   const [image] = await someImages(1)
   const files = await someFiles(t, [image, image, image, image] as Buffer[])
   await until('no other upload is stored', async () => !(await isStoring(store)))
   // After their image there are zeros
   for (const path of files) await truncate(path, 48 * 2 ** 20)
-  const stopping = runCommand('upload', files, at)
+  const proxy = await proxyTo(t, server, 'halt')
+  const stopping = runCommand('upload', files, { STORY_IMAGES_SERVER: proxy.url })
   await until('it sends', () => isStoring(store))
   stopping.interrupt('SIGINT')
   t.match(await stopping, { code: 1, signal: null, stderr: /Stopped by SIGINT\n$/ })
+  proxy.goOn()
+  await until('the server lets go of what it has', async () => !(await isStoring(store)))
   t.equal((await get(server, STORY_IDS)).json<string[]>().length, 0)
 })
 
 t.test('a file that becomes shorter while it is sent is named, and leaves no story', async (t) => {
-  const { store, server, at } = await sharedServer()
+  const { store, server } = await sharedServer()
   const [image] = await someImages(1)
   const [first = '', second = ''] = await someFiles(t, [image, image] as Buffer[])
   for (const path of [first, second]) await truncate(path, 48 * 2 ** 20)
   await until('no other upload is stored', async () => !(await isStoring(store)))
-  const uploading = runCommand('upload', [first, second], at)
+  const proxy = await proxyTo(t, server, 'halt')
+  const uploading = runCommand('upload', [first, second], { STORY_IMAGES_SERVER: proxy.url })
   await until('it sends', () => isStoring(store))
   await truncate(second, 100)
+  proxy.goOn()
   t.match(await uploading, {
     code: 1,
     stdout: '',
@@ -297,25 +315,6 @@ t.test('a file that becomes shorter while it is sent is named, and leaves no sto
   })
   t.same((await get(server, STORY_IDS)).json(), [])
 })
-
-/** Starts a proxy that reads the first bytes of a connection and no more. */
-async function slowProxy(t: Test, server: ServerProcess): Promise<string> {
-  const sockets = new Set<Socket>()
-  const proxy = createServer((client) => {
-    const upstream = connect(server.port, '127.0.0.1')
-    for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}))
-    client.once('data', (bytes) => {
-      upstream.write(bytes)
-      client.pause()
-    })
-  })
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    proxy.close()
-  })
-  return `http://127.0.0.1:${(proxy.address() as { port: number }).port}`
-}
 
 /** Runs a command on a terminal of its own (script(1) of util-linux), and types a text once a question is shown. */
 function onTerminal(
@@ -350,7 +349,7 @@ t.test('on a terminal there is a progress bar, and nothing is deleted without a 
   t.match(output, /\[K\[[#.]{30}\] \d+ % {2}[\d.]+ of 20\.0 MiB\r/)
   t.notMatch(output, /Sent/)
   const [large = ''] = await someFiles(t, [Buffer.concat([image as Buffer, Buffer.alloc(40 * 2 ** 20)])])
-  const slow = await slowProxy(t, server)
+  const { url: slow } = await proxyTo(t, server, 'halt')
   const stopped = await onTerminal(['upload', large], { ...at, STORY_IMAGES_SERVER: slow }, '\x03', / of 40\.0 MiB/)
   t.equal(stopped.code, 1)
   const rest = stopped.output.slice(stopped.output.lastIndexOf('\x1b[K') + 3)

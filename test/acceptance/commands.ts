@@ -9,7 +9,8 @@ let shared: ReturnType<typeof aServer> | undefined
 
 /** A server that the tests of a file share, without stories. */
 export async function sharedServer() {
-  shared ??= aServer(t)
+  // A command may stand still for as long as a test wants
+  shared ??= aServer(t, { CLIENT_TIMEOUT: '10m' })
   const { server } = await shared
   await remove(server, IMAGES)
   return shared
