@@ -8,14 +8,17 @@ import {
   StoreFull,
   StoreUnavailable,
 } from '../../../src/errors.ts'
+import type { ObjectStore } from '../../../src/store/object-store.ts'
 import { openS3Store } from '../../../src/store/s3/s3-store.ts'
 import { inChunks, listKeys, putBytes, readAll, until } from '../../support/bodies.ts'
 import { sample } from '../../support/extent.ts'
 import type { Fault, Operation } from '../../support/s3-stand-in.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
 
-/** Of calls that stall, which are waited for. */
-const TIMEOUT = 1000
+/** Store timeout in milliseconds. A call that stalls waits for it. */
+const TIMEOUT = 5000
+/** Store timeout for tests in which many calls stall and the number of tries does not matter, in milliseconds. */
+const SHORT_TIMEOUT = 1000
 
 // They wait more than they work
 t.jobs = 8
@@ -28,16 +31,17 @@ async function open(t: Test, timeout = TIMEOUT) {
   standIn.place('a/1', 'one')
   standIn.place('a/2', 'two')
   const count = (operation: Operation) => standIn.calls.filter((call) => call.operation === operation).length
-  const calls: Record<string, [Operation, () => Promise<unknown>]> = {
-    put: ['PutObject', () => putBytes(store, 'new')],
-    get: ['GetObject', () => store.get('a/1').then(({ body }) => readAll(body))],
-    head: ['HeadObject', () => store.head('a/1')],
-    list: ['ListObjectsV2', () => listKeys(store)],
-    delete: ['DeleteObjects', () => store.delete(['a/1', 'a/2'])],
-    ready: ['ListObjectsV2', () => store.ready()],
-  }
-  return { standIn, store, count, calls }
+  return { standIn, store, count }
 }
+
+const CALLS: readonly (readonly [name: string, Operation, run: (store: ObjectStore) => Promise<unknown>])[] = [
+  ['put', 'PutObject', (store) => putBytes(store, 'new')],
+  ['get', 'GetObject', (store) => store.get('a/1').then(({ body }) => readAll(body))],
+  ['head', 'HeadObject', (store) => store.head('a/1')],
+  ['list', 'ListObjectsV2', (store) => listKeys(store)],
+  ['delete', 'DeleteObjects', (store) => store.delete(['a/1', 'a/2'])],
+  ['ready', 'ListObjectsV2', (store) => store.ready()],
+]
 
 /** Calls that are tried on the fast path first, and from there on by the SDK. */
 const ON_FAST_PATH: readonly Operation[] = ['PutObject', 'HeadObject', 'GetObject', 'ListObjectsV2']
@@ -63,37 +67,28 @@ for (const [fault, type, tries] of sample(EXPECTED, 4)) {
   t.test(
     `${name} is ${type.name || new (type as new () => ServiceError)().name}, after ${tries} tries of the SDK`,
     async (t) => {
-      // The tries after throttling are up to seconds apart
-      const throttled =
-        fault === 'status-503' || (typeof fault === 'object' && 'status' in fault && fault.status === 429)
-      const isStall = fault === 'stall'
-      const { standIn, count, calls } = await open(t, isStall ? 2 * TIMEOUT : 5000)
-      const tried = sample(Object.entries(calls).slice(0, throttled ? 2 : undefined), isStall ? 2 : 6)
-      for (const [call, [operation, run]] of tried) {
-        // A HEAD has no body for an error's code: 404 is all that can be seen
-        if (operation === 'HeadObject' && typeof fault === 'object') continue
-        const before = count(operation)
-        standIn.fail({ operation }, fault)
-        const error: ServiceError | undefined = await run().then(
-          () => undefined,
-          (error) => error,
-        )
-        t.type(error, type, call)
-        t.ok(error?.cause, 'with its cause for the log')
-        const expected = tries + (ON_FAST_PATH.includes(operation) ? 1 : 0)
-        t.equal(count(operation) - before, expected, `${call} was tried ${expected} times`)
-        standIn.clearFaults()
-        if (!standIn.objects.has('a/1')) standIn.place('a/1', 'one')
-        standIn.objects.delete('new')
-        t.not(
-          await run()
-            .then(() => 'fine')
-            .catch((error) => error),
-          error,
-          `${call} works again`,
-        )
-      }
-      if (!isStall) await until(() => standIn.runningRequests === 0)
+      // A HEAD has no body for an error's code: 404 is all that can be seen
+      const calls = CALLS.filter(([, operation]) => operation !== 'HeadObject' || typeof fault === 'string')
+      // Each call has a store of its own, so the calls wait concurrently
+      await Promise.all(
+        calls.map(async ([call, operation, run]) => {
+          const { standIn, store, count } = await open(t)
+          standIn.fail({ operation }, fault)
+          const error: ServiceError | undefined = await run(store).then(
+            () => undefined,
+            (error) => error,
+          )
+          t.type(error, type, call)
+          t.ok(error?.cause, `${call}: with its cause for the log`)
+          const expected = tries + (ON_FAST_PATH.includes(operation) ? 1 : 0)
+          t.equal(count(operation), expected, `${call} was tried ${expected} times`)
+          standIn.clearFaults()
+          if (!standIn.objects.has('a/1')) standIn.place('a/1', 'one')
+          standIn.objects.delete('new')
+          await t.resolves(run(store), `${call} works again`)
+          await until(() => standIn.runningRequests === 0)
+        }),
+      )
     },
   )
 }
@@ -103,20 +98,19 @@ for (const fault of sample(
   2,
 )) {
   t.test(`what fails once with ${fault} is tried again, and nobody notices`, async (t) => {
-    const { standIn, count, calls } = await open(t, fault === 'stall' ? TIMEOUT : 5000)
-    for (const [call, [operation, run]] of Object.entries(calls)) {
-      const before = count(operation)
-      standIn.fail({ operation }, fault, 1)
-      await t.resolves(run(), call)
-      t.equal(count(operation) - before, 2)
-      standIn.clearFaults()
-      standIn.place('a/1', 'one')
-    }
+    await Promise.all(
+      CALLS.map(async ([call, operation, run]) => {
+        const { standIn, store, count } = await open(t)
+        standIn.fail({ operation }, fault, 1)
+        await t.resolves(run(store), call)
+        t.equal(count(operation), 2, `${call} was tried twice`)
+      }),
+    )
   })
 }
 
 t.test('an answer that breaks off in the middle is tried again or an error, never taken for a whole one', async (t) => {
-  const { standIn, store } = await open(t)
+  const { standIn, store } = await open(t, SHORT_TIMEOUT)
   for (const fault of ['reset-mid-response-body', 'stall-mid-body'] as const) {
     standIn.fail({}, fault)
     await t.rejects(listKeys(store), StoreUnavailable, `list: ${fault}`)
@@ -132,7 +126,7 @@ t.test('an answer that breaks off in the middle is tried again or an error, neve
 })
 
 t.test('an error in an answer of status 200 is no success', async (t) => {
-  const { standIn, store } = await open(t, 10_000)
+  const { standIn, store } = await open(t)
   standIn.fail({}, 'error-in-200')
   await t.rejects(listKeys(store), StoreUnavailable, 'list')
   await t.rejects(store.ready(), StoreUnavailable, 'ready')
@@ -142,7 +136,7 @@ t.test('an error in an answer of status 200 is no success', async (t) => {
 })
 
 t.test('keys that can not be deleted are named, and the others are deleted', async (t) => {
-  const { standIn, store } = await open(t, 10_000)
+  const { standIn, store } = await open(t)
   const keys = Array.from({ length: 1500 }, (_, i) => `many/${i}`)
   for (const key of keys) standIn.place(key, 'x')
   standIn.fail({ operation: 'DeleteObjects', key: /many\/(7|1200)$/ }, 'per-key-error')
@@ -158,12 +152,12 @@ t.test('keys that can not be deleted are named, and the others are deleted', asy
 })
 
 t.test('a server that refuses connections is StoreUnavailable, and is used again when it is back', async (t) => {
-  const { standIn, store, calls } = await open(t)
+  const { standIn, store } = await open(t)
   await store.ready()
   await standIn.stop()
-  for (const [call, [, run]] of Object.entries(calls)) await t.rejects(run(), StoreUnavailable, call)
+  for (const [call, , run] of CALLS) await t.rejects(run(store), StoreUnavailable, call)
   await standIn.start()
-  for (const [call, [, run]] of Object.entries(calls)) await t.resolves(run(), call)
+  for (const [call, , run] of CALLS) await t.resolves(run(store), call)
 })
 
 t.test('a server without the bucket is StoreFailure', async (t) => {
@@ -195,10 +189,10 @@ t.test('without a region the store does not open', async (t) => {
 })
 
 t.test('faults leave no connection behind that is not used again', async (t) => {
-  const { standIn, store, calls } = await open(t)
+  const { standIn, store } = await open(t, SHORT_TIMEOUT)
   for (const fault of ['reset', 'status-500', 'reset-mid-response-body', 'stall', 'stall-mid-body'] as const) {
     standIn.fail({}, fault)
-    for (const call of ['put', 'get', 'list']) await calls[call]?.[1]().catch(() => {})
+    for (const [call, , run] of CALLS) if (['put', 'get', 'list'].includes(call)) await run(store).catch(() => {})
     standIn.clearFaults()
   }
   await t.resolves(store.ready())
@@ -210,14 +204,14 @@ t.test('faults leave no connection behind that is not used again', async (t) => 
 })
 
 t.test('a missing object is no fault', async (t) => {
-  const { count, store } = await open(t, 10_000)
+  const { count, store } = await open(t)
   await t.rejects(store.get('missing'), ObjectNotFound)
   await t.rejects(store.head('missing'), ObjectNotFound)
   t.equal(count('GetObject'), 1, 'and not tried again')
 })
 
 t.test('a body is read once, however often the put is tried', async (t) => {
-  const { standIn, store, count } = await open(t, 10_000)
+  const { standIn, store, count } = await open(t)
   standIn.fail({ operation: 'PutObject' }, 'reset', 2)
   let reads = 0
   async function* body() {
@@ -253,7 +247,7 @@ t.test('each call that the SDK makes again is told, with the reason', async (t) 
 })
 
 t.test('a put that is answered 404 is a failure of the store, not an object that is missing', async (t) => {
-  const { standIn, store } = await open(t, 10_000)
+  const { standIn, store } = await open(t)
   standIn.fail({ operation: 'PutObject' }, { status: 404, code: 'NotFound' })
   await t.rejects(putBytes(store, 'o'), StoreFailure)
 })
