@@ -46,7 +46,7 @@ for (const [name, open] of openers) {
   for (const signal of sample(['SIGTERM', 'SIGINT'] as const, 1)) {
     t.test(`${signal} lets running requests finish, and refuses new connections (${name})`, async (t) => {
       const store = await open(t)
-      const server = await startServer({ ...store.environment, SHUTDOWN_TIMEOUT: '10m' })
+      const server = await startServer({ ...store.environment, SHUTDOWN_TIMEOUT: '10m', CLIENT_TIMEOUT: '10m' })
       t.teardown(() => server.kill())
       const images = await someImages(3)
       const body = multipart(images.map((image) => ({ body: image })))

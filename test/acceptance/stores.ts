@@ -43,8 +43,7 @@ export async function openFixture(
   environment: Readonly<Record<string, string>>,
 ): Promise<Fixture> {
   const store = await open(t)
-  // With two at a time, on a busy machine some variants would wait for longer than they may
-  return { store, server: await serverOn(t, store, { VARIANT_CONCURRENCY: '8', ...environment }) }
+  return { store, server: await serverOn(t, store, environment) }
 }
 
 /** A server on a store, which has to end well when the test is over, unless the test has killed it. */
@@ -53,7 +52,8 @@ export async function serverOn(
   store: TestStore,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ServerProcess> {
-  const server = await startServer({ ...store.environment, ...environment })
+  // With two at a time, on a busy machine some variants would wait for longer than they may
+  const server = await startServer({ VARIANT_CONCURRENCY: '8', ...store.environment, ...environment })
   t.teardown(async () => {
     const { code, signal } = await server.stop()
     if (code !== 0 && signal !== 'SIGKILL') {

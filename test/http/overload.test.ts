@@ -194,7 +194,7 @@ t.test('a reader that stops reading a list loses its connection, and lets go of 
       open--
     }
   }
-  const { port } = await serve(t, { CLIENT_TIMEOUT: '300ms' }, () => ({ list: endless }), { lists: 1 })
+  const { port } = await serve(t, { CLIENT_TIMEOUT: '2s' }, () => ({ list: endless }), { lists: 1 })
   const reader = connect(port, '127.0.0.1').on('error', () => {})
   reader.write(`GET ${IMAGES} HTTP/1.1\r\nHost: x\r\n\r\n`)
   await once(reader, 'readable')

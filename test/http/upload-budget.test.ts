@@ -4,6 +4,7 @@ import t from 'tap'
 import { UploadsBusy } from '../../src/errors.ts'
 import { SMALL_BYTES, UploadBudget } from '../../src/http/limits/upload-budget.ts'
 import { MIB } from '../support/bodies.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 const never = new AbortController().signal
 const LARGE = 1_000_000_000
@@ -13,7 +14,7 @@ const PUT_MEMORY = { minBytes: 16 * MIB, maxBytes: 21 * MIB }
 const [MAX_BYTES, MIN_BYTES] = [23.5 * MIB, 18.5 * MIB]
 /** Memory for two large uploads that read ahead and one that does not, and for a quarter of all in small ones. */
 const MEMORY = 2 * MAX_BYTES + MIN_BYTES
-const makeBudget = (timeoutMs = 1000) => new UploadBudget(Math.ceil((MEMORY * 4) / 3), PUT_MEMORY, timeoutMs, 1000)
+const makeBudget = (timeoutMs = PATIENCE) => new UploadBudget(Math.ceil((MEMORY * 4) / 3), PUT_MEMORY, timeoutMs, 1000)
 const QUARTER = Math.floor(Math.ceil((MEMORY * 4) / 3) / 4)
 
 /** Whether the promise is settled once all that can go on went on. */
@@ -126,6 +127,8 @@ t.test('memory that is released twice counts once', async (t) => {
   taken[1]?.release()
   await waiting[0]
   t.notOk(await isSettled(waiting[1]))
+  taken[0]?.release()
+  await waiting[1]
 })
 
 t.test('whoever waits for too long is refused, and the next one gets its turn', async (t) => {
@@ -170,7 +173,7 @@ t.test('whoever was admitted is not refused later, and nothing keeps listening',
 })
 
 t.test('a thousand uploads at once all get their turn, and never more than the memory holds', async (t) => {
-  const budget = makeBudget(10_000)
+  const budget = makeBudget()
   const { signal } = new AbortController()
   // Each upload has a signal of its own in the server
   setMaxListeners(0, signal)

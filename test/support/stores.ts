@@ -172,7 +172,7 @@ export async function openOnEngine(
     endpoint: engine.endpoint,
     region: 'us-east-1',
     forcePathStyle: true,
-    timeout: 10_000,
+    timeout: 60_000,
     fastPath,
   })
   t.teardown(() => store.close())

@@ -7,6 +7,7 @@ import type { S3Bucket } from '../../../src/store/s3/bucket.ts'
 import type { ListCall } from '../../../src/store/s3/calls.ts'
 import { openLists as openAnyLists } from '../../../src/store/s3/list.ts'
 import type { ListPage } from '../../../src/store/s3/list-xml.ts'
+import { until } from '../../support/bodies.ts'
 import { ALL, sample } from '../../support/extent.ts'
 import { chance, oneOf, randomFrom } from '../../support/random.ts'
 import { openOnStandIn, startStandIn } from '../../support/stores.ts'
@@ -225,7 +226,7 @@ t.test('lists that run at once share the calls, and none waits for another one',
   // Readers that have stopped reading hold pages that they never take
   const stopped = Array.from({ length: 6 }, () => lists.list(options)[Symbol.asyncIterator]())
   for (const reader of stopped) for (let page = 0; page < 6; page++) await reader.next()
-  await sleep(20)
+  await until(() => seen.running === 0)
   seen.most = 0
   for (const found of await Promise.all([1, 2, 3].map(() => collect(lists.list(options))))) t.same(keysOf(found), keys)
   t.ok(seen.most <= 4 + 3, `${seen.most} calls at once: 4, and one that each list may always have`)
