@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ListedObject, ListOptions, ObjectStore } from '../../src/store/object-store.ts'
+import { PATIENCE } from './patience.ts'
 
 export const MIB = 1024 * 1024
 
@@ -37,9 +38,11 @@ export async function listKeys(store: ObjectStore, options: Partial<ListOptions>
   return (await listPages(store, { prefix: '', ...options })).flat().map((object) => object.key)
 }
 
-/** Waits until something holds; the test's own timeout ends a wait in vain. */
+/** Waits until a condition holds. Throws an error if it does not within `PATIENCE`. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(5)
+  for (const end = Date.now() + PATIENCE; !(await holds()); await sleep(5)) {
+    if (Date.now() > end) throw new Error(`This did not become true: ${holds}`)
+  }
 }
 
 /** Work on many items, some at a time. */

@@ -24,6 +24,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import t, { type Test } from 'tap'
+import { until } from './bodies.ts'
 import { PATIENCE } from './patience.ts'
 import { type Fault, type S3StandIn, startS3StandIn } from './s3-stand-in.ts'
 
@@ -475,10 +476,4 @@ const bytesOf = async ({ Body }: GetObjectCommandOutput) => Buffer.from((await B
 
 function* inPieces(body: Buffer): Generator<Buffer> {
   for (let at = 0; at < body.length; at += 64 * 1024) yield body.subarray(at, at + 64 * 1024)
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + PATIENCE; !condition(); await sleep(5)) {
-    if (Date.now() > end) throw new Error('It did not become so.')
-  }
 }
