@@ -6,7 +6,7 @@ import { engines } from '../support/engines.ts'
 import { examplesOf, run } from '../support/examples.ts'
 import { sample } from '../support/extent.ts'
 import type { Dialect } from '../support/s3-in-memory.ts'
-import type { Match } from '../support/s3-stand-in.ts'
+import type { Match, Operation, StoredObject } from '../support/s3-stand-in.ts'
 import { CLI, runCommand } from './command.ts'
 import { engineStore, standInStore, type TestStore } from './stores.ts'
 
@@ -118,11 +118,99 @@ t.test('what a bucket can not be used for fails the check', async (t) => {
   }
 })
 
+/**
+ * A promise that a bucket breaks: `change` alters the objects of one check before its nth call of the operation, and the check reports
+ * `found`.
+ */
+type BrokenPromise = readonly [
+  name: string,
+  Operation,
+  nth: number,
+  change: (objects: Map<string, StoredObject>, below: string) => void,
+  found: string,
+]
+
+const rewrite = (about: Partial<StoredObject>) => (objects: Map<string, StoredObject>, below: string) => {
+  for (const [key, object] of objects) if (key.startsWith(below)) objects.set(key, { ...object, ...about })
+}
+const lose = (name: string) => (objects: Map<string, StoredObject>, below: string) => void objects.delete(below + name)
+const bringBack = (name: string) => (objects: Map<string, StoredObject>, below: string) =>
+  void objects.set(below + name, {
+    body: Buffer.from('x'),
+    contentType: 'text/plain',
+    metadata: {},
+    lastModified: new Date(),
+    etag: '"x"',
+  })
+
+const BROKEN_PROMISES: readonly BrokenPromise[] = [
+  ['put, read, delete', 'HeadObject', 1, rewrite({ metadata: {} }), 'metadata is not returned as it was put'],
+  [
+    'put, read, delete',
+    'HeadObject',
+    1,
+    rewrite({ contentType: 'binary/octet-stream' }),
+    'the content type is not returned as it was put',
+  ],
+  [
+    'put, read, delete',
+    'GetObject',
+    2,
+    rewrite({ body: Buffer.from('round 1') }),
+    'a read after a write returned an older object',
+  ],
+  ['put, read, delete', 'ListObjectsV2', 1, lose('1.jpg'), 'a list after a write does not have the object'],
+  ['put, read, delete', 'HeadObject', 2, bringBack('1.jpg'), 'a read after a deletion found the object'],
+  ['put, read, delete', 'ListObjectsV2', 2, bringBack('1.jpg'), 'a list after a deletion has the object'],
+  ['clock', 'HeadObject', 1, rewrite({ lastModified: new Date(0) }), 'seconds from the clock of this machine'],
+  ['order of lists', 'ListObjectsV2', 1, lose('a0'), 'keys are missing, or not as they were put'],
+  ['order of lists', 'ListObjectsV2', 2, lose('a/1'), 'start-after and max-keys are not followed'],
+  ['order of lists', 'ListObjectsV2', 10, lose('a/1'), 'pages do not follow one another'],
+  ['order of lists', 'ListObjectsV2', 13, lose('b/1'), 'common prefixes are wrong'],
+  ['delete many', 'ListObjectsV2', 1, bringBack('1'), 'what was deleted is still listed'],
+  ['multipart', 'GetObject', 1, rewrite({ body: Buffer.from('x') }), 'the bytes are not those that were put'],
+  [
+    'range',
+    'GetObject',
+    2,
+    rewrite({ body: Buffer.from('other bytes') }),
+    'a range of bytes is not what was asked for',
+  ],
+]
+
+t.test('a promise that a bucket does not keep is named', async (t) => {
+  // Each check has a prefix of its own, so a bucket may break one promise of each
+  const groups: BrokenPromise[][] = []
+  for (const broken of BROKEN_PROMISES) {
+    const free = groups.find((group) => group.every(([name]) => name !== broken[0]))
+    if (free) free.push(broken)
+    else groups.push([broken])
+  }
+  for (const group of sample(groups, 1)) {
+    const { standIn, environment } = await standInStore(t)
+    const counts = new Map<string, number>()
+    standIn.onCall = ({ operation, key }) => {
+      for (const [name, brokenOperation, nth, change] of group) {
+        const [below] = new RegExp(`^.*-check-[^/]*/${name.replaceAll(' ', '-')}/`).exec(key) ?? []
+        if (operation !== brokenOperation || below === undefined) continue
+        const count = (counts.get(name) ?? 0) + 1
+        counts.set(name, count)
+        if (count === nth) change(standIn.objects, below)
+      }
+    }
+    const { code, points } = await check({ environment })
+    t.equal(code, 1)
+    const failed = points.filter(({ result }) => result === 'failed')
+    t.same(failed.map(({ name }) => name).sort(), group.map(([name]) => name).sort())
+    for (const [name, , , , found] of group)
+      t.match(failed.find((point) => point.name === name)?.found, found, `${name}: ${found}`)
+  }
+})
+
 t.test('a store that is out of reach is the only thing that is told', async (t) => {
   const { environment } = await standInStore(t)
   // A port that was given up may soon be somebody else's
-  const away = { S3_ENDPOINT: 'http://127.0.0.1:1', S3_TIMEOUT: '500ms' }
-  const { code, points } = await check({ environment: { ...environment, ...away } })
+  const { code, points } = await check({ environment: { ...environment, S3_ENDPOINT: 'http://127.0.0.1:1' } })
   t.equal(code, 1)
   t.match(points, [{ name: 'list', result: 'failed', found: /ECONNREFUSED/ }])
 })
