@@ -52,12 +52,13 @@ t.test('what a server did is in its metrics, and nothing that a client wrote', a
   await get(server, `${IMAGES}?limit=1`)
   const fetched = await (async () => {
     let text = ''
-    await until('the last requests are counted', async () => {
+    await until('the last requests and the sweep are counted', async () => {
       text = (await get(server, '/metrics')).body.toString()
       const now = samples(text)
       return (
         now.get('http_requests_total{operation="listImages",status="200"}') === 1 &&
-        now.get('http_requests_total{operation="uploadStory",status="closed"}') === 1
+        now.get('http_requests_total{operation="uploadStory",status="closed"}') === 1 &&
+        now.get('sweeps_total{outcome="ok"}') === 1
       )
     })
     return text
@@ -184,7 +185,8 @@ t.test('calls about deleted objects are counted, timed and traced too', async (t
 })
 
 t.test('calls to the store are counted by how they ended, and timed without the client', async (t) => {
-  const store = await openOnStandIn(t, await startStandIn(t))
+  const standIn = await startStandIn(t)
+  const store = await openOnStandIn(t, standIn)
   const metrics = new Metrics()
   const observed = observeStore(store, metrics)
   const counted = async (name: string) => samples(await metrics.text()).get(name)
@@ -238,4 +240,20 @@ t.test('calls to the store are counted by how they ended, and timed without the 
   t.equal(await counted('store_calls_total{call="list",outcome="ok"}'), 2, 'its end is none')
   await observed.delete(['a', 'large'])
   t.equal(await counted('store_calls_total{call="delete",outcome="ok"}'), 1)
+  for (const [fault, outcome] of [
+    ['status-500', 'unavailable'],
+    ['storage-full', 'full'],
+    ['access-denied', 'failed'],
+  ] as const) {
+    standIn.fail({}, fault)
+    await t.rejects(observed.delete(['a']))
+    t.equal(await counted(`store_calls_total{call="delete",outcome="${outcome}"}`), 1, `${fault} is ${outcome}`)
+    standIn.clearFaults()
+  }
+  await t.rejects(observed.head('a', { signal: AbortSignal.abort() }))
+  t.equal(
+    await counted('store_calls_total{call="head",outcome="abandoned"}'),
+    1,
+    'a call that its caller aborts is abandoned',
+  )
 })
