@@ -1,5 +1,5 @@
 import { ShuttingDown } from '../errors.ts'
-import { WorkerProcess } from './worker-process.ts'
+import { type WorkerLimits, WorkerProcess } from './worker-process.ts'
 
 /** How long an idle worker is kept, in milliseconds. */
 const IDLE_MS = 60_000
@@ -8,10 +8,12 @@ const IDLE_MS = 60_000
 export class Workers {
   readonly #running = new Set<WorkerProcess>()
   readonly #idle = new Map<WorkerProcess, NodeJS.Timeout>()
+  readonly #limits: Partial<WorkerLimits>
   readonly #idleMs: number
   #isClosed = false
 
-  constructor(idleMs = IDLE_MS) {
+  constructor({ idleMs = IDLE_MS, ...limits }: Partial<WorkerLimits> & { readonly idleMs?: number } = {}) {
+    this.#limits = limits
     this.#idleMs = idleMs
   }
 
@@ -53,7 +55,7 @@ export class Workers {
   }
 
   #start(): WorkerProcess {
-    const worker = new WorkerProcess()
+    const worker = new WorkerProcess(this.#limits)
     this.#running.add(worker)
     void worker.ended.then(() => this.#running.delete(worker))
     return worker

@@ -18,6 +18,7 @@ import { Workers } from '../../src/variants/workers.ts'
 import { inChunks, listKeys, MIB, readAll, until } from '../support/bodies.ts'
 import { sample } from '../support/extent.ts'
 import { makeImage } from '../support/images.ts'
+import { PATIENCE } from '../support/patience.ts'
 import { type Changes, recordCalls } from '../support/recording-store.ts'
 import { storesUnderTest } from '../support/stores.ts'
 
@@ -27,7 +28,10 @@ const MAX_BYTES = 8 * MIB
 t.jobs = 1
 const { open } = storesUnderTest[0] as (typeof storesUnderTest)[number]
 
-let shared = new Workers()
+/** Returns workers whose jobs may take `PATIENCE`, since workers have low priority on a busy machine. */
+const patientWorkers = () => new Workers({ jobTimeoutMs: PATIENCE })
+
+let shared = patientWorkers()
 t.teardown(() => shared.close())
 
 /** The workers of most tests: to start one takes longer than to make some variants. */
@@ -36,8 +40,8 @@ const sharedWorkers: Pick<Workers, 'use' | 'close'> = { use: (work) => shared.us
 /** Workers of a test's own, when there is no other worker. */
 async function ownWorkers(): Promise<Workers> {
   await shared.close()
-  shared = new Workers()
-  return new Workers()
+  shared = patientWorkers()
+  return patientWorkers()
 }
 
 interface Setting {

@@ -12,6 +12,7 @@ import { Workers } from '../../src/variants/workers.ts'
 import { readAll } from '../support/bodies.ts'
 import { ALL } from '../support/extent.ts'
 import { makeImage } from '../support/images.ts'
+import { PATIENCE } from '../support/patience.ts'
 
 const photo = await makeImage({ type: 'jpg', width: 200, height: 150 })
 const large = await makeImage({ type: 'jpg', width: 3000, height: 2000 })
@@ -22,7 +23,7 @@ function make(worker: WorkerProcess, image = photo, { width = 20, format = 'webp
 }
 
 t.test('a worker is used again until it has been idle for too long', async (t) => {
-  const workers = new Workers(200)
+  const workers = new Workers({ idleMs: 200 })
   const used: WorkerProcess[] = []
   const use = () => workers.use((worker) => make(worker).finally(() => used.push(worker)))
   await use()
@@ -56,7 +57,11 @@ if (ALL)
   })
 
 for (const [what, limits, type] of [
-  ['an image that takes too much processor time is too large', { maxProcessorSeconds: 1 }, HugeImage],
+  [
+    'an image that takes too much processor time is too large',
+    { maxProcessorSeconds: 1, jobTimeoutMs: PATIENCE },
+    HugeImage,
+  ],
   ['the server is busy if a variant is not made in time', { jobTimeoutMs: 1 }, ServerBusy],
 ] as const)
   t.test(`${what}, and the worker ends`, async (t) => {
