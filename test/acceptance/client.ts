@@ -166,6 +166,16 @@ export function isError(t: Test, answer: Answer, status: number, sentence: RegEx
   t.match(body.detail, sentence, `${what}: says why`)
 }
 
+/** Returns the gauges of running and queued requests that are not 0, without the request for the metrics itself. */
+export async function usedCapacity(at: At): Promise<string[]> {
+  const { body } = await get(at, '/metrics')
+  return body
+    .toString()
+    .split('\n')
+    .filter((line) => /^story_images_(capacity_used|queue_length|http_requests_running)/.test(line))
+    .filter((line) => !/ 0$/.test(line) && line !== 'story_images_http_requests_running{operation="getMetrics"} 1')
+}
+
 /** Waits for something to become true. */
 export async function until(what: string, isTrue: () => boolean | Promise<boolean>, milliseconds = PATIENCE) {
   const deadline = Date.now() + milliseconds

@@ -7,7 +7,17 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { get, IMAGES, post, STORY_IDS, send, UPLOAD, type Uploaded, upload } from '../acceptance/client.ts'
+import {
+  get,
+  IMAGES,
+  post,
+  STORY_IDS,
+  send,
+  UPLOAD,
+  type Uploaded,
+  upload,
+  usedCapacity,
+} from '../acceptance/client.ts'
 import { allOpeners, type TestStore } from '../acceptance/openers.ts'
 import { eventually, filePart, multipart, type Teardown } from '../support/app.ts'
 import { bigImage, makeImage } from '../support/images.ts'
@@ -99,7 +109,7 @@ export async function fuzzResets(t: Teardown, store: TestStore, options: ResetOp
   await settled(
     'still taken',
     async () => {
-      taken = await takenIn(server)
+      taken = await usedCapacity(server)
       return taken.length === 0
     },
     () => taken,
@@ -398,16 +408,6 @@ async function serveNormally(server: ServerProcess, { garden }: Attack): Promise
   const body = multipart([filePart(small ?? '')])
   await check('an upload with a ticket', 200, send(server, 'POST', upload_url, { headers: type, body }))
   await check('a deletion', 200, send(server, 'DELETE', `${IMAGES}/${stored.json<Uploaded>().story_id}`))
-}
-
-/** The gauges of what requests take that are not 0. */
-async function takenIn(server: ServerProcess): Promise<string[]> {
-  const { body } = await get(server, '/metrics')
-  return body
-    .toString()
-    .split('\n')
-    .filter((line) => /^story_images_(capacity_used|queue_length|http_requests_running)/.test(line))
-    .filter((line) => !/ 0$/.test(line) && line !== 'story_images_http_requests_running{operation="getMetrics"} 1')
 }
 
 function openFiles({ pid }: ServerProcess): number {
