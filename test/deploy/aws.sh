@@ -36,9 +36,9 @@ refused() { # WHAT COMMAND…: by the rights of the role, and not for another re
   ok "$what is refused"
 }
 wait_for() { # WHAT COMMAND…
-  local i what=$1
+  local what=$1
   shift
-  for ((i = 0; i < 600; i++)); do
+  for ((SECONDS = 0; SECONDS < 300; )); do
     if "$@"; then return; fi
     sleep 0.1
   done

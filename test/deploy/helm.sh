@@ -75,7 +75,7 @@ finish() {
 
 # Starts etcd and the API server on free ports of loopback, and writes a KUBECONFIG
 control_plane() {
-  local ports i
+  local ports
   read -ra ports < <(node -e "
     const servers = [0, 0, 0].map(() => require('node:net').createServer().listen(0, '127.0.0.1'))
     setImmediate(() => { console.log(servers.map((s) => s.address().port).join(' ')); servers.forEach((s) => s.close()) })")
@@ -100,11 +100,11 @@ users: [{ name: admin, user: { token: "$token" } }]
 contexts: [{ name: test, context: { cluster: test, user: admin } }]
 current-context: test
 YAML
-  for ((i = 0; i < 1200; i++)); do
+  for ((SECONDS = 0; SECONDS < 300; )); do
     kill -0 "${pids[1]}" 2>/dev/null || break
     if kubectl get --raw /readyz >/dev/null 2>&1; then
       kubectl apply --server-side -f "$BIN/crds" >/dev/null
-      kubectl wait --for condition=established --timeout 60s -f "$BIN/crds" >/dev/null
+      kubectl wait --for condition=established --timeout 300s -f "$BIN/crds" >/dev/null
       return
     fi
     sleep 0.1

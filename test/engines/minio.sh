@@ -64,7 +64,7 @@ start() { # K
 }
 
 up() {
-  local i k
+  local k
   install minio "$MINIO_VERSION"
   install mc "$MC_VERSION"
   down
@@ -77,7 +77,7 @@ up() {
     mkdir -p "$DIR/data$k"
     start "$k"
   done
-  for ((i = 0; i < 300; i++)); do
+  for ((SECONDS = 0; SECONDS < 300; )); do
     # Not "alive": until it is MinIO, it has the command line of this script
     kill -0 "$(<"$DIR/0.pid")" 2>/dev/null || break
     if curl -sf -o /dev/null --max-time 2 "$URL/minio/health/cluster"; then

@@ -29,7 +29,6 @@ down() {
 }
 
 up() {
-  local i
   down
   [[ ! -e $DIR ]] || die "$DIR exists and is not ours"
   ! (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || die "port $PORT is taken, set MOTO_PORT"
@@ -39,7 +38,7 @@ up() {
   "$DIR/venv/bin/pip" install --quiet --disable-pip-version-check "moto[s3,server]==$MOTO_VERSION" >&2
   nohup "$DIR/venv/bin/python" "$DIR/venv/bin/moto_server" -H 127.0.0.1 -p "$PORT" </dev/null >"$DIR/log" 2>&1 &
   echo $! >"$DIR/pid"
-  for ((i = 0; i < 300; i++)); do
+  for ((SECONDS = 0; SECONDS < 300; )); do
     kill -0 "$(<"$DIR/pid")" 2>/dev/null || break
     if curl -sf -o /dev/null --max-time 2 "$URL/moto-api/"; then
       printf 'export %s=%q\n' AWS_ENDPOINT_URL_S3 "$URL" AWS_REGION us-east-1 \

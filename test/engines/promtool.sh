@@ -19,11 +19,12 @@ trap finish EXIT
 HOST=127.0.0.1 PORT=0 DATA_DIR=$work/data node dist/server.js >"$work/log" &
 server=$!
 url=
-for ((i = 0; i < 300; i++)); do
+for ((SECONDS = 0; SECONDS < 300; )); do
   url=$(sed -nE 's/.*"Server listening at ([^"]+)".*/\1/p' "$work/log")
   if [[ -n $url ]]; then break; fi
   sleep 0.1
 done
+[[ -n $url ]] || { echo 'the server does not start' >&2; exit 1; }
 curl -sSf -o /dev/null -F files=@docs/images/image1.jpg "$url/api/v1/images/upload"
 curl -sSf -o /dev/null "$url/api/v1/images"
 curl -sSf "$url/metrics" | promtool check metrics

@@ -12,7 +12,7 @@ DIR=${RGW_DIR:-${TMPDIR:-/tmp}/story-images-rgw-$PORT}
 SIZE_GB=${RGW_SIZE_GB:-8} # an upper limit: memory is taken as objects come
 ACCESS_KEY=${RGW_ACCESS_KEY:-engine-access}
 SECRET_KEY=${RGW_SECRET_KEY:-engine-secret-key}
-LIMIT=${RGW_LIMIT:-90} # seconds to get ready
+LIMIT=${RGW_LIMIT:-300} # seconds to get ready
 
 URL=http://127.0.0.1:$PORT
 CONF=$DIR/ceph.conf
