@@ -1,13 +1,15 @@
+import type { LifecycleRule } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
 import { v7 } from 'uuid'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { listNewest } from '../../src/stories/list-newest.ts'
 import { removeAllStories, removeStory } from '../../src/stories/remove.ts'
+import { deletedStories } from '../../src/stories/restore.ts'
 import { listStoryIds } from '../../src/stories/story-ids.ts'
 import { storyStore } from '../../src/stories/story-store.ts'
 import { Sweeper } from '../../src/stories/sweep.ts'
 import { listKeys } from '../support/bodies.ts'
-import { engines, makeBucket } from '../support/engines.ts'
+import { engines, makeBucket, setLifecycle } from '../support/engines.ts'
 import { putOurs, putStory } from '../support/recording-store.ts'
 import { openOnEngine, openOnStandIn, startStandIn } from '../support/stores.ts'
 
@@ -86,5 +88,57 @@ for (const [name, open] of versioned) {
       t.notOk((await listKeys(store)).includes(variant(gone)))
     }
     t.same(await listKeys(store), [], 'a deletion of all leaves nothing')
+  })
+}
+
+/** Opens a bucket with versioning and with lifecycle rules. */
+const withRules: [string, (t: Test, rules: LifecycleRule[]) => Promise<ObjectStore>][] = [
+  [
+    'the stand-in',
+    async (t, rules) => {
+      const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
+      const { endpoint, bucket } = standIn
+      await setLifecycle({ endpoint, accessKeyId: 'any', secretAccessKey: 'any' }, bucket, rules)
+      return openOnStandIn(t, standIn)
+    },
+  ],
+  ...engines.map((engine): (typeof withRules)[number] => [
+    engine.name,
+    async (t, rules) => {
+      const { Bucket } = await makeBucket(t, { ...engine, versioning: 'Enabled' })
+      await setLifecycle(engine, Bucket, rules)
+      return openOnEngine(t, engine, Bucket, '')
+    },
+  ]),
+]
+
+for (const [name, open] of withRules) {
+  t.test(`deleted objects are kept for as long as the rules of the bucket say (${name})`, async (t) => {
+    const [first, second] = [id(1), id(2)]
+    const expiry = (prefix: string, NoncurrentDays: number, more = {}): LifecycleRule => ({
+      ID: `${prefix} ${NoncurrentDays}`,
+      Status: 'Enabled',
+      Filter: { Prefix: prefix },
+      NoncurrentVersionExpiration: { NoncurrentDays, ...more },
+    })
+    const store = await open(t, [
+      expiry('stories/', 30),
+      expiry(`stories/${first}/`, 7),
+      { ...expiry('', 1), Status: 'Disabled' },
+      // Ceph RGW takes it for a rule without NewerNoncurrentVersions
+      ...(name === 'Ceph RGW' ? [] : [expiry('', 2, { NewerNoncurrentVersions: 1 })]),
+    ])
+    for (const story of [first, second]) await putStory(store, story, ['1.jpg'])
+    await putOurs(store, 'others/1')
+    await store.delete(await listKeys(store))
+    const days = new Map<string, number | undefined>()
+    for await (const page of store.deleted?.list({ prefix: '' }) ?? [])
+      for (const { key, deletedAt, until } of page)
+        days.set(key.replace(/[^/]*$/, ''), until && (until.getTime() - deletedAt.getTime()) / (24 * HOUR))
+    t.same(Object.fromEntries(days), { 'others/': undefined, [`stories/${first}/`]: 7, [`stories/${second}/`]: 30 })
+    const ends: string[] = []
+    for await (const { id, deletedAt, until } of deletedStories(store))
+      ends.push(`${id} ${Math.round(((until?.getTime() ?? 0) - deletedAt.getTime()) / (24 * HOUR))}`)
+    t.same(ends, [`${first} 7`, `${second} 30`])
   })
 }

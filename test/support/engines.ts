@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
-import type { S3Client } from '@aws-sdk/client-s3'
+import type { LifecycleRule, S3Client } from '@aws-sdk/client-s3'
 import type { Teardown } from './app.ts'
 
 export interface Engine {
@@ -79,6 +79,19 @@ export async function serverKey(engine: Engine, bucket: string): Promise<{ id: s
     },
   })
   return key
+}
+
+/** Sets the lifecycle rules of a bucket. */
+export async function setLifecycle(
+  { endpoint, accessKeyId, secretAccessKey }: Pick<Engine, 'endpoint' | 'accessKeyId' | 'secretAccessKey'>,
+  Bucket: string,
+  Rules: LifecycleRule[],
+): Promise<void> {
+  const sdk = await import('@aws-sdk/client-s3')
+  const credentials = { accessKeyId, secretAccessKey }
+  const client = new sdk.S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials })
+  await client.send(new sdk.PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration: { Rules } }))
+  client.destroy()
 }
 
 /** Makes a bucket that goes away with the test, whatever is in it then. */

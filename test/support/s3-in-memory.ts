@@ -54,6 +54,8 @@ export interface Bucket {
   readonly deleted: Map<string, { readonly time: Date; readonly object: StoredObject | undefined }>
   /** upload id → upload that was neither completed nor aborted */
   readonly multipartUploads: Map<string, MultipartUpload>
+  /** LifecycleConfiguration in XML, as it was put. */
+  lifecycle: string | undefined
 }
 
 export interface Request {
@@ -235,6 +237,17 @@ const operations = {
     return xmlAnswer(root('VersioningConfiguration', versioning === undefined ? '' : tag('Status', versioning)))
   },
 
+  /** Nothing expires here: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketLifecycleConfiguration.html */
+  PutBucketLifecycleConfiguration(bucket, { body }) {
+    bucket.lifecycle = body.toString()
+    return answer()
+  },
+
+  /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLifecycleConfiguration.html */
+  GetBucketLifecycleConfiguration({ lifecycle }) {
+    return lifecycle === undefined ? failure('NoSuchLifecycleConfiguration') : xmlAnswer(lifecycle)
+  },
+
   /** On one page: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html */
   ListObjectVersions(bucket, { query }) {
     const prefix = query.get('prefix') ?? ''
@@ -275,6 +288,8 @@ export function operationOf(method: string, key: string, query: URLSearchParams)
   const on = (names: Partial<Record<string, Operation>>) => names[method] ?? 'Unsupported'
   if (key === '') {
     if (query.has('versions')) return on({ GET: 'ListObjectVersions' })
+    if (query.has('lifecycle'))
+      return on({ GET: 'GetBucketLifecycleConfiguration', PUT: 'PutBucketLifecycleConfiguration' })
     if (query.has('versioning')) return on({ GET: 'GetBucketVersioning' })
     if (query.get('list-type') === '2') return on({ GET: 'ListObjectsV2' })
     return query.has('delete') ? on({ POST: 'DeleteObjects' }) : 'Unsupported'

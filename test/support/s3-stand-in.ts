@@ -130,6 +130,7 @@ export async function startS3StandIn({
     objects: new Map(),
     deleted: new Map(),
     multipartUploads: new Map(),
+    lifecycle: undefined,
   }
   const calls: Call[] = []
   const sockets = new Set<Socket>()
