@@ -45,6 +45,7 @@ async function ownWorkers(): Promise<Workers> {
 }
 
 interface Setting {
+  readonly queue: FairQueue
   readonly store: ObjectStore & { readonly calls: string[] }
   readonly variants: Variants
   readonly spec: VariantSpec
@@ -80,6 +81,7 @@ async function setUp(
   store.calls.length = 0
   return {
     store,
+    queue,
     variants,
     spec,
     outcomes,
@@ -162,23 +164,51 @@ t.test(
   },
 )
 
-t.test(
-  'a request that waits too long in the queue gets ServerBusy, and a variant that nobody waits for is not made',
-  async (t) => {
-    const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
-    const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1, workers: await ownWorkers() })
-    const first = get({ ...spec, format: 'avif', width: 1199 })
-    await until(() => workers().length > 0)
-    await t.rejects(get(), ServerBusy)
-    const leaving = new AbortController()
-    const left = get(spec, leaving.signal)
-    leaving.abort(new Error('gone'))
-    await t.rejects(left, { message: 'gone' })
-    await first
-    t.equal(putsOf(store).length, 1)
-    await get()
-  },
-)
+t.test('a request that waits too long in the queue gets ServerBusy', async (t) => {
+  const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
+  const { store, spec, get } = await setUp(t, image, { atOnce: 1, timeoutMs: 1, workers: await ownWorkers() })
+  const first = get({ ...spec, format: 'avif', width: 1199 })
+  await until(() => workers().length > 0)
+  await t.rejects(get(), ServerBusy)
+  await first
+  t.equal(putsOf(store).length, 1)
+  await get()
+})
+
+t.test('a variant whose clients leave while it waits for its turn is not made', async (t) => {
+  const image = await makeImage({ type: 'jpg', width: 800, height: 600 })
+  const { store, queue, spec, get } = await setUp(t, image, { atOnce: 1 })
+  await queue.take(1, 'somebody', new AbortController().signal)
+  const leaving = [new AbortController(), new AbortController()]
+  const left = leaving.map(({ signal }) => get(spec, signal))
+  await until(() => queue.length === 1)
+  for (const [index, client] of leaving.entries()) {
+    client.abort(new Error('gone'))
+    await t.rejects(left[index] as Promise<Buffer>, { message: 'gone' })
+  }
+  t.equal(queue.length, 0)
+  queue.give(1, 'somebody')
+  await get({ ...spec, width: 10 })
+  t.equal(putsOf(store).length, 1, 'the next one is')
+})
+
+t.test('a variant that another server has made meanwhile is taken as it is', async (t) => {
+  const image = await makeImage({ type: 'jpg', width: 800, height: 600 })
+  const { store, queue, spec, outcomes, get } = await setUp(t, image, { atOnce: 1 })
+  await queue.take(1, 'somebody', new AbortController().signal)
+  const waiting = get()
+  await until(() => queue.length === 1)
+  const another = new FairQueue(1, { timeoutMs: PATIENCE, maxQueued: 1, refusal: () => new ServerBusy() })
+  const made = new Variants(store, another, MAX_BYTES, undefined, sharedWorkers)
+  t.teardown(() => made.close())
+  const caller = { clientId: 'somebody', signal: new AbortController().signal }
+  const { body } = await made.find<FoundObject>(spec, (key) => store.get(key), caller)
+  const bytes = await readAll(body)
+  queue.give(1, 'somebody')
+  t.ok((await waiting).equals(bytes))
+  t.equal(putsOf(store).length, 1)
+  t.same(outcomes, [])
+})
 
 t.test('a worker that is killed is replaced, and the new one makes its variant', async (t) => {
   const image = await makeImage({ type: 'jpg', width: 1200, height: 900 })
