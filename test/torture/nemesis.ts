@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { chance, oneOf } from '../support/random.ts'
+import { chance, oneOf, shuffled } from '../support/random.ts'
 import type { FaultProxy, Weather } from './fault-proxy.ts'
 import type { Fault } from './history.ts'
 import type { Replica } from './replica.ts'
@@ -115,11 +115,14 @@ export async function runNemesis(
   if (storage.node) events.push(killNode, killNode)
   if (storage.room) events.push(fill, fill, fill, fill)
   for (const proxy of proxies) proxy.weather = CALM
+  let upcoming: typeof events = []
   while (!signal.aborted) {
     await pause(1000, 3000)
     if (signal.aborted) break
     const start = performance.now()
-    const event = oneOf(events, random)
+    // Shuffled, so that each event comes up within about a minute
+    if (upcoming.length === 0) upcoming = shuffled(events, random)
+    const event = upcoming.pop() ?? rest
     // Now and then a server dies in the middle of it
     const second =
       event !== kill && event !== stop && event !== rest && chance(0.25, random)

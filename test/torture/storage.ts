@@ -64,7 +64,7 @@ export async function openStorage(name: StorageName): Promise<Storage> {
   return clusterStorage(root)
 }
 
-/** Of the small disk; a run has a few MB in it at a time. */
+/** Size of the small disk. Stories take a few MB at a time; what was deleted may take the rest. */
 const DISK = '192m'
 
 /** That of the servers, by default. */
@@ -90,7 +90,12 @@ async function diskStorage(): Promise<Storage> {
     },
     async place(key, body) {
       await mkdir(dirname(join(folder, key)), { recursive: true })
-      await writeFile(join(folder, key), body)
+      await writeFile(join(folder, key), body).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOSPC') throw error
+        // Removes what is kept of deleted images, as a server does on a full disk
+        await rm(join(folder, '.trash'), { recursive: true, force: true, maxRetries: 10 })
+        await writeFile(join(folder, key), body)
+      })
     },
     async remove() {
       if (whyNot === false) await run('umount', [disk])

@@ -3,7 +3,7 @@ import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { decodeName, scanList } from '../../../src/store/s3/list-xml.ts'
 import { ALL } from '../../support/extent.ts'
-import { chance, oneOf, randomFrom } from '../../support/random.ts'
+import { chance, oneOf, randomFrom, shuffled } from '../../support/random.ts'
 import { encodeName } from '../../support/s3-wire.ts'
 
 let received: Buffer
@@ -61,13 +61,6 @@ const CHARACTERS = [...'abc019-_./ +%&<>"\'~!()*', 'é', '本', '\u{1f600}', '\u
 
 function name(random: Random): string {
   return Array.from({ length: 1 + Math.floor(random() * 12) }, () => oneOf(CHARACTERS, random)).join('')
-}
-
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  return items
-    .map((item) => ({ item, at: random() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ item }) => item)
 }
 
 /** Of a second, as engines write them. */
