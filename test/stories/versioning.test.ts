@@ -91,14 +91,13 @@ for (const [name, open] of versioned) {
   })
 }
 
-/** Opens a bucket with versioning and with lifecycle rules. */
+/** Buckets with versioning and lifecycle rules. */
 const withRules: [string, (t: Test, rules: LifecycleRule[]) => Promise<ObjectStore>][] = [
   [
     'the stand-in',
     async (t, rules) => {
       const standIn = await startStandIn(t, { dialect: { versioning: 'Enabled' } })
-      const { endpoint, bucket } = standIn
-      await setLifecycle({ endpoint, accessKeyId: 'any', secretAccessKey: 'any' }, bucket, rules)
+      await setLifecycle(standIn, standIn.bucket, rules)
       return openOnStandIn(t, standIn)
     },
   ],
@@ -113,32 +112,35 @@ const withRules: [string, (t: Test, rules: LifecycleRule[]) => Promise<ObjectSto
 ]
 
 for (const [name, open] of withRules) {
-  t.test(`deleted objects are kept for as long as the rules of the bucket say (${name})`, async (t) => {
-    const [first, second] = [id(1), id(2)]
-    const expiry = (prefix: string, NoncurrentDays: number, more = {}): LifecycleRule => ({
-      ID: `${prefix} ${NoncurrentDays}`,
-      Status: 'Enabled',
-      Filter: { Prefix: prefix },
-      NoncurrentVersionExpiration: { NoncurrentDays, ...more },
-    })
-    const store = await open(t, [
-      expiry('stories/', 30),
-      expiry(`stories/${first}/`, 7),
-      { ...expiry('', 1), Status: 'Disabled' },
-      // Ceph RGW takes it for a rule without NewerNoncurrentVersions
-      ...(name === 'Ceph RGW' ? [] : [expiry('', 2, { NewerNoncurrentVersions: 1 })]),
-    ])
-    for (const story of [first, second]) await putStory(store, story, ['1.jpg'])
-    await putOurs(store, 'others/1')
-    await store.delete(await listKeys(store))
-    const days = new Map<string, number | undefined>()
-    for await (const page of store.deleted?.list({ prefix: '' }) ?? [])
-      for (const { key, deletedAt, until } of page)
-        days.set(key.replace(/[^/]*$/, ''), until && (until.getTime() - deletedAt.getTime()) / (24 * HOUR))
-    t.same(Object.fromEntries(days), { 'others/': undefined, [`stories/${first}/`]: 7, [`stories/${second}/`]: 30 })
-    const ends: string[] = []
-    for await (const { id, deletedAt, until } of deletedStories(store))
-      ends.push(`${id} ${Math.round(((until?.getTime() ?? 0) - deletedAt.getTime()) / (24 * HOUR))}`)
-    t.same(ends, [`${first} 7`, `${second} 30`])
-  })
+  t.test(
+    `the time until which deleted objects can be restored follows the rules of the bucket (${name})`,
+    async (t) => {
+      const [first, second] = [id(1), id(2)]
+      const expiry = (prefix: string, NoncurrentDays: number, more = {}): LifecycleRule => ({
+        ID: `${prefix} ${NoncurrentDays}`,
+        Status: 'Enabled',
+        Filter: { Prefix: prefix },
+        NoncurrentVersionExpiration: { NoncurrentDays, ...more },
+      })
+      const store = await open(t, [
+        expiry('stories/', 30),
+        expiry(`stories/${first}/`, 7),
+        { ...expiry('', 1), Status: 'Disabled' },
+        // Ceph RGW ignores NewerNoncurrentVersions
+        ...(name === 'Ceph RGW' ? [] : [expiry('', 2, { NewerNoncurrentVersions: 1 })]),
+      ])
+      for (const story of [first, second]) await putStory(store, story, ['1.jpg'])
+      await putOurs(store, 'others/1')
+      await store.delete(await listKeys(store))
+      const days = new Map<string, number | undefined>()
+      for await (const page of store.deleted?.list({ prefix: '' }) ?? [])
+        for (const { key, deletedAt, until } of page)
+          days.set(key.replace(/[^/]*$/, ''), until && (until.getTime() - deletedAt.getTime()) / (24 * HOUR))
+      t.same(Object.fromEntries(days), { 'others/': undefined, [`stories/${first}/`]: 7, [`stories/${second}/`]: 30 })
+      const ends: string[] = []
+      for await (const { id: story, deletedAt, until } of deletedStories(store))
+        ends.push(`${story} ${Math.round(((until?.getTime() ?? 0) - deletedAt.getTime()) / (24 * HOUR))}`)
+      t.same(ends, [`${first} 7`, `${second} 30`])
+    },
+  )
 }

@@ -228,7 +228,7 @@ const CHECKS: Readonly<Record<string, (trial: Trial) => Promise<Outcome>>> = {
       const command = new GetBucketLifecycleConfigurationCommand({ Bucket: bucket.settings.bucket })
       const { Rules = [] } = await bucket.client.send(command, bucket.bounded())
       const on = Rules.filter(({ Status }) => Status === 'Enabled')
-      const found = `${on.length} rules that are on`
+      const found = `enabled rules: ${on.length}`
       // Images may be removed by nothing but a deletion
       if (on.some(({ Expiration }) => Expiration?.Days !== undefined || Expiration?.Date !== undefined))
         return {
