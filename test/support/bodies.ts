@@ -40,8 +40,8 @@ export async function listKeys(store: ObjectStore, options: Partial<ListOptions>
 
 /** Waits until a condition holds. Throws an error if it does not within `PATIENCE`. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + PATIENCE; !(await holds()); await sleep(5)) {
-    if (Date.now() > end) throw new Error(`This did not become true: ${holds}`)
+  for (const end = performance.now() + PATIENCE; !(await holds()); await sleep(5)) {
+    if (performance.now() > end) throw new Error(`This did not become true: ${holds}`)
   }
 }
 
