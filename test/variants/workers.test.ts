@@ -38,7 +38,7 @@ t.test('a worker is used again until it has been idle for too long', async (t) =
 
 if (ALL)
   t.test('a worker that holds a lot of memory is not used again', async (t) => {
-    const workers = new Workers()
+    const workers = new Workers({ jobTimeoutMs: PATIENCE })
     const used: WorkerProcess[] = []
     const side = 3600
     const noise = sharp(randomBytes(side * side * 4), { raw: { width: side, height: side, channels: 4 } })
