@@ -52,7 +52,7 @@ export async function serverOn(
   store: TestStore,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ServerProcess> {
-  // With two at a time, on a busy machine some variants would wait for longer than they may
+  // By default two variants are made at once, and on a busy machine others would wait too long for their turn
   const server = await startServer({ VARIANT_CONCURRENCY: '8', ...store.environment, ...environment })
   t.teardown(async () => {
     const { code, signal } = await server.stop()

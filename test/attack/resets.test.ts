@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import t from 'tap'
-import { get, IMAGES, STORY_IDS, someImages, until, upload } from '../acceptance/client.ts'
+import { get, IMAGES, STORY_IDS, someImages, until, upload, usedCapacity } from '../acceptance/client.ts'
 import { openers, serverOn } from '../acceptance/stores.ts'
 import { ALL } from '../support/extent.ts'
 import { fuzzResets } from './resets.ts'
@@ -44,10 +44,7 @@ for (const [name, open] of openers) {
     for (let time = 0; time < 15; time++) {
       await Promise.all(attacks.flatMap((attack) => Array.from({ length: 4 }, () => reset(server.port, attack))))
     }
-    await until('every place is free', async () => {
-      const { body } = await get(server, '/metrics')
-      return !/^story_images_(capacity_used|queue_length)\S* [^0]/m.test(body.toString())
-    })
+    await until('every place is free', async () => (await usedCapacity(server)).length === 0)
     for (const served of [path, `${path}?w=160`, IMAGES, STORY_IDS]) t.equal((await get(server, served)).status, 200)
   })
 }
