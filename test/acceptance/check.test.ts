@@ -7,7 +7,7 @@ import { engines, setLifecycle } from '../support/engines.ts'
 import { examplesOf, run } from '../support/examples.ts'
 import { sample } from '../support/extent.ts'
 import type { Dialect } from '../support/s3-in-memory.ts'
-import type { Match, Operation, StoredObject } from '../support/s3-stand-in.ts'
+import type { Match, Operation, S3StandIn, StoredObject } from '../support/s3-stand-in.ts'
 import { CLI, runCommand } from './command.ts'
 import { engineStore, standInStore, type TestStore } from './stores.ts'
 
@@ -148,22 +148,20 @@ type BrokenPromise = readonly [
   name: string,
   Operation,
   nth: number,
-  change: (objects: Map<string, StoredObject>, below: string) => void,
+  change: (standIn: S3StandIn, below: string) => void,
   found: string,
 ]
 
-const rewrite = (about: Partial<StoredObject>) => (objects: Map<string, StoredObject>, below: string) => {
-  for (const [key, object] of objects) if (key.startsWith(below)) objects.set(key, { ...object, ...about })
-}
-const lose = (name: string) => (objects: Map<string, StoredObject>, below: string) => void objects.delete(below + name)
-const bringBack = (name: string) => (objects: Map<string, StoredObject>, below: string) =>
-  void objects.set(below + name, {
-    body: Buffer.from('x'),
-    contentType: 'text/plain',
-    metadata: {},
-    lastModified: new Date(),
-    etag: '"x"',
-  })
+const rewrite =
+  (about: Partial<StoredObject>) =>
+  ({ objects }: S3StandIn, below: string) => {
+    for (const [key, object] of objects) if (key.startsWith(below)) objects.set(key, { ...object, ...about })
+  }
+const lose =
+  (name: string) =>
+  ({ objects }: S3StandIn, below: string) =>
+    void objects.delete(below + name)
+const bringBack = (name: string) => (standIn: S3StandIn, below: string) => standIn.place(below + name, 'x')
 
 const BROKEN_PROMISES: readonly BrokenPromise[] = [
   ['put, read, delete', 'HeadObject', 1, rewrite({ metadata: {} }), 'metadata is not returned as it was put'],
@@ -217,7 +215,7 @@ t.test('a promise that a bucket does not keep is named', async (t) => {
         if (operation !== brokenOperation || below === undefined) continue
         const count = (counts.get(name) ?? 0) + 1
         counts.set(name, count)
-        if (count === nth) change(standIn.objects, below)
+        if (count === nth) change(standIn, below)
       }
     }
     const { code, points } = await check({ environment })

@@ -83,8 +83,6 @@ for (const [fault, type, tries] of sample(EXPECTED, 4)) {
           const expected = tries + (ON_FAST_PATH.includes(operation) ? 1 : 0)
           t.equal(count(operation), expected, `${call} was tried ${expected} times`)
           standIn.clearFaults()
-          if (!standIn.objects.has('a/1')) standIn.place('a/1', 'one')
-          standIn.objects.delete('new')
           await t.resolves(run(store), `${call} works again`)
           await until(() => standIn.runningRequests === 0)
         }),
