@@ -81,19 +81,18 @@ export async function serverKey(engine: Engine, bucket: string): Promise<{ id: s
   return key
 }
 
-/** Sets the lifecycle rules of a bucket. The stand-in takes any credentials. */
-export async function setLifecycle(
-  {
-    endpoint,
-    accessKeyId = 'any',
-    secretAccessKey = 'any',
-  }: Pick<Engine, 'endpoint'> & Partial<Pick<Engine, 'accessKeyId' | 'secretAccessKey'>>,
-  Bucket: string,
-  Rules: LifecycleRule[],
-): Promise<void> {
+type Access = Pick<Engine, 'endpoint'> & Partial<Pick<Engine, 'accessKeyId' | 'secretAccessKey'>>
+
+/** Loads the SDK, since most tests have no engine, and opens a client. The stand-in takes any credentials. */
+async function openClient({ endpoint, accessKeyId = 'any', secretAccessKey = 'any' }: Access) {
   const sdk = await import('@aws-sdk/client-s3')
   const credentials = { accessKeyId, secretAccessKey }
-  const client = new sdk.S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials })
+  return { sdk, client: new sdk.S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials }) }
+}
+
+/** Sets the lifecycle rules of a bucket. */
+export async function setLifecycle(access: Access, Bucket: string, Rules: LifecycleRule[]): Promise<void> {
+  const { sdk, client } = await openClient(access)
   try {
     await client.send(new sdk.PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration: { Rules } }))
   } finally {
@@ -103,15 +102,7 @@ export async function setLifecycle(
 
 /** Makes a bucket that goes away with the test, whatever is in it then. */
 export async function makeBucket(t: Teardown, engine: Engine): Promise<{ Bucket: string; client: S3Client }> {
-  // Loaded here, since most tests have no engine
-  const sdk = await import('@aws-sdk/client-s3')
-  const { endpoint, accessKeyId, secretAccessKey } = engine
-  const client = new sdk.S3Client({
-    endpoint,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    credentials: { accessKeyId, secretAccessKey },
-  })
+  const { sdk, client } = await openClient(engine)
   const Bucket = `test-${randomUUID()}`
   await client.send(new sdk.CreateBucketCommand({ Bucket }))
   // Only a bucket that had versioning can have it suspended
