@@ -302,6 +302,17 @@ t.test('a deleted story is in no list until it is restored, and then it is whole
       restore(500, 600),
       list(700, 710, []),
     ],
+    'one that its own upload takes back when it fails': [
+      upload(0, 400, { result: 'unknown' }),
+      image(100, 110, OWN),
+      restore(200, 300),
+      look(310, 320),
+    ],
+    'one of an upload of which nothing is known': [
+      upload(0, 400, { result: 'unknown' }),
+      restore(200, 300),
+      look(310, 320),
+    ],
   }
   for (const [name, entries] of Object.entries(fine)) t.same(rules(entries), [], name)
   const bad: Record<string, [string, Entry[]]> = {
@@ -325,6 +336,19 @@ t.test('a deleted story is in no list until it is restored, and then it is whole
       [...deleted, restore(LATER, LATER + 100), list(LATER + 200, LATER + 210, [])],
     ],
     'one that is answered 404': ['restored', [...deleted, restore(LATER, LATER + 100), look(LATER + 200, LATER + 210)]],
+    'one that was restored before already, and deleted again': [
+      'restored',
+      [...again, restore(LATER, LATER + 100), look(LATER + 200, LATER + 210)],
+    ],
+    'one whose upload had failed before the restore': [
+      'restored',
+      [
+        upload(0, 100, { result: 'unknown' }),
+        image(50, 60, OWN),
+        restore(LATER, LATER + 100),
+        look(LATER + 200, LATER + 210),
+      ],
+    ],
   }
   for (const [name, [rule, entries]] of Object.entries(bad)) t.ok(rules(entries).includes(rule), `${name}: ${rule}`)
 })

@@ -80,7 +80,7 @@ type Read = Listing | Look | Removal
  * - `lost`: what was acknowledged, or seen once it was settled, is there until a deletion of it begins
  * - `part`: a story that is shown has all its images
  * - `refused`: an upload that was answered with an error is in no list
- * - `restored`: what was restored with success is there, until a deletion of it begins
+ * - `restored`: what was restored with success once it was settled is there, until a deletion of it begins
  * - `deleted`: what was deleted with success is not there until a restore begins, nor is another story of the same Idempotency-Key
  * - `came back`: what was seen gone stays gone
  * - `twice`: one content is one story
@@ -158,8 +158,15 @@ export function check(history: History): Verdict {
       const why = life.acked < read.start ? 'was acknowledged' : 'was seen'
       found.add('lost', `${why} and is not there, and nobody has deleted it`, life.id, read)
     }
-    const restored = life.restores.find(({ result, end }) => result === 'done' && end < read.start)
-    if (restored && !life.deletions.some(({ start, until }) => until > restored.start && start < read.end))
+    const isRestored = life.restores.some(
+      ({ result, start, end }) =>
+        result === 'done' &&
+        // Before that its upload can fail and take back what somebody has seen
+        start >= life.settled &&
+        end < read.start &&
+        !life.deletions.some((deletion) => deletion.until > start && deletion.start < read.end),
+    )
+    if (isRestored)
       found.add(
         'restored',
         'was restored with success and is not there, and nobody has deleted it again',
