@@ -28,12 +28,13 @@ t.test('a reader who stops reading stops the calls to the store', async (t) => {
   client.socket.pause()
   await client.write(GET)
   let last = -1
-  await eventually(async () => {
+  const stands = await eventually(async () => {
     const before = standIn.calls.length
     await sleep(500)
     last = standIn.calls.length
     return last === before && last > 0
   })
+  t.ok(stands, 'no more are asked for')
   t.ok(last < 66, `${last} of 72 pages are read ahead`)
   client.socket.resume()
   t.equal(JSON.parse((await client.answer()).body).length, 36_000, 'and goes on when the reader does')

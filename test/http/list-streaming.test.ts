@@ -80,7 +80,7 @@ t.test('garbage behind a request never gets into the answer to it', async (t) =>
     }
     const client = await server.connect()
     await client.write(GET)
-    await eventually(() => standIn.calls.length - first === page)
+    t.ok(await eventually(() => standIn.calls.length - first === page))
     await sleep(50)
     await client.write('garbage\r\n\r\n')
     await client.end()

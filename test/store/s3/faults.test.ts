@@ -195,8 +195,8 @@ t.test('faults leave no connection behind that is not used again', async (t) => 
   }
   await t.resolves(store.ready())
   await until(() => standIn.runningRequests === 0)
+  // Idle ones are kept
   await until(() => standIn.openConnections <= 2)
-  t.ok(standIn.openConnections <= 2, 'idle connections are kept, no others')
   await store.close()
   await until(() => standIn.openConnections === 0)
 })
