@@ -239,6 +239,9 @@ class Target {
   async look(): Promise<void> {
     if (!(await eventually(async () => (await this.connections()) === 0, ANSWER_MS)))
       problems.push('a connection is left')
+    // An upload whose client has left takes back what it has stored, and only then gives its memory back
+    const isTaken = async () => /^story_images_capacity_used\S* [1-9]/m.test(await this.app.metrics.text())
+    if (!(await eventually(async () => !(await isTaken())))) problems.push('memory of an upload is not given back')
     const list: { story_id: string }[] = JSON.parse(await this.#ask('GET'))
     const listed = new Set(list.map(({ story_id }) => story_id))
     if ([...this.taken].some((id) => !listed.has(id))) problems.push('a story that was answered 200 is not listed')
@@ -272,8 +275,10 @@ function report(sent: Attack, problem: string): void {
 function measure() {
   gc?.()
   const { heapUsed, rss, external } = process.memoryUsage()
-  return { heap: heapUsed, rss, buffers: external, files: readdirSync('/proc/self/fd').length }
+  return { heap: heapUsed, rss, buffers: external, files: openFiles() }
 }
+
+const openFiles = () => readdirSync('/proc/self/fd').length
 
 const folder = mkdtempSync(join(tmpdir(), 'story-images-fuzz-'))
 const disk = await Target.open(await openDiskStore(folder), (key) => readFileSync(join(folder, key)))
@@ -300,9 +305,9 @@ const [first, last] = [marks[0], marks.at(-1)]
 if (first && last) {
   if (last.heap - first.heap > 10 * MIB) problems.push('the heap has grown')
   if (last.rss - first.rss > 100 * MIB) problems.push('the process has grown')
-  if (last.files > first.files) problems.push('files are left open')
+  if (!(await eventually(() => openFiles() <= first.files))) problems.push('files are left open')
 }
-if (readdirSync(join(folder, '.tmp')).length > 0) problems.push('a temporary file is left')
+if (!(await eventually(() => readdirSync(join(folder, '.tmp')).length === 0))) problems.push('a temporary file is left')
 for (const { app, store } of [disk, memory]) {
   await app.close()
   await store.close()

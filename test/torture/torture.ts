@@ -113,7 +113,7 @@ async function torture({ seconds, seed, store, replicas: count, bug }: Run) {
       contents: clients.contents,
       entries: clients.entries,
     }
-    await heal(replicas, proxies)
+    await heal(replicas, proxies, storage)
     await placeStory(storage, pictures, clients, random)
     const listed = await readEverything(clients)
     for (const replica of replicas) await replica.kill()
@@ -227,14 +227,19 @@ async function placeStory(storage: Storage, pictures: Pictures, clients: Clients
 }
 
 /** Ends all faults, and lets what is on its way arrive. */
-async function heal(replicas: readonly Replica[], proxies: readonly FaultProxy[]): Promise<void> {
+async function heal(replicas: readonly Replica[], proxies: readonly FaultProxy[], storage: Storage): Promise<void> {
   for (const replica of replicas) await replica.kill()
   for (const proxy of proxies) {
     proxy.weather = {}
     await proxy.idle()
   }
   // What was cut off on its way can still be at work in the store
-  if (proxies.length > 0) await sleep(1000)
+  for (let same = 0, before = ''; proxies.length > 0 && same < 10; ) {
+    await sleep(100)
+    const keys = (await storage.keys()).join()
+    same = keys === before ? same + 1 : 0
+    before = keys
+  }
   for (const replica of replicas) await replica.start()
 }
 
