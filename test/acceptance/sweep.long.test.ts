@@ -28,10 +28,12 @@ t.test(
     const { story_id } = await upload(server, [image])
     age(store, story_id)
     const swept = await serverOn(t, store, { SWEEP_INTERVAL: '24h', LOG_LEVEL: 'debug' })
-    await until('it has swept', () => swept.log().some(({ msg }) => msg === 'swept'))
-    const begin = standIn.calls.length
+    for (const one of [server, swept]) await until('it has swept', () => one.log().some(({ msg }) => msg === 'swept'))
+    // The probes of the second server may still run
+    const lists = () => standIn.calls.filter(({ operation }) => operation === 'ListObjectsV2').length
+    const begin = lists()
     t.same((await get(swept, STORY_IDS)).json(), [OLD])
-    t.equal(standIn.calls.length - begin, 2, 'common prefixes, and the keys of what is young')
+    t.equal(lists() - begin, 2, 'common prefixes, and the keys of what is young')
     standIn.fail({ operation: 'DeleteObjects', key: /\/1\.\w+$/ }, 'access-denied')
     t.equal((await remove(server, `${IMAGES}/${OLD}`)).status, 500)
     standIn.clearFaults()

@@ -19,13 +19,12 @@ t.test('what is uploaded and deleted while it runs is no damage', async (t) => {
   }
   const working = Promise.all([work(), work(), work()])
   await until('there is something to read', () => deleted > 20)
-  for (let run = 0; run < 3; run++) {
+  for (let run = 0; run < 3 || deleted <= 30; run++) {
     const { code, stdout } = await runCommand('verify', [], store.environment)
     t.equal(code, 0, stdout)
   }
   stop = true
   await working
-  t.ok(deleted > 30, `${deleted} stories`)
 })
 
 t.test('a store that is out of reach, and SIGINT, end it', async (t) => {

@@ -7,6 +7,7 @@ import { openDiskStore } from '../../src/store/disk/disk-store.ts'
 import type { ObjectStore } from '../../src/store/object-store.ts'
 import { eventually, smallImage, startApp, storyId } from '../support/app.ts'
 import { sample } from '../support/extent.ts'
+import { closedGate } from '../support/gate.ts'
 import { makeFolder } from '../support/stores.ts'
 
 t.test(
@@ -132,23 +133,25 @@ t.test('limits count a client once, whatever port a proxy writes', async (t) => 
 
 /** A server whose store does not come back from a call until it is told to. */
 async function serveHeld(t: Test, method: 'list' | 'get' | 'head' | 'put') {
-  let go = () => {}
-  const held = new Promise<void>((resolve) => {
-    go = resolve
-  })
+  const { opened, open: go } = closedGate()
+  let calls = 0
+  const hold = () => {
+    calls += 1
+    return opened
+  }
   const disk = await openDiskStore(await makeFolder(t))
   const store: ObjectStore = {
     ...disk,
     ...(method === 'list'
       ? {
           async *list(options) {
-            await held
+            await hold()
             yield* disk.list(options)
           },
         }
       : {
           [method]: async (...args: never[]) => {
-            await held
+            await hold()
             return (disk[method] as (...args: never[]) => Promise<unknown>)(...args)
           },
         }),
@@ -166,7 +169,7 @@ async function serveHeld(t: Test, method: 'list' | 'get' | 'head' | 'put') {
   /** A gauge of the server. */
   const gauge = async (name: string, label: string) =>
     Number(new RegExp(`^story_images_${name}{${label}} (\\d+)`, 'm').exec(await app.metrics.text())?.[1] ?? 0)
-  return { url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`, go, gauge }
+  return { url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`, go, gauge, held: () => calls }
 }
 
 const image = await smallImage()
@@ -189,7 +192,7 @@ for (const { what, queue, operation, method, path, status } of sample(
   1,
 )) {
   t.test(`a client with 300 addresses of one /64 keeps nobody else from ${what}`, async (t) => {
-    const { url, go, gauge } = await serveHeld(t, method)
+    const { url, go, gauge, held } = await serveHeld(t, method)
     const ask = async (address: string) => {
       const form = new FormData()
       form.append('files', new Blob([new Uint8Array(image)]), 'a.png')
@@ -205,7 +208,7 @@ for (const { what, queue, operation, method, path, status } of sample(
     const waiting = () => gauge('queue_length', `queue="${queue}"`)
     const isFull = async () => {
       const running = await gauge('http_requests_running', `operation="${operation}"`)
-      return running + statuses.length === 300 && (await waiting()) === 50
+      return running + statuses.length === 300 && running === held() + 50 && (await waiting()) === 50
     }
     t.ok(await eventually(isFull), 'its requests take all places, and fill the queue')
     let answer: number | undefined

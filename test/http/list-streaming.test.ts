@@ -75,14 +75,17 @@ t.test('garbage behind a request never gets into the answer to it', async (t) =>
   const server = await startApp(t, {}, standIn)
   for (const page of [1, 3]) {
     const first = standIn.calls.length
+    const { opened, open } = closedGate()
     standIn.onCall = async () => {
-      if (standIn.calls.length - first === page) await sleep(300)
+      if (standIn.calls.length - first === page) await opened
     }
     const client = await server.connect()
     await client.write(GET)
     t.ok(await eventually(() => standIn.calls.length - first === page))
-    await sleep(50)
     await client.write('garbage\r\n\r\n')
+    // For the server to read it
+    await sleep(50)
+    open()
     await client.end()
     const [answer = '', refusal] = client.received.split(/(?=HTTP\/1\.1 400)/)
     t.match(answer, /\]\r\n\r?\n?0\r\n\r\n$/, `while page ${page} is read: the list comes to its end first`)

@@ -99,7 +99,7 @@ t.test('while the event loop is late requests are refused at once, but for /live
 
 t.test('lists beyond those that may run wait for their turn, and are refused beyond those that may wait', async (t) => {
   const { state, list } = heldLists()
-  const { app, port } = await serve(t, {}, () => ({ list }), { lists: 2, waiting: 1 })
+  const { app, port } = await serve(t, {}, () => ({ list }), { lists: 2, waiting: 1, wait: 600_000 })
   const waits = async (count: number) => (await app.metrics.text()).includes(`queue_length{queue="lists"} ${count}\n`)
   const running = [get({ port }, IMAGES), get({ port }, `${STORY_IDS}?limit=5`)]
   t.ok(await eventually(() => state.running === 2))
@@ -293,7 +293,12 @@ t.test(
       refused += 1
       return error
     }
-    const waiting = Array.from({ length: 1024 }, () => transport.request(call).catch(refuse))
+    const waiting: Promise<unknown>[] = []
+    for (let n = 0; n < 1024; n++) {
+      waiting.push(transport.request(call).catch(refuse))
+      // The slow ones have to be heard meanwhile
+      if (n % 32 === 0) await new Promise(setImmediate)
+    }
     t.type(await transport.request(call).catch((error) => error), StoreBusy)
     t.equal(refused, 0, 'at once')
     for (const error of await Promise.all(waiting)) if (!(error instanceof StoreBusy)) t.fail(String(error))

@@ -303,6 +303,7 @@ t.test('requests for variants are bounded, and keep neither images nor uploads w
   const widths = ['160', '320', '640', '1280']
   const asked = Array.from({ length: 101 }, (_, n) => ask(`?w=${widths[n % 4]}&format=webp`))
   await until(() => looked === 100)
+  await until(async () => (await server.app.metrics.text()).includes('queue_length{queue="variants"} 1\n'))
   const refused = await ask('?w=1920')
   t.equal(refused.status, 503)
   t.match(refused.headers.get('retry-after'), /^\d+$/)

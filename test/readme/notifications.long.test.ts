@@ -156,6 +156,7 @@ t.test('the receiver understands the event that the document shows', async (t) =
     )
   t.ok(await eventually(async () => (await send('')) === 200), 'it listens')
   t.equal(await send(event), 200)
+  t.ok(await eventually(() => printed() !== ''))
   t.equal(printed(), '01a205ad-87f4-77cd-a8d8-f60e2cbf53b1 is gone\n')
   await server.stop()
   t.equal(await send(event), 500, 'an event that could not be handled is sent again')

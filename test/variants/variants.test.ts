@@ -428,13 +428,14 @@ t.test(
 )
 
 t.test('when the server closes, the workers end and no waiting job starts', async (t) => {
-  const { variants, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }), {
+  const { variants, queue, spec, get } = await setUp(t, await makeImage({ type: 'jpg', width: 1200, height: 900 }), {
     atOnce: 1,
     workers: await ownWorkers(),
   })
-  const waiting = [get({ ...spec, format: 'avif', width: 1199 }), get()]
+  const running = get({ ...spec, format: 'avif', width: 1199 })
   await until(() => workers().length > 0)
-  const ended = Promise.allSettled(waiting)
+  const ended = Promise.allSettled([running, get()])
+  await until(() => queue.length === 1)
   await variants.close()
   const [busy, waiter] = await ended
   t.equal(busy?.status, 'rejected')
