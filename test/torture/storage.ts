@@ -65,7 +65,10 @@ export async function openStorage(name: StorageName): Promise<Storage> {
 }
 
 /** Size of the small disk. Stories take a few MB at a time; what was deleted may take the rest. */
-const DISK = '192m'
+const DISK = '208m'
+
+/** Of these, bytes that no server can take: what is placed when the servers have filled the disk has room for a story. */
+const RESERVE = 16 * 2 ** 20
 
 /** That of the servers, by default. */
 const RETENTION_MS = 168 * 3_600_000
@@ -76,6 +79,8 @@ async function diskStorage(): Promise<Storage> {
   if (whyNot === false) await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', disk])
   else console.error(`The disk is never full in this run: ${whyNot}`)
   const folder = join(disk, 'data')
+  const reserve = join(disk, 'reserve')
+  await writeFile(reserve, Buffer.alloc(RESERVE))
   return {
     environment: { DATA_DIR: folder },
     ...(whyNot === false && { room: { take: () => fillDisk(disk), giveBack: () => freeDisk(disk) } }),
@@ -92,8 +97,7 @@ async function diskStorage(): Promise<Storage> {
       await mkdir(dirname(join(folder, key)), { recursive: true })
       await writeFile(join(folder, key), body).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOSPC') throw error
-        // Removes what is kept of deleted images, as a server does on a full disk
-        await rm(join(folder, '.trash'), { recursive: true, force: true, maxRetries: 10 })
+        await rm(reserve, { force: true })
         await writeFile(join(folder, key), body)
       })
     },
