@@ -308,6 +308,12 @@ t.test('a deleted story is in no list until it is restored, and then it is whole
       restore(200, 300),
       look(310, 320),
     ],
+    'one that a late call of its own upload, which was refused, takes back': [
+      upload(0, 400, { result: 'refused', status: 503 }),
+      image(100, 110, OWN),
+      restore(500, 600),
+      look(3000, 3010),
+    ],
     'one of an upload of which nothing is known': [
       upload(0, 400, { result: 'unknown' }),
       restore(200, 300),

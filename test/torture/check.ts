@@ -406,7 +406,7 @@ function readLives({ wall, contents, entries }: History): Map<string, Life> {
         acked,
         possible.length === 0
           ? Number.POSITIVE_INFINITY
-          : Math.max(...possible.map(({ end, result }) => (result === 'unknown' ? end + GRACE_MS : end))),
+          : Math.max(...possible.map(({ end, result }) => (result === 'stored' ? end : end + GRACE_MS))),
       ),
       refused:
         possible.length > 0 && isRefused

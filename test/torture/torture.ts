@@ -233,8 +233,8 @@ async function heal(replicas: readonly Replica[], proxies: readonly FaultProxy[]
     proxy.weather = {}
     await proxy.idle()
   }
-  // What was cut off on its way can still be at work in the store
-  for (let same = 0, before = ''; proxies.length > 0 && same < 10; ) {
+  // A store does not tell whether a call that was cut off is still at work: its keys have to stay the same for five seconds
+  for (let same = 0, before = ''; proxies.length > 0 && same < 50; ) {
     await sleep(100)
     const keys = (await storage.keys()).join()
     same = keys === before ? same + 1 : 0
