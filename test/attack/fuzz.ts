@@ -240,8 +240,8 @@ class Target {
     if (!(await eventually(async () => (await this.connections()) === 0, ANSWER_MS)))
       problems.push('a connection is left')
     // An upload whose client has left takes back what it has stored, and only then gives its memory back
-    const isTaken = async () => /^story_images_capacity_used\S* [1-9]/m.test(await this.app.metrics.text())
-    if (!(await eventually(async () => !(await isTaken())))) problems.push('memory of an upload is not given back')
+    const held = async () => /^story_images_capacity_used_bytes\S* [1-9].*/m.exec(await this.app.metrics.text())?.[0]
+    if (!(await eventually(async () => !(await held())))) problems.push(`is not given back: ${await held()}`)
     const list: { story_id: string }[] = JSON.parse(await this.#ask('GET'))
     const listed = new Set(list.map(({ story_id }) => story_id))
     if ([...this.taken].some((id) => !listed.has(id))) problems.push('a story that was answered 200 is not listed')

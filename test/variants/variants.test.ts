@@ -433,9 +433,9 @@ t.test('when the server closes, the workers end and no waiting job starts', asyn
     workers: await ownWorkers(),
   })
   const running = get({ ...spec, format: 'avif', width: 1199 })
-  await until(() => workers().length > 0)
+  await until(() => queue.free === 0)
   const ended = Promise.allSettled([running, get()])
-  await until(() => queue.length === 1)
+  await until(() => queue.length === 1 && workers().length > 0)
   await variants.close()
   const [busy, waiter] = await ended
   t.equal(busy?.status, 'rejected')
