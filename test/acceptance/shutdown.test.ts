@@ -1,18 +1,18 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
+import { uploadHead } from '../support/app.ts'
 import { sample } from '../support/extent.ts'
 import { bigImage } from '../support/images.ts'
 import { startServer } from '../support/server-process.ts'
 import {
+  BOUNDARY,
   get,
   IMAGES,
   listImages,
-  MULTIPART,
   multipart,
   remove,
   someImages,
-  UPLOAD,
   type Uploaded,
   until,
   upload,
@@ -45,9 +45,7 @@ const refused = (port: number) =>
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 
 /** The head of an upload. The server answers the header `Expect` as soon as the upload runs. */
-function uploadHead(length: number): string {
-  return `POST ${UPLOAD} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: ${MULTIPART['content-type']}\r\nContent-Length: ${length}\r\n\r\n`
-}
+const expectingHead = (length: number) => uploadHead(length, { boundary: BOUNDARY, more: ['Expect: 100-continue'] })
 
 for (const [name, open] of openers) {
   for (const signal of sample(['SIGTERM', 'SIGINT'] as const, 1)) {
@@ -67,7 +65,7 @@ for (const [name, open] of openers) {
       const download = connect(server.port, '127.0.0.1')
       const sending = connect(server.port, '127.0.0.1')
       const answer = watch(sending)
-      sending.write(uploadHead(body.length))
+      sending.write(expectingHead(body.length))
       await until('the upload runs', () => answer.text === CONTINUE)
       sending.write(body.subarray(0, 500))
       download.write(`GET ${big.image_paths[0]} HTTP/1.1\r\nHost: x\r\n\r\n`)
@@ -104,7 +102,7 @@ for (const [name, open] of openers) {
 }
 
 /** An upload whose body does not come. */
-const STALLED = uploadHead(9)
+const STALLED = expectingHead(9)
 
 t.test('a server that is told to end is not ready first, and still serves', async (t) => {
   const store = await diskStore(t)

@@ -244,7 +244,7 @@ t.test('connections beyond the limit are closed at once, and those that are open
     t.equal((await client.answer()).status, 200)
   }
   first.socket.destroy()
-  const isTaken = async () => {
+  const isServed = async () => {
     const next = await connectRaw(port)
     await next.write('GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
     return next.answer().then(
@@ -252,7 +252,7 @@ t.test('connections beyond the limit are closed at once, and those that are open
       () => false,
     )
   }
-  t.ok(await eventually(isTaken), 'and one that closes makes room for another')
+  t.ok(await eventually(isServed), 'and one that closes makes room for another')
   second.socket.destroy()
 })
 

@@ -67,7 +67,7 @@ export async function openStorage(name: StorageName): Promise<Storage> {
 /** Size of the small disk. Stories take a few MB at a time; what was deleted may take the rest. */
 const DISK = '208m'
 
-/** Of these, bytes that no server can take: what is placed when the servers have filled the disk has room for a story. */
+/** Bytes of this disk that are kept free of the servers' files. A full disk still has room for a story that the torture places. */
 const RESERVE = 16 * 2 ** 20
 
 /** That of the servers, by default. */
